@@ -1,0 +1,18 @@
+//! Sealing at rest: a data key per alias, wrapped under the server's key.
+//!
+//! **Invariant:** this is the only room that touches plaintext keys. Nothing
+//! here opens a file, a connection or a clock; the only thing taken from
+//! outside is randomness.
+//!
+//! Erasing an alias means deleting its wrapped [`DataKey`]: whatever was
+//! sealed under it can then be opened by nobody, wherever it was copied.
+
+mod data_key;
+mod keyring;
+mod padding;
+mod sealed;
+
+pub use data_key::DataKey;
+pub use keyring::{Keyring, KeyringError, Purpose};
+pub use padding::Padding;
+pub use sealed::{KeyId, OpenError};
