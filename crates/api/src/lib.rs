@@ -1,0 +1,25 @@
+//! The contract: messages, clients, service traits and the descriptor set, generated from `proto/`.
+//!
+//! **Invariant:** no rule lives here. Messages have no `Debug`, since most of them carry what nobody but the
+//! caller may read.
+
+pub use respite::v1;
+
+/// The contract's packages.
+pub mod respite {
+    /// Version 1 of the contract.
+    pub mod v1 {
+        tonic::include_proto!("respite.v1");
+    }
+}
+
+/// The published shapes of `google.type`.
+pub mod google {
+    /// Dates, times of day and days of the week.
+    pub mod r#type {
+        tonic::include_proto!("google.r#type");
+    }
+}
+
+/// Every message and method, as an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
