@@ -1,0 +1,559 @@
+//! What a therapist says about their time (T2, A1), whether it makes sense (A3), and the open time it means.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use serde::{Deserialize, Serialize};
+
+use crate::span::first_ending_after;
+use crate::{Span, Zone, subtract, union};
+
+/// T2: local times of day between which time is open; an end that is not after the start is on the next day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Hours", into = "Hours")]
+pub struct DayWindow {
+    start: NaiveTime,
+    end: NaiveTime,
+}
+
+impl DayWindow {
+    /// Refuses what is not whole minutes, and 23:59 as an end: whoever means midnight says 00:00.
+    pub fn new(start: NaiveTime, end: NaiveTime) -> Result<Self, WindowError> {
+        let whole = |time: NaiveTime| time.second() == 0 && time.nanosecond() == 0;
+        if !whole(start) || !whole(end) {
+            return Err(WindowError::NotWholeMinutes);
+        }
+        if (end.hour(), end.minute()) == (23, 59) {
+            return Err(WindowError::EndsBeforeMidnight);
+        }
+        Ok(Self { start, end })
+    }
+
+    /// When it opens, on the local date it belongs to.
+    pub fn start(self) -> NaiveTime {
+        self.start
+    }
+
+    /// When it closes, on that date or the next.
+    pub fn end(self) -> NaiveTime {
+        self.end
+    }
+
+    /// The length on a day without a clock change: 1 to 1,440.
+    pub fn minutes(self) -> i64 {
+        let minutes = (self.end - self.start).num_minutes().rem_euclid(24 * 60);
+        if minutes == 0 { 24 * 60 } else { minutes }
+    }
+
+    /// The local readings at which the window of `date` opens and closes, unless the calendar ends before.
+    fn on(self, date: NaiveDate) -> Option<(NaiveDateTime, NaiveDateTime)> {
+        let last = if self.end > self.start { date } else { date.succ_opt()? };
+        Some((date.and_time(self.start), last.and_time(self.end)))
+    }
+}
+
+/// A [`DayWindow`] as data.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hours {
+    start: String,
+    end: String,
+}
+
+impl TryFrom<Hours> for DayWindow {
+    type Error = WindowError;
+
+    fn try_from(Hours { start, end }: Hours) -> Result<Self, WindowError> {
+        let time =
+            |text: &str| NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| WindowError::NotATimeOfDay);
+        Self::new(time(&start)?, time(&end)?)
+    }
+}
+
+impl From<DayWindow> for Hours {
+    fn from(window: DayWindow) -> Self {
+        let text = |time: NaiveTime| time.format("%H:%M").to_string();
+        Self { start: text(window.start), end: text(window.end) }
+    }
+}
+
+/// Why two times of day are no window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// Not `HH:MM` between 00:00 and 23:59.
+    #[error("a time of day is written HH:MM, from 00:00 to 23:59")]
+    NotATimeOfDay,
+    /// Seconds or fractions of them.
+    #[error("a window starts and ends at whole minutes")]
+    NotWholeMinutes,
+    /// An end of 23:59, which would lose the last minute of the day.
+    #[error("a window that ends at midnight ends at 00:00, not at 23:59")]
+    EndsBeforeMidnight,
+}
+
+/// Hours that repeat every week, belonging to the day they start on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The local day the hours start on.
+    pub weekday: Weekday,
+    /// When, on that day.
+    pub hours: DayWindow,
+}
+
+/// What an override does to the weekly windows of its date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverrideKind {
+    /// The weekly windows do not apply.
+    Replace,
+    /// The weekly windows apply as well.
+    Add,
+}
+
+/// Other hours on one local date; a replacement without hours closes the day.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DateOverride {
+    /// The local date whose windows change; what started the day before runs on.
+    pub date: NaiveDate,
+    /// Whether the weekly windows still apply.
+    pub kind: OverrideKind,
+    /// The hours of that date.
+    pub windows: Vec<DayWindow>,
+}
+
+/// A stay elsewhere: the windows of these dates are read on that place's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Travel {
+    /// The first date.
+    pub from: NaiveDate,
+    /// The last date, inclusive.
+    pub until: NaiveDate,
+    /// The clock there.
+    pub zone: Zone,
+}
+
+/// How far ahead sessions may be held, in local dates of the therapist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Horizon {
+    /// Today and this many days after it.
+    Days(u32),
+    /// Up to and including this date.
+    Until(NaiveDate),
+}
+
+/// Everything a therapist says about when they work (A1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The clock the windows are read on, unless a travel says otherwise.
+    pub zone: Zone,
+    /// The hours of an ordinary week.
+    pub windows: Vec<Window>,
+    /// Dates that differ from it.
+    pub overrides: Vec<DateOverride>,
+    /// Time that is not open, whatever else is said.
+    pub time_off: Vec<Span>,
+    /// Dates whose hours are read on another clock.
+    pub travels: Vec<Travel>,
+    /// The least time between now and the start of a session.
+    pub notice: TimeDelta,
+    /// How far ahead sessions may be held.
+    pub horizon: Horizon,
+}
+
+impl Schedule {
+    /// The open time around `range`, whole for every session that starts in it and lasts, buffers included,
+    /// at most a day in either direction.
+    pub fn open(&self, range: Span) -> Open {
+        let around = range.widened(TimeDelta::days(1), TimeDelta::days(1));
+        // A window starts at most a day before an instant it covers, and clocks differ by at most 26 hours.
+        let days = around.widened(TimeDelta::days(3), TimeDelta::days(2));
+        let last = days.end().date_naive();
+
+        let mut windows: Vec<(Zone, Vec<Span>)> = vec![(self.zone.clone(), Vec::new())];
+        for date in days.start().date_naive().iter_days().take_while(|date| *date <= last) {
+            let zone = self.zone_on(date);
+            let spans = self
+                .hours_on(date)
+                .filter_map(|hours| hours.on(date))
+                .filter_map(|(start, end)| Span::new(zone.resolve_start(start), zone.resolve_end(end)))
+                .filter(|window| window.overlaps(around));
+            match windows.iter_mut().find(|(known, _)| known == zone) {
+                Some((_, known)) => known.extend(spans),
+                None => windows.push((zone.clone(), spans.collect())),
+            }
+        }
+        Open::new(windows, &self.time_off)
+    }
+
+    /// The last local date on which a session may start.
+    pub(crate) fn last_date(&self, now: DateTime<Utc>) -> NaiveDate {
+        match self.horizon {
+            Horizon::Days(days) => {
+                let today = self.zone.local(now).date();
+                today.checked_add_days(Days::new(days.into())).unwrap_or(NaiveDate::MAX)
+            }
+            Horizon::Until(date) => date,
+        }
+    }
+
+    fn zone_on(&self, date: NaiveDate) -> &Zone {
+        self.travels
+            .iter()
+            .find(|travel| travel.from <= date && date <= travel.until)
+            .map_or(&self.zone, |travel| &travel.zone)
+    }
+
+    fn hours_on(&self, date: NaiveDate) -> impl Iterator<Item = DayWindow> {
+        let overrides = || self.overrides.iter().filter(move |day| day.date == date);
+        let weekly = overrides().all(|day| day.kind == OverrideKind::Add);
+        let weekday = chrono::Datelike::weekday(&date);
+        self.windows
+            .iter()
+            .filter(move |window| weekly && window.weekday == weekday)
+            .map(|window| window.hours)
+            .chain(overrides().flat_map(|day| day.windows.iter().copied()))
+    }
+}
+
+/// Open time, computed once for many decisions.
+#[derive(Clone, Debug)]
+pub struct Open {
+    spans: Vec<Span>,
+    /// Disjoint, ascending stretches of windows, time off not subtracted: the grid is read on their clocks.
+    stretches: Vec<Stretch>,
+}
+
+/// A stretch of windows that overlap or touch.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) span: Span,
+    /// More than one where a travel begins or ends within the stretch.
+    pub(crate) windows: Vec<(Span, Zone)>,
+}
+
+impl Open {
+    /// The open time as sorted, disjoint spans: touching windows are one, time off is left out.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    fn new(windows: Vec<(Zone, Vec<Span>)>, time_off: &[Span]) -> Self {
+        let windows: Vec<(Span, Zone)> = windows
+            .into_iter()
+            .flat_map(|(zone, spans)| union(spans).into_iter().map(move |span| (span, zone.clone())))
+            .collect();
+        let whole = union(windows.iter().map(|(span, _)| *span).collect());
+        let spans = subtract(&whole, time_off);
+        let mut stretches: Vec<Stretch> =
+            whole.into_iter().map(|span| Stretch { span, windows: Vec::new() }).collect();
+        for (window, zone) in windows {
+            let index = stretches.partition_point(|stretch| stretch.span.end() <= window.start());
+            stretches[index].windows.push((window, zone));
+        }
+        Self { spans, stretches }
+    }
+
+    pub(crate) fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    pub(crate) fn stretch_at(&self, at: DateTime<Utc>) -> Option<&Stretch> {
+        first_ending_after(&self.stretches, at, |stretch| stretch.span)
+            .filter(|stretch| stretch.span.contains_instant(at))
+    }
+
+    pub(crate) fn covers(&self, wanted: Span) -> bool {
+        first_ending_after(&self.spans, wanted.start(), |span| *span)
+            .is_some_and(|span| span.contains(wanted))
+    }
+}
+
+/// T4: how long a session lasts, what is kept free around it, and where it may start.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionRules {
+    /// Of the session itself: 5 minutes to 8 hours.
+    pub duration: TimeDelta,
+    /// Kept free before it, at most 4 hours.
+    pub buffer_before: TimeDelta,
+    /// Kept free after it, at most 4 hours.
+    pub buffer_after: TimeDelta,
+    /// Minutes between starts, counted from the offset anew every local midnight: 1 to 1,440.
+    pub grid_interval_minutes: u32,
+    /// The minute of the local day of its first start: 0 to 1,439.
+    pub grid_offset_minutes: u32,
+}
+
+impl SessionRules {
+    fn needs(&self) -> TimeDelta {
+        self.buffer_before + self.duration + self.buffer_after
+    }
+
+    pub(crate) fn on_grid(&self, local: NaiveDateTime) -> bool {
+        let second = local.num_seconds_from_midnight();
+        let (minute, offset) = (second / 60, self.grid_offset_minutes);
+        second.is_multiple_of(60)
+            && minute >= offset
+            && (minute - offset).is_multiple_of(self.grid_interval_minutes.max(1))
+    }
+}
+
+/// Settings that contradict each other or themselves (A3).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Nothing could ever be booked: by the time notice is over, the horizon is too.
+    #[error("a notice of {} hours reaches beyond the horizon of {days} days", notice.num_hours())]
+    NoticeBeyondHorizon {
+        /// The notice asked for.
+        notice: TimeDelta,
+        /// The days of the horizon.
+        days: u32,
+    },
+    /// Negative, or over a year.
+    #[error("the notice must be between nothing and a year")]
+    NoticeOutOfRange,
+    /// Over two years.
+    #[error("the horizon must be at most 730 days")]
+    HorizonOutOfRange,
+    /// Two weekly windows claim the same time.
+    #[error("the weekly windows {first} and {second} overlap")]
+    WindowsOverlap {
+        /// Index of the one that comes first in the week.
+        first: usize,
+        /// Index of the one that runs into it.
+        second: usize,
+    },
+    /// No session type fits into a weekly window and those that touch it.
+    #[error("a window of {weekday} is shorter than the shortest session with its buffers")]
+    WindowShorterThanSession {
+        /// Index of the window.
+        window: usize,
+        /// The day it starts on.
+        weekday: Weekday,
+    },
+    /// Two hours of one date override claim the same time.
+    #[error("hours of the override for {date} overlap")]
+    OverrideHoursOverlap {
+        /// Index of the override.
+        index: usize,
+        /// Index of the hours that run into others.
+        window: usize,
+        /// The date it is for.
+        date: NaiveDate,
+    },
+    /// No session type fits into hours of a date override and those that touch them.
+    #[error("hours of the override for {date} are shorter than the shortest session with its buffers")]
+    OverrideShorterThanSession {
+        /// Index of the override.
+        index: usize,
+        /// Index of the hours.
+        window: usize,
+        /// The date it is for.
+        date: NaiveDate,
+    },
+    /// Two overrides replace the windows of one date.
+    #[error("{date} is replaced twice")]
+    ReplacedTwice {
+        /// Index of the second override.
+        index: usize,
+        /// The date both are for.
+        date: NaiveDate,
+    },
+    /// A travel ends before it starts.
+    #[error("the travel ends before it starts")]
+    TravelReversed {
+        /// Index of the travel.
+        index: usize,
+    },
+    /// Two travels claim the same date.
+    #[error("two travels are on the same date")]
+    TravelsOverlap {
+        /// Index of the later one.
+        index: usize,
+    },
+    /// Not 5 minutes to 8 hours, or not whole minutes.
+    #[error("a session lasts 5 minutes to 8 hours, in whole minutes")]
+    DurationOutOfRange {
+        /// Index of the session type.
+        session: usize,
+    },
+    /// Not nothing to 4 hours, or not whole minutes.
+    #[error("a buffer lasts at most 4 hours, in whole minutes")]
+    BufferOutOfRange {
+        /// Index of the session type.
+        session: usize,
+        /// Whether it is the buffer before the session, not the one after.
+        before: bool,
+    },
+    /// An interval of nothing or more than a day.
+    #[error("the grid interval must be 1 to 1,440 minutes")]
+    GridIntervalOutOfRange {
+        /// Index of the session type.
+        session: usize,
+    },
+    /// An offset of a day or more.
+    #[error("the grid offset must be below 1,440 minutes")]
+    GridOffsetOutOfRange {
+        /// Index of the session type.
+        session: usize,
+    },
+}
+
+impl SettingsError {
+    /// The path of the setting to change, such as `schedule.windows[3]`.
+    pub fn field(&self) -> String {
+        match self {
+            Self::NoticeBeyondHorizon { .. } | Self::NoticeOutOfRange => "schedule.notice".into(),
+            Self::HorizonOutOfRange => "schedule.horizon".into(),
+            Self::WindowsOverlap { second: window, .. } | Self::WindowShorterThanSession { window, .. } => {
+                format!("schedule.windows[{window}]")
+            }
+            Self::OverrideHoursOverlap { index, window, .. }
+            | Self::OverrideShorterThanSession { index, window, .. } => {
+                format!("schedule.overrides[{index}].windows[{window}]")
+            }
+            Self::ReplacedTwice { index, .. } => format!("schedule.overrides[{index}].date"),
+            Self::TravelReversed { index } => format!("schedule.travels[{index}].until"),
+            Self::TravelsOverlap { index } => format!("schedule.travels[{index}]"),
+            Self::DurationOutOfRange { session } => format!("session_types[{session}].duration"),
+            Self::BufferOutOfRange { session, before: true } => {
+                format!("session_types[{session}].buffer_before")
+            }
+            Self::BufferOutOfRange { session, before: false } => {
+                format!("session_types[{session}].buffer_after")
+            }
+            Self::GridIntervalOutOfRange { session } => {
+                format!("session_types[{session}].grid_interval_minutes")
+            }
+            Self::GridOffsetOutOfRange { session } => format!("session_types[{session}].grid_offset_minutes"),
+        }
+    }
+}
+
+/// A3: whether settings can be saved. A window must fit at least one session type, if there are any.
+pub fn check_settings(schedule: &Schedule, sessions: &[SessionRules]) -> Result<(), SettingsError> {
+    sessions.iter().enumerate().try_for_each(|(index, session)| check_session(index, session))?;
+    check_reach(schedule)?;
+    check_travels(&schedule.travels)?;
+    check_no_overlap(schedule)?;
+    match sessions.iter().map(SessionRules::needs).min() {
+        Some(shortest) => check_room(schedule, shortest),
+        None => Ok(()),
+    }
+}
+
+fn check_session(session: usize, rules: &SessionRules) -> Result<(), SettingsError> {
+    let whole_minutes = |time: TimeDelta| time == TimeDelta::minutes(time.num_minutes());
+    let (shortest, longest) = (TimeDelta::minutes(5), TimeDelta::hours(8));
+    if !(shortest..=longest).contains(&rules.duration) || !whole_minutes(rules.duration) {
+        return Err(SettingsError::DurationOutOfRange { session });
+    }
+    for (before, buffer) in [(true, rules.buffer_before), (false, rules.buffer_after)] {
+        if !(TimeDelta::zero()..=TimeDelta::hours(4)).contains(&buffer) || !whole_minutes(buffer) {
+            return Err(SettingsError::BufferOutOfRange { session, before });
+        }
+    }
+    if !(1..=1440).contains(&rules.grid_interval_minutes) {
+        return Err(SettingsError::GridIntervalOutOfRange { session });
+    }
+    if rules.grid_offset_minutes >= 1440 {
+        return Err(SettingsError::GridOffsetOutOfRange { session });
+    }
+    Ok(())
+}
+
+fn check_reach(schedule: &Schedule) -> Result<(), SettingsError> {
+    let notice = schedule.notice;
+    if !(TimeDelta::zero()..=TimeDelta::days(366)).contains(&notice) {
+        return Err(SettingsError::NoticeOutOfRange);
+    }
+    if let Horizon::Days(days) = schedule.horizon {
+        if days > 730 {
+            return Err(SettingsError::HorizonOutOfRange);
+        }
+        // The last day counts in full, so that the horizon is up to a day further away.
+        if notice >= TimeDelta::days(i64::from(days) + 1) {
+            return Err(SettingsError::NoticeBeyondHorizon { notice, days });
+        }
+    }
+    Ok(())
+}
+
+fn check_travels(travels: &[Travel]) -> Result<(), SettingsError> {
+    if let Some(index) = travels.iter().position(|travel| travel.until < travel.from) {
+        return Err(SettingsError::TravelReversed { index });
+    }
+    let mut ascending: Vec<(usize, &Travel)> = travels.iter().enumerate().collect();
+    ascending.sort_by_key(|(_, travel)| travel.from);
+    match ascending.windows(2).find(|pair| pair[1].1.from <= pair[0].1.until) {
+        Some(pair) => Err(SettingsError::TravelsOverlap { index: pair[1].0 }),
+        None => Ok(()),
+    }
+}
+
+/// Two weeks of the weekly windows are laid out, so that the end of one week meets the start of the next.
+fn check_no_overlap(schedule: &Schedule) -> Result<(), SettingsError> {
+    let fortnight = (0..2).flat_map(|week| {
+        let laid_out = move |(index, window): (usize, &Window)| {
+            Some((nominal(window.hours, nominal_date(window.weekday, week))?, index))
+        };
+        schedule.windows.iter().enumerate().filter_map(laid_out)
+    });
+    if let Some((first, second)) = first_overlap(fortnight.collect()) {
+        return Err(SettingsError::WindowsOverlap { first, second });
+    }
+    let mut replaced = std::collections::HashSet::new();
+    for (index, day) in schedule.overrides.iter().enumerate() {
+        let DateOverride { date, kind, ref windows } = *day;
+        if kind == OverrideKind::Replace && !replaced.insert(date) {
+            return Err(SettingsError::ReplacedTwice { index, date });
+        }
+        let hours = windows.iter().enumerate().filter_map(|(i, hours)| Some((nominal(*hours, date)?, i)));
+        if let Some((_, window)) = first_overlap(hours.collect()) {
+            return Err(SettingsError::OverrideHoursOverlap { index, window, date });
+        }
+    }
+    Ok(())
+}
+
+/// Windows that touch count as one, as they do when sessions are offered.
+fn check_room(schedule: &Schedule, needed: TimeDelta) -> Result<(), SettingsError> {
+    let nominal_schedule =
+        Schedule { zone: Zone::utc(), time_off: Vec::new(), travels: Vec::new(), ..schedule.clone() };
+    let ordinary = Schedule { overrides: Vec::new(), ..nominal_schedule.clone() };
+    let has_room = |schedule: &Schedule, hours: DayWindow, date: NaiveDate| {
+        nominal(hours, date).is_none_or(|window| {
+            let open = schedule.open(window);
+            open.spans().iter().any(|span| span.contains(window) && span.duration() >= needed)
+        })
+    };
+    for (window, Window { weekday, hours }) in schedule.windows.iter().enumerate() {
+        if !has_room(&ordinary, *hours, nominal_date(*weekday, 0)) {
+            return Err(SettingsError::WindowShorterThanSession { window, weekday: *weekday });
+        }
+    }
+    for (index, day) in schedule.overrides.iter().enumerate() {
+        let short = day.windows.iter().position(|hours| !has_room(&nominal_schedule, *hours, day.date));
+        if let Some(window) = short {
+            return Err(SettingsError::OverrideShorterThanSession { index, window, date: day.date });
+        }
+    }
+    Ok(())
+}
+
+/// A date of that weekday, in some week and in the weeks after it.
+fn nominal_date(weekday: Weekday, week: u64) -> NaiveDate {
+    // 5 January 1970 was a Monday.
+    NaiveDate::default() + Days::new(4 + u64::from(weekday.num_days_from_monday()) + 7 * week)
+}
+
+/// The window on a clock that never changes.
+fn nominal(hours: DayWindow, date: NaiveDate) -> Option<Span> {
+    let (start, end) = hours.on(date)?;
+    Span::new(start.and_utc(), end.and_utc())
+}
+
+fn first_overlap(mut windows: Vec<(Span, usize)>) -> Option<(usize, usize)> {
+    windows.sort_unstable();
+    windows.windows(2).find(|pair| pair[0].0.overlaps(pair[1].0)).map(|pair| (pair[0].1, pair[1].1))
+}
