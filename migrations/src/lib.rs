@@ -1,1 +1,43 @@
-//! The schema, step by step.
+//! The schema, step by step, on SQLite and on PostgreSQL.
+//!
+//! **Invariant:** entities are never imported here: a step says what the schema was at its time, and stays
+//! so when the entities move on.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_directory;
+mod m20261123_000002_aliases;
+mod m20261123_000003_bookings;
+
+/// Every step, the oldest first.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_directory::Migration),
+            Box::new(m20261123_000002_aliases::Migration),
+            Box::new(m20261123_000003_bookings::Migration),
+        ]
+    }
+}
+
+/// Moves the schema up to `Migrator`'s last step.
+///
+/// On PostgreSQL several servers may do this at once: an advisory lock lets one of them work and the others
+/// find it done.
+pub async fn up(db: &sea_orm_migration::sea_orm::DatabaseConnection) -> Result<(), DbErr> {
+    use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
+
+    /// Any number that no other program takes on this database.
+    const LOCK: &str = "select pg_advisory_xact_lock(7246337)";
+
+    if db.get_database_backend() != DbBackend::Postgres {
+        return Migrator::up(db, None).await;
+    }
+    let guard = db.begin().await?;
+    guard.execute_unprepared(LOCK).await?;
+    Migrator::up(db, None).await?;
+    guard.commit().await
+}

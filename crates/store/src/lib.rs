@@ -1,1 +1,35 @@
-//! Tables.
+//! Tables, column types, named questions and the write transaction.
+//!
+//! **Invariant:** the only room that knows there are two databases. What leaves it as an error says what was
+//! violated and carries no text of the database's, since that text quotes rows.
+
+pub mod access_token;
+pub mod alias;
+pub mod alias_key;
+pub mod booking;
+pub mod booking_event;
+pub mod contact;
+pub mod credential;
+pub mod date_override;
+pub mod operator;
+pub mod reminder;
+pub mod request;
+pub mod roster;
+pub mod schedule;
+pub mod session_type;
+pub mod therapist;
+pub mod time_off;
+pub mod used_challenge;
+
+mod column;
+mod db;
+mod error;
+mod id;
+
+pub use column::{Horizon, Instant, List, Modality, Opaque};
+pub use db::Db;
+pub use error::Error;
+pub use id::{
+    AliasId, BookingId, CredentialId, DateOverrideId, OperatorId, ReminderId, RequestId, SessionTypeId,
+    TherapistId, TimeOffId,
+};

@@ -1,0 +1,146 @@
+//! Sessions held or booked.
+
+use calendar::Span;
+use chrono::{DateTime, Utc};
+use sea_orm::{Condition, DeriveActiveEnum, EnumIter, Select, entity::prelude::*, sea_query::Expr};
+
+use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId};
+
+/// A booking.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "booking")]
+pub struct Model {
+    /// Its id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: BookingId,
+    /// With whom.
+    pub therapist_id: TherapistId,
+    /// Whose; nobody's once the alias is erased.
+    pub alias_id: Option<AliasId>,
+    /// What.
+    pub session_type_id: SessionTypeId,
+    /// How far it is.
+    pub state: State,
+    /// It keeps others out (B2): held and not given up, booked, or past.
+    pub occupies: bool,
+    /// The first instant of the session.
+    pub starts_at: Instant,
+    /// The first instant after.
+    pub ends_at: Instant,
+    /// The same with the buffer before.
+    pub busy_from: Instant,
+    /// The same with the buffer after.
+    pub busy_until: Instant,
+    /// The start on the therapist's clock, `YYYY-MM-DDTHH:MM`: what was agreed, if zone rules change (T6).
+    pub local_start: String,
+    /// The zone of that clock, an IANA name.
+    pub time_zone: String,
+    /// How it is held.
+    pub modality: Modality,
+    /// When the hold ends (B1); empty once booked.
+    pub hold_expires_at: Option<Instant>,
+    /// Cancelled less than 24 hours ahead (B4).
+    pub late_cancellation: bool,
+    /// The random name of its room (B7).
+    pub room: String,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// States of a FHIR R5 Appointment; they only move forward (B8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
+pub enum State {
+    /// Held.
+    Pending,
+    /// To take place.
+    Booked,
+    /// The worker has joined.
+    Arrived,
+    /// Took place.
+    Fulfilled,
+    /// Will not take place.
+    Cancelled,
+    /// The worker did not come.
+    NoShow,
+}
+
+impl Model {
+    /// When it keeps others out; the table's check keeps it from being empty.
+    #[must_use]
+    pub fn busy(&self) -> Option<Span> {
+        Span::new(self.busy_from.into(), self.busy_until.into())
+    }
+
+    /// Whether it is a hold that has ended by itself (B1).
+    #[must_use]
+    pub fn hold_expired(&self, now: DateTime<Utc>) -> bool {
+        self.state == State::Pending && self.hold_expires_at.is_none_or(|at| at <= now.into())
+    }
+}
+
+/// Bookings that keep others out at `now`: a hold stops doing so the moment it expires, swept or not (B1).
+fn live(now: DateTime<Utc>) -> Condition {
+    Condition::all().add(COLUMN.occupies.eq(true)).add(
+        Condition::any()
+            .add(COLUMN.hold_expires_at.is_null())
+            .add(COLUMN.hold_expires_at.gt(Instant::from(now))),
+    )
+}
+
+fn overlapping(span: Span) -> Condition {
+    Condition::all()
+        .add(COLUMN.busy_from.lt(Instant::from(span.end())))
+        .add(COLUMN.busy_until.gt(Instant::from(span.start())))
+}
+
+impl Entity {
+    /// What keeps anybody busy at some moment of `span`.
+    pub fn busy_during(span: Span, now: DateTime<Utc>) -> Select<Self> {
+        Self::find().filter(live(now)).filter(overlapping(span))
+    }
+
+    /// What keeps `therapist` busy at some moment of `span`.
+    pub fn keeping(therapist: TherapistId, span: Span, now: DateTime<Utc>) -> Select<Self> {
+        Self::busy_during(span, now).filter(COLUMN.therapist_id.eq(therapist))
+    }
+
+    /// What keeps `alias` busy at some moment of `span`.
+    pub fn keeping_alias(alias: AliasId, span: Span, now: DateTime<Utc>) -> Select<Self> {
+        Self::busy_during(span, now).filter(COLUMN.alias_id.eq(alias))
+    }
+
+    /// Holds of `alias` that have not expired.
+    pub fn holds_of(alias: AliasId, now: DateTime<Utc>) -> Select<Self> {
+        Self::find()
+            .filter(live(now))
+            .filter(COLUMN.alias_id.eq(alias))
+            .filter(COLUMN.state.eq(State::Pending))
+    }
+
+    /// The booking, if it is the alias's own.
+    pub fn owned(id: BookingId, alias: AliasId) -> Select<Self> {
+        Self::find_by_id(id).filter(COLUMN.alias_id.eq(alias))
+    }
+
+    /// Lets go of expired holds that stand in the way of `span` for `therapist` or `alias`, since the database's
+    /// own guard (B2) cannot ask what time it is.
+    pub async fn let_go_of_expired(
+        tx: &impl ConnectionTrait,
+        therapist: TherapistId,
+        alias: AliasId,
+        span: Span,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbErr> {
+        Self::update_many()
+            .col_expr(Column::Occupies, Expr::value(false))
+            .filter(COLUMN.occupies.eq(true))
+            .filter(COLUMN.hold_expires_at.lte(Instant::from(now)))
+            .filter(overlapping(span))
+            .filter(Condition::any().add(COLUMN.therapist_id.eq(therapist)).add(COLUMN.alias_id.eq(alias)))
+            .exec(tx)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The connection, and the one way to write.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+
+use crate::Error;
+
+/// How long a call waits for a connection before it is told to come back.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// An embedded SQLite file or a PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct Db {
+    read: DatabaseConnection,
+    /// On SQLite a pool of one, so that writers queue in order instead of polling a lock; on PostgreSQL the
+    /// same pool, since rows are locked there.
+    write: DatabaseConnection,
+}
+
+impl Db {
+    /// Connects to `sqlite://PATH`, which is made if it is not there, or to `postgres://...`.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
+        let read = Database::connect(options(url, max_connections)).await?;
+        let write = match read.get_database_backend() {
+            DbBackend::Sqlite => Database::connect(options(url, 1)).await?,
+            _ => read.clone(),
+        };
+        Ok(Self { read, write })
+    }
+
+    /// For questions, and for migrations.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// Begins the one transaction of a call that changes something.
+    ///
+    /// SQLite locks here (`BEGIN IMMEDIATE`); PostgreSQL where a row is read with `lock`.
+    pub async fn write(&self) -> Result<DatabaseTransaction, Error> {
+        let immediate = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(immediate).await?)
+    }
+
+    /// Closes every connection, waiting for those in use.
+    pub async fn close(self) -> Result<(), Error> {
+        self.write.clone().close().await?;
+        Ok(self.read.close().await?)
+    }
+}
+
+fn options(url: &str, max_connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE)
+        // Statements carry what must not be logged.
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .foreign_keys(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // What was acknowledged is on disk.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(ACQUIRE)
+        });
+    options
+}
