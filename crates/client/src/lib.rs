@@ -1,1 +1,127 @@
-//! What happens on the worker's device.
+//! What happens on the worker's device: a phrase on paper, a key made from it, an alias, and calls that
+//! renew their own sign-in and survive a lost connection.
+//!
+//! **Invariant:** the secret, and every key made from it, stays here. The server is sent public keys,
+//! signatures and the proof of a moment's work.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), client::Error> {
+//! use api::v1::ConfirmBookingRequest;
+//! use client::{Client, Secret, request_id};
+//!
+//! let anybody = Client::connect("http://127.0.0.1:50051").await?;
+//! let secret = Secret::generate();
+//! println!("Write these words down, nobody can tell you again: {}", *secret.to_phrase());
+//! anybody.create_alias(&secret.login_key()).await?;
+//!
+//! let worker = anybody.login(secret.login_key()).await?;
+//! let wanted = ConfirmBookingRequest { request_id: request_id(), ..Default::default() };
+//! let confirmed = worker.bookings().confirm_booking(wanted).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![expect(clippy::must_use_candidate, reason = "every function here is called for its result alone")]
+#![expect(clippy::missing_panics_doc, reason = "each `expect` says why it cannot fail")]
+
+mod error;
+mod phrase;
+pub mod proof_of_work;
+mod session;
+mod sign_in;
+
+use std::{fmt, time::Duration};
+
+use api::v1::{
+    Alias, alias_service_client::AliasServiceClient, availability_service_client::AvailabilityServiceClient,
+    booking_service_client::BookingServiceClient, directory_service_client::DirectoryServiceClient,
+    reminder_service_client::ReminderServiceClient, roster_service_client::RosterServiceClient,
+    slot_service_client::SlotServiceClient,
+};
+use tonic::transport::{Channel, Endpoint};
+
+pub use ed25519_dalek::SigningKey;
+pub use error::{Error, Refusal, Violation};
+pub use phrase::{PhraseError, Secret};
+pub use session::Session;
+
+/// Somebody who calls the server: nobody in particular, a worker, a therapist or an operator.
+///
+/// Cloning is cheap, and all that comes from one client shares its connection.
+#[derive(Clone)]
+pub struct Client {
+    session: Session,
+}
+
+impl Client {
+    /// Connects without TLS; an address is `http://host:port`.
+    pub async fn connect(address: impl Into<String>) -> Result<Self, Error> {
+        let endpoint = Endpoint::from_shared(address.into())?
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(15));
+        Ok(Self::over(endpoint.connect().await?))
+    }
+
+    /// Calls over a connection made elsewhere, such as one with TLS and the authorities of the device.
+    pub fn over(channel: Channel) -> Self {
+        Self { session: Session::anonymous(channel) }
+    }
+
+    /// Makes an alias for the holder of `key`; the same key gives the same alias again.
+    pub async fn create_alias(&self, key: &SigningKey) -> Result<Alias, Error> {
+        sign_in::create_alias(self.session.clone(), key).await
+    }
+
+    /// Signs in with the key of an alias, a therapist or an operator.
+    ///
+    /// An access token ends after 15 minutes. The client that comes back signs in again when it has to.
+    pub async fn login(&self, key: SigningKey) -> Result<Self, Error> {
+        Ok(Self { session: self.session.signed_in(key).await? })
+    }
+
+    /// Who can be talked to, the vocabulary, and whom to call at once.
+    pub fn directory(&self) -> DirectoryServiceClient<Session> {
+        DirectoryServiceClient::new(self.session.clone())
+    }
+
+    /// A therapist's own schedule.
+    pub fn availability(&self) -> AvailabilityServiceClient<Session> {
+        AvailabilityServiceClient::new(self.session.clone())
+    }
+
+    /// What is free between the worker's shifts.
+    pub fn slots(&self) -> SlotServiceClient<Session> {
+        SlotServiceClient::new(self.session.clone())
+    }
+
+    /// The caller's own alias.
+    pub fn alias(&self) -> AliasServiceClient<Session> {
+        AliasServiceClient::new(self.session.clone())
+    }
+
+    /// The worker's shifts.
+    pub fn roster(&self) -> RosterServiceClient<Session> {
+        RosterServiceClient::new(self.session.clone())
+    }
+
+    /// The worker's bookings, or the therapist's agenda.
+    pub fn bookings(&self) -> BookingServiceClient<Session> {
+        BookingServiceClient::new(self.session.clone())
+    }
+
+    /// How the worker is reminded.
+    pub fn reminders(&self) -> ReminderServiceClient<Session> {
+        ReminderServiceClient::new(self.session.clone())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// A fresh `request_id`: one for each thing a person wants done, however often it is sent (B3).
+pub fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

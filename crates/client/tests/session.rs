@@ -1,0 +1,215 @@
+//! The client against a server that checks what it signs and answers by a script.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use api::v1::{
+    Alias, BeginCreateAliasRequest, BeginCreateAliasResponse, BeginLoginRequest, BeginLoginResponse,
+    CreateAliasRequest, CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, FinishLoginRequest,
+    FinishLoginResponse, GetAliasRequest, GetAliasResponse, LogoutRequest, LogoutResponse,
+    UpdateAliasRequest, UpdateAliasResponse,
+    alias_service_server::{AliasService, AliasServiceServer},
+};
+use client::{Client, Error, Secret, proof_of_work, request_id};
+use ed25519_dalek::{Signature, VerifyingKey};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+const CHALLENGE: &[u8] = b"sign me";
+const BITS: u32 = 8;
+
+/// Refuses as long as the script lasts and remembers what it was sent.
+#[derive(Clone, Default)]
+struct Scripted {
+    refusals: Arc<Mutex<VecDeque<Status>>>,
+    updates: Arc<Mutex<Vec<Update>>>,
+    logins: Arc<Mutex<u32>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Update {
+    request_id: String,
+    authorization: String,
+}
+
+impl Scripted {
+    /// A server on a port of its own, and a client connected to it.
+    async fn serve(&self) -> Client {
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = incoming.local_addr().unwrap();
+        let service = AliasServiceServer::new(self.clone());
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        Client::connect(format!("http://{address}")).await.unwrap()
+    }
+
+    fn refuse(&self, status: &Status, times: usize) {
+        self.refusals.lock().unwrap().extend(std::iter::repeat_n(status.clone(), times));
+    }
+
+    fn updates(&self) -> Vec<Update> {
+        self.updates.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn an_alias_is_made_with_work_and_a_signature() {
+    let client = Scripted::default().serve().await;
+    let alias = client.create_alias(&Secret::generate().login_key()).await.unwrap();
+    assert_eq!(alias.handle, "quiet-heron-4821");
+}
+
+/// B3
+#[tokio::test]
+async fn b3_an_unavailable_server_is_asked_again_for_the_same_thing() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::unavailable("restarting"), 2);
+
+    update(&client).await.unwrap();
+
+    let updates = server.updates();
+    assert_eq!(updates.len(), 3);
+    assert!(updates.iter().all(|update| *update == updates[0]), "every attempt has the same request id");
+}
+
+#[tokio::test]
+async fn it_gives_up_after_five_attempts() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::unavailable("gone for long"), 9);
+
+    let error = update(&client).await.unwrap_err();
+
+    assert_eq!(error.refusal().unwrap().code, Code::Unavailable);
+    assert_eq!(server.updates().len(), 5);
+}
+
+#[tokio::test]
+async fn an_ended_token_is_renewed_and_the_call_repeated() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::unauthenticated("the token has expired"), 1);
+
+    update(&client).await.unwrap();
+
+    let updates = server.updates();
+    assert_eq!(updates[0].authorization, "Bearer ct1_1");
+    assert_eq!(updates[1].authorization, "Bearer ct1_2");
+    assert_eq!(updates[0].request_id, updates[1].request_id);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_when_new_is_not_renewed_for_ever() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::unauthenticated("erased"), 9);
+
+    let error = update(&client).await.unwrap_err();
+
+    assert_eq!(error.refusal().unwrap().code, Code::Unauthenticated);
+    assert_eq!(server.updates().len(), 2);
+}
+
+#[tokio::test]
+async fn any_other_refusal_is_final() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::already_exists("somebody was faster"), 1);
+
+    let error = update(&client).await.unwrap_err();
+
+    assert_eq!(error.refusal().unwrap().code, Code::AlreadyExists);
+    assert_eq!(server.updates().len(), 1);
+}
+
+async fn signed_in(server: &Scripted) -> Client {
+    server.serve().await.login(Secret::generate().login_key()).await.unwrap()
+}
+
+async fn update(client: &Client) -> Result<(), Error> {
+    let request = UpdateAliasRequest { request_id: request_id(), ..Default::default() };
+    client.alias().update_alias(request).await?;
+    Ok(())
+}
+
+fn signed(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Status> {
+    let key = VerifyingKey::from_bytes(key.try_into().unwrap()).unwrap();
+    key.verify_strict(message, &Signature::from_slice(signature).unwrap())
+        .map_err(|_| Status::unauthenticated("the signature is wrong"))
+}
+
+#[tonic::async_trait]
+impl AliasService for Scripted {
+    async fn begin_create_alias(
+        &self,
+        _: Request<BeginCreateAliasRequest>,
+    ) -> Result<Response<BeginCreateAliasResponse>, Status> {
+        let proof_of_work_bits = BITS.try_into().unwrap();
+        Ok(Response::new(BeginCreateAliasResponse { challenge: CHALLENGE.to_vec(), proof_of_work_bits }))
+    }
+
+    async fn create_alias(
+        &self,
+        request: Request<CreateAliasRequest>,
+    ) -> Result<Response<CreateAliasResponse>, Status> {
+        let CreateAliasRequest { public_key, challenge, proof_of_work, signature } = request.into_inner();
+        assert_eq!(challenge, CHALLENGE);
+        assert!(proof_of_work::verify(CHALLENGE, &proof_of_work, BITS));
+        signed(&public_key, &[b"respite/create-alias/v1\0", CHALLENGE, &proof_of_work].concat(), &signature)?;
+        let alias = Alias { handle: "quiet-heron-4821".to_owned(), ..Default::default() };
+        Ok(Response::new(CreateAliasResponse { alias: Some(alias) }))
+    }
+
+    async fn begin_login(
+        &self,
+        _: Request<BeginLoginRequest>,
+    ) -> Result<Response<BeginLoginResponse>, Status> {
+        let audience = "respite.example".to_owned();
+        Ok(Response::new(BeginLoginResponse { challenge: CHALLENGE.to_vec(), audience }))
+    }
+
+    async fn finish_login(
+        &self,
+        request: Request<FinishLoginRequest>,
+    ) -> Result<Response<FinishLoginResponse>, Status> {
+        let FinishLoginRequest { public_key, challenge, signature } = request.into_inner();
+        assert_eq!(challenge, CHALLENGE);
+        signed(&public_key, b"respite/login/v1\0respite.example\0sign me", &signature)?;
+        let mut logins = self.logins.lock().unwrap();
+        *logins += 1;
+        let access_token = format!("ct1_{logins}");
+        Ok(Response::new(FinishLoginResponse { access_token, ..Default::default() }))
+    }
+
+    async fn update_alias(
+        &self,
+        request: Request<UpdateAliasRequest>,
+    ) -> Result<Response<UpdateAliasResponse>, Status> {
+        let authorization = request.metadata().get("authorization").unwrap().to_str().unwrap().to_owned();
+        let request_id = request.into_inner().request_id;
+        self.updates.lock().unwrap().push(Update { request_id, authorization });
+        match self.refusals.lock().unwrap().pop_front() {
+            Some(refusal) => Err(refusal),
+            None => Ok(Response::new(UpdateAliasResponse::default())),
+        }
+    }
+
+    async fn logout(&self, _: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn get_alias(&self, _: Request<GetAliasRequest>) -> Result<Response<GetAliasResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn erase_alias(
+        &self,
+        _: Request<EraseAliasRequest>,
+    ) -> Result<Response<EraseAliasResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
