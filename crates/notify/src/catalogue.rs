@@ -453,21 +453,17 @@ mod tests {
     /// R3: whoever changes a text sees here what a bedside table would show.
     #[test]
     fn r3_the_whole_catalogue() {
-        let mut shown = String::new();
-        for language in Language::ALL {
-            let code = Code::new(4217).unwrap();
-            for message in [Message::ConfirmContact { code }, reminder(Level::Update), reminder(Level::Time)]
-            {
-                shown += &format!(
-                    "{} {} [{}]\n{}\n\n",
-                    language.tag(),
-                    message.kind(),
-                    subject(language),
-                    message.text(language)
-                );
-            }
-        }
-        insta::assert_snapshot!(shown);
+        let code = Code::new(4217).unwrap();
+        let messages = [Message::ConfirmContact { code }, reminder(Level::Update), reminder(Level::Time)];
+        let shown: Vec<_> = Language::ALL
+            .into_iter()
+            .flat_map(|language| messages.map(|message| (language, message)))
+            .map(|(language, message)| {
+                let (tag, kind, subject) = (language.tag(), message.kind(), subject(language));
+                format!("{tag} {kind} [{subject}]\n{}", message.text(language))
+            })
+            .collect();
+        insta::assert_snapshot!(shown.join("\n\n"));
     }
 
     #[test]

@@ -240,7 +240,7 @@ mod tests {
         check("/etc/passwd@example.com", Err(LocalPart));
         check("heron%example.org@example.com", Err(LocalPart));
         check("example.org!heron@example.com", Err(LocalPart));
-        check("Heron <heron@example.com>", Err(Domain));
+        check("Heron <heron@example.com>", Err(LocalPart));
         check("<heron@example.com>", Err(LocalPart));
         check("\"quiet heron\"@example.com", Err(LocalPart));
         check("heron(quiet)@example.com", Err(LocalPart));
@@ -263,8 +263,8 @@ mod tests {
         check("heron@example.com.", Err(Domain));
         check(&format!("heron@{}.com", "a".repeat(64)), Err(Domain));
         check(&format!("{}@example.com", "a".repeat(65)), Err(LocalPart));
-        check(&format!("heron@{}com", "a.".repeat(123)), Ok(()));
-        check(&format!("heron@{}comm", "a.".repeat(123)), Err(TooLong { length: 256 }));
+        check(&format!("heron@{}info", "a.".repeat(122)), Ok(()));
+        check(&format!("heron@{}infos", "a.".repeat(122)), Err(TooLong { length: 255 }));
         check(&"a@b.cc".repeat(1_700), Err(TooLong { length: 10_200 }));
     }
 

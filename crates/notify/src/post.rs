@@ -1,5 +1,6 @@
 use std::{
-    fmt, fs, io,
+    error::Error as _,
+    fmt, fs, io, iter,
     net::IpAddr,
     num::NonZero,
     path::PathBuf,
@@ -182,9 +183,11 @@ pub enum SenderError {
 #[derive(Clone)]
 pub struct Password(String);
 
-/// A mail server, with the connections to it that are kept open.
+/// A mail server, connected to anew for each letter; a clone is the same one.
 #[derive(Clone)]
-pub struct Smtp {
+pub struct Smtp(Arc<Server>);
+
+struct Server {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     sender: Sender,
     timeout: Duration,
@@ -219,13 +222,19 @@ pub enum SetupError {
         /// What the system says.
         source: io::Error,
     },
-    /// The certificates, or the host's name, do not serve for encryption.
+    /// There is no certificate in PEM, so that no server would be trusted.
+    #[error("{} holds no certificate", path.display())]
+    NoAuthorities {
+        /// Where one should be.
+        path: PathBuf,
+    },
+    /// A certificate, or the host's name, does not serve for encryption.
     #[error("encryption cannot be set up")]
     Encryption(#[from] smtp::Error),
 }
 
 impl Smtp {
-    /// Prepares for deliveries; the first one connects.
+    /// Prepares for deliveries, without connecting.
     pub fn new(settings: &SmtpSettings, password: Option<Password>) -> Result<Self, SetupError> {
         let SmtpSettings {
             host,
@@ -265,12 +274,12 @@ impl Smtp {
             (None, None) => {}
             _ => return Err(SetupError::HalfOfALogin),
         }
-        Ok(Self { transport: transport.build(), sender: sender.clone(), timeout })
+        Ok(Self(Arc::new(Server { transport: transport.build(), sender: sender.clone(), timeout })))
     }
 
     async fn deliver(&self, letter: &Letter, now: DateTime<Utc>) -> Result<(), DeliveryError> {
-        let sending = self.transport.send(written(&self.sender, letter, now));
-        match tokio::time::timeout(self.timeout, sending).await {
+        let Server { transport, sender, timeout } = &*self.0;
+        match tokio::time::timeout(*timeout, transport.send(written(sender, letter, now))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(DeliveryError::Temporary(Fault::Timeout)),
@@ -280,7 +289,7 @@ impl Smtp {
 
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Smtp").field("sender", &self.sender).finish_non_exhaustive()
+        f.debug_struct("Smtp").field("sender", &self.0.sender).finish_non_exhaustive()
     }
 }
 
@@ -294,7 +303,7 @@ impl From<smtp::Error> for DeliveryError {
             Fault::Code { code }
         } else if error.is_timeout() {
             Fault::Timeout
-        } else if error.is_tls() {
+        } else if error.is_tls() || is_about_encryption(&error) {
             Fault::Encryption
         } else if error.is_client() || error.is_response() {
             Fault::Unsuitable
@@ -388,9 +397,14 @@ fn writable(now: DateTime<Utc>) -> SystemTime {
 }
 
 fn encryption(host: &str, ca_file: Option<&PathBuf>) -> Result<TlsParameters, SetupError> {
+    const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
     let mut parameters = TlsParametersBuilder::new(host.to_owned());
     if let Some(path) = ca_file {
         let pem = fs::read(path).map_err(|source| SetupError::Authorities { path: path.clone(), source })?;
+        if !pem.windows(PEM.len()).any(|window| window == PEM) {
+            return Err(SetupError::NoAuthorities { path: path.clone() });
+        }
         parameters = parameters
             .certificate_store(CertificateStore::None)
             .add_root_certificate(Certificate::from_pem(&pem)?);
@@ -400,6 +414,13 @@ fn encryption(host: &str, ca_file: Option<&PathBuf>) -> Result<TlsParameters, Se
 
 fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A failed handshake comes as an I/O error about invalid data.
+fn is_about_encryption(error: &smtp::Error) -> bool {
+    iter::successors(error.source(), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// Codes of RFC 4954 that the next login may not get, once an operator has seen to it.
@@ -494,8 +515,8 @@ mod tests {
         assert_eq!(shown, expected, "{toml}");
     }
 
-    #[tokio::test]
-    async fn settings_that_would_betray_a_letter_are_refused() {
+    #[test]
+    fn settings_that_would_betray_a_letter_are_refused() {
         let elsewhere = "tls = \"none\" is for a mail server on this machine, and ";
         check_setup("host = 'mail.example.org'", None, "ok");
         check_setup("host = 'localhost'\ntls = 'none'", None, "ok");
@@ -527,12 +548,15 @@ mod tests {
     #[test]
     fn a_file_without_certificates_vouches_for_nobody() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for content in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let settings = settings(&format!("host = 'mail.example.org'\nca_file = {:?}", file.path()));
+        for content in ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
             std::fs::write(file.path(), content).unwrap();
-            let toml = format!("host = 'mail.example.org'\nca_file = {:?}", file.path());
-            let built = Smtp::new(&settings(&toml), None);
-            assert!(matches!(built, Err(SetupError::Encryption(_))), "{content:?}: {built:?}");
+            let built = Smtp::new(&settings, None);
+            assert!(matches!(built, Err(SetupError::NoAuthorities { .. })), "{content:?}: {built:?}");
         }
+        std::fs::write(file.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+            .unwrap();
+        assert!(matches!(Smtp::new(&settings, None), Err(SetupError::Encryption(_))));
     }
 
     #[test]
@@ -566,9 +590,23 @@ mod tests {
         assert_eq!(to, ["heron@example.com", "egret@example.com"]);
     }
 
+    /// R3: what the log says of a letter is its kind.
     #[tokio::test]
-    async fn the_log_takes_any_letter() {
-        assert_eq!(Post::Log.deliver(&letter("heron@example.com"), now()).await, Ok(()));
+    async fn r3_the_log_tells_neither_contact_nor_text() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .without_time()
+            .with_ansi(false)
+            .with_writer(log.reopen().unwrap())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        Post::Log.deliver(&letter("heron@example.com"), now()).await.unwrap();
+        drop(guard);
+        assert_eq!(
+            std::fs::read_to_string(log.path()).unwrap(),
+            " INFO notify::post: letter not sent, since no mail server is set letter.kind=\"time\"\n"
+        );
     }
 
     proptest! {
