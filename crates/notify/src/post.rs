@@ -11,20 +11,20 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
     message::{
         Mailbox, SinglePart,
         header::{ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
         self,
-        authentication::Credentials,
-        client::{Certificate, CertificateStore, TlsParameters, TlsParametersBuilder},
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder},
         extension::ClientId,
     },
 };
 use serde::Deserialize;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::{
     catalogue::telling_word,
@@ -79,7 +79,7 @@ pub enum DeliveryError {
 /// What stood in the way of a letter that may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// The server said so, or it refused our login, which is not the letter's fault.
+    /// The server said so, or refused us before it saw the letter.
     #[error("the server answered with code {code}")]
     Code {
         /// The SMTP reply code.
@@ -188,9 +188,19 @@ pub struct Password(String);
 pub struct Smtp(Arc<Server>);
 
 struct Server {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    host: String,
+    port: u16,
+    encryption: Encryption,
+    hello: ClientId,
+    login: Option<Credentials>,
     sender: Sender,
     timeout: Duration,
+}
+
+enum Encryption {
+    Wrapper(TlsParameters),
+    Required(TlsParameters),
+    None,
 }
 
 /// Why settings do not make a usable [`Smtp`].
@@ -256,34 +266,66 @@ impl Smtp {
             return Err(SetupError::TellingHelloName { word });
         }
         let encryption = match tls {
-            Tls::Wrapper => smtp::client::Tls::Wrapper(encryption(host, ca_file.as_ref())?),
-            Tls::Required => smtp::client::Tls::Required(encryption(host, ca_file.as_ref())?),
-            Tls::None if is_this_machine(host) => smtp::client::Tls::None,
+            Tls::Wrapper => Encryption::Wrapper(parameters(host, ca_file.as_ref())?),
+            Tls::Required => Encryption::Required(parameters(host, ca_file.as_ref())?),
+            Tls::None if is_this_machine(host) => Encryption::None,
             Tls::None => return Err(SetupError::Unencrypted { host: host.clone() }),
         };
-        let timeout = Duration::from_secs(timeout_seconds.get().into());
-        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(port.unwrap_or(tls.port()))
-            .tls(encryption)
-            .hello_name(ClientId::Domain(hello_name.to_owned()))
-            .timeout(Some(timeout));
-        match (username, password) {
-            (Some(username), Some(Password(password))) => {
-                transport = transport.credentials(Credentials::new(username.clone(), password));
-            }
-            (None, None) => {}
+        let login = match (username, password) {
+            (Some(username), Some(Password(password))) => Some(Credentials::new(username.clone(), password)),
+            (None, None) => None,
             _ => return Err(SetupError::HalfOfALogin),
-        }
-        Ok(Self(Arc::new(Server { transport: transport.build(), sender: sender.clone(), timeout })))
+        };
+        Ok(Self(Arc::new(Server {
+            host: host.clone(),
+            port: port.unwrap_or(tls.port()),
+            encryption,
+            hello: ClientId::Domain(hello_name.to_owned()),
+            login,
+            sender: sender.clone(),
+            timeout: Duration::from_secs(timeout_seconds.get().into()),
+        })))
     }
 
     async fn deliver(&self, letter: &Letter, now: DateTime<Utc>) -> Result<(), DeliveryError> {
-        let Server { transport, sender, timeout } = &*self.0;
-        match tokio::time::timeout(*timeout, transport.send(written(sender, letter, now))).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(DeliveryError::Temporary(Fault::Timeout)),
+        const FAREWELL: Duration = Duration::from_secs(1);
+
+        let server = &*self.0;
+        let message = written(&server.sender, letter, now);
+        let mut connection = timeout(server.timeout, server.hand_over(&message))
+            .await
+            .map_err(|_| DeliveryError::Temporary(Fault::Timeout))??;
+        // The server has the letter: whether it hears the farewell changes nothing.
+        let _ = timeout(FAREWELL, connection.abort()).await;
+        Ok(())
+    }
+}
+
+impl Server {
+    async fn hand_over(&self, message: &lettre::Message) -> Result<AsyncSmtpConnection, DeliveryError> {
+        let mut connection = self.connect().await.map_err(Fault::from)?;
+        connection.send(message.envelope(), &message.formatted()).await?;
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
+        let Self { host, port, encryption, hello, login, sender: _, timeout } = self;
+        let wrapper = match encryption {
+            Encryption::Wrapper(parameters) => Some(parameters.clone()),
+            Encryption::Required(_) | Encryption::None => None,
+        };
+        // A host may have several addresses, of which the first may swallow everything.
+        let patience = Some(*timeout / 4);
+        let address = (host.as_str(), *port);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(address, patience, hello, wrapper, None).await?;
+        if let Encryption::Required(parameters) = encryption {
+            connection.starttls(parameters.clone(), hello).await?;
         }
+        if let Some(login) = login {
+            connection.auth(DEFAULT_MECHANISMS, login).await?;
+        }
+        Ok(connection)
     }
 }
 
@@ -295,22 +337,32 @@ impl fmt::Debug for Smtp {
 
 impl From<smtp::Error> for DeliveryError {
     fn from(error: smtp::Error) -> Self {
-        let fault = if let Some(code) = error.status() {
-            let code = code.into();
-            if error.is_permanent() && !is_about_the_login(code) {
-                return Self::Permanent { code };
-            }
-            Fault::Code { code }
-        } else if error.is_timeout() {
-            Fault::Timeout
-        } else if error.is_tls() || is_about_encryption(&error) {
-            Fault::Encryption
-        } else if error.is_client() || error.is_response() {
-            Fault::Unsuitable
-        } else {
-            Fault::Connection
-        };
+        match Fault::from(error) {
+            Fault::Code { code } if code >= 500 && code != LOGIN_REQUIRED => Self::Permanent { code },
+            fault => Self::Temporary(fault),
+        }
+    }
+}
+
+impl From<Fault> for DeliveryError {
+    fn from(fault: Fault) -> Self {
         Self::Temporary(fault)
+    }
+}
+
+impl From<smtp::Error> for Fault {
+    fn from(error: smtp::Error) -> Self {
+        if let Some(code) = error.status() {
+            Self::Code { code: code.into() }
+        } else if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_tls() || is_about_encryption(&error) {
+            Self::Encryption
+        } else if error.is_client() || error.is_response() {
+            Self::Unsuitable
+        } else {
+            Self::Connection
+        }
     }
 }
 
@@ -396,7 +448,7 @@ fn writable(now: DateTime<Utc>) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn encryption(host: &str, ca_file: Option<&PathBuf>) -> Result<TlsParameters, SetupError> {
+fn parameters(host: &str, ca_file: Option<&PathBuf>) -> Result<TlsParameters, SetupError> {
     const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
     let mut parameters = TlsParametersBuilder::new(host.to_owned());
@@ -423,10 +475,8 @@ fn is_about_encryption(error: &smtp::Error) -> bool {
         .any(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
-/// Codes of RFC 4954 that the next login may not get, once an operator has seen to it.
-const fn is_about_the_login(code: u16) -> bool {
-    matches!(code, 530 | 534 | 535 | 538)
-}
+/// What a server answers to a letter when the settings should have had a login.
+const LOGIN_REQUIRED: u16 = 530;
 
 const fn half_a_minute() -> NonZero<u16> {
     NonZero::new(30).expect("thirty is not zero")

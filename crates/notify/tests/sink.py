@@ -7,7 +7,7 @@ for each letter. FOLDER receives ca.pem, which vouches for its certificate for `
 It ends when its standard input does.
 
 Recipients decide what happens: gone@... is unknown, busy@... is put off the first time,
-slow@... is never answered, and everybody else gets their letter.
+slow@... is never answered, mute@... gets a letter but no goodbye, and everybody else gets both.
 """
 
 import asyncio
@@ -42,8 +42,14 @@ class Sink:
             return f"451 4.7.1 <{address}>: try again later"
         if address.startswith("slow@"):
             await asyncio.Event().wait()
+        session.mute = address.startswith("mute@")
         envelope.rcpt_tos.append(address)
         return "250 OK"
+
+    async def handle_QUIT(self, server, session, envelope):
+        if getattr(session, "mute", False):
+            await asyncio.Event().wait()
+        return "221 Bye"
 
     async def handle_DATA(self, server, session, envelope):
         tell(

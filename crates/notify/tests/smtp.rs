@@ -214,6 +214,14 @@ async fn the_server_says_whether_to_try_again() {
     assert_eq!(sink.next_letter()["recipients"], serde_json::json!(["busy@example.com"]));
 }
 
+/// R1: a letter that the server took is not sent again because the server says no goodbye.
+#[tokio::test]
+async fn r1_a_letter_taken_is_a_letter_delivered() {
+    let mut sink = Sink::start("plain");
+    check(&post(sink.port, "tls = 'none'"), "mute@example.com", Ok(())).await;
+    assert_eq!(sink.next_letter()["recipients"], serde_json::json!(["mute@example.com"]));
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_may_come_back() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
