@@ -65,7 +65,8 @@ impl fmt::Debug for DataKey {
 #[cfg(test)]
 mod tests {
     use super::DataKey;
-    use crate::{OpenError, Padding};
+    use crate::{Keyring, OpenError, Padding, Purpose};
+    use data_encoding::HEXLOWER;
     use proptest::prelude::*;
 
     const EMAIL: &str = "contact.email";
@@ -131,6 +132,27 @@ mod tests {
     fn the_same_plaintext_never_looks_the_same() {
         let key = DataKey::generate();
         assert_ne!(sealed(&key, b"heron@example.com"), sealed(&key, b"heron@example.com"));
+    }
+
+    /// Made by another implementation from the description of the format alone.
+    #[test]
+    fn what_is_on_disk_today_opens_tomorrow() {
+        let secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        let keyring = Keyring::parse(&format!("respite-key-1 34ba109d {secret}")).unwrap();
+        let hex = |text: &str| HEXLOWER.decode(text.as_bytes()).unwrap();
+        let wrapped = hex("\
+             0134ba109d000102030405060708090a0b0c0d0e0f10111213141516170b1c05b146e698249da227\
+             123ade574cae7cd778cb0e3858732ff810157bc320d0169faff3043b064d9e79d684df7bc6");
+        let sealed = hex("\
+             0130265eee32333435363738393a3b3c3d3e3f404142434445464748499d8aeb925cd90ae4f1a16f\
+             e8396a50fcdf6194eb903384d45955463c2772cfd07f4a726fc507b9d9363514264fac02cf28be6b\
+             177bac820595637daec12107e79372b0ec02df2f969008526a51230ab5264f372a5a89bdadaf94d3\
+             789efe1f0703c1211c38c62b9454cbe5249f9b3f1f90f54ffd9de4e1378f67163cd11f23439b8740\
+             f451b697f700ba2a2867f63ec8");
+        let key = keyring.unwrap(&wrapped, ROW).unwrap();
+        assert_eq!(&key.open(EMAIL, ROW, &sealed).unwrap()[..], b"heron@example.com");
+        let tag = keyring.mac(Purpose::Challenge, &[b"ab", b"c"]);
+        assert_eq!(HEXLOWER.encode(&tag), "6c0215b8b4fc3c601932fa02c4a55850dfa5c85f2489d38569243304e6d29a6b");
     }
 
     #[test]
