@@ -1,1 +1,112 @@
-//! What the product does.
+//! What the product does: the gRPC services, their rules, and the reminders.
+//!
+//! **Invariant:** there is no process here: no socket, no environment, no signal. Everything a call needs is in
+//! [`App`], and the clock is read once per call.
+
+mod access;
+mod alias;
+mod availability;
+mod booking;
+mod clock;
+mod crisis;
+mod directory;
+mod error;
+mod field;
+mod once;
+pub mod operators;
+mod page;
+pub mod reminders;
+pub mod retention;
+mod roster;
+mod sealed;
+mod slots;
+mod vocabulary;
+
+use std::sync::Arc;
+
+use api::v1;
+use tonic::service::Routes;
+
+pub use access::{Caller, POLICIES, Policy};
+pub use clock::Clock;
+pub use error::Error;
+
+/// All that a call works with; a clone shares everything.
+#[derive(Clone)]
+pub struct App {
+    /// The data layer.
+    pub db: store::Db,
+    /// What time it is.
+    pub clock: Clock,
+    /// Zone rules in force (T6).
+    pub rules: calendar::Rules,
+    /// What seals, and what makes handles, challenges and codes.
+    pub keyring: Arc<vault::Keyring>,
+    /// Where letters go.
+    pub post: notify::Post,
+    /// What an operator chose.
+    pub settings: Arc<Settings>,
+}
+
+/// What an operator chose about the product's behaviour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Who asks for signatures; part of what is signed, so that no other server can use it.
+    pub audience: String,
+    /// Leading zero bits that a new alias's proof of work must have.
+    pub proof_of_work_bits: u8,
+    /// Where sessions take place: a URI with `{room}` in it (B7).
+    pub join_template: String,
+}
+
+/// The services' full names, for health checks.
+pub const SERVICE_NAMES: [&str; 7] = [
+    "respite.v1.AliasService",
+    "respite.v1.AvailabilityService",
+    "respite.v1.BookingService",
+    "respite.v1.DirectoryService",
+    "respite.v1.ReminderService",
+    "respite.v1.RosterService",
+    "respite.v1.SlotService",
+];
+
+/// The largest request that is read.
+const MAX_REQUEST: usize = 64 * 1024;
+
+/// The same where a roster comes as a file.
+const MAX_ROSTER: usize = 1024 * 1024 + MAX_REQUEST;
+
+/// Every service, behind the layer that knows who calls and refuses who may not.
+#[must_use]
+pub fn routes(app: &App) -> Routes {
+    let app = || app.clone();
+    Routes::default()
+        .add_service(
+            v1::alias_service_server::AliasServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::availability_service_server::AvailabilityServiceServer::new(app())
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::booking_service_server::BookingServiceServer::new(app())
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::directory_service_server::DirectoryServiceServer::new(app())
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::reminder_service_server::ReminderServiceServer::new(app())
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::roster_service_server::RosterServiceServer::new(app()).max_decoding_message_size(MAX_ROSTER),
+        )
+        .add_service(
+            v1::slot_service_server::SlotServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
+        )
+        .into_axum_router()
+        .layer(access::AccessLayer::new(app()))
+        .into()
+}

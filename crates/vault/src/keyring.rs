@@ -66,8 +66,8 @@ pub enum Purpose {
     RequestPayload,
     /// The code that confirms a contact.
     ContactCode,
-    /// The token that opens the room of a session.
-    JoinToken,
+    /// The place in a list where the next page begins.
+    PageToken,
 }
 
 impl Keyring {
@@ -171,7 +171,7 @@ impl Purpose {
             Self::PairHandle => "respite/pair-handle/v1",
             Self::RequestPayload => "respite/request-payload/v1",
             Self::ContactCode => "respite/contact-code/v1",
-            Self::JoinToken => "respite/join-token/v1",
+            Self::PageToken => "respite/page-token/v1",
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
         Purpose::PairHandle,
         Purpose::RequestPayload,
         Purpose::ContactCode,
-        Purpose::JoinToken,
+        Purpose::PageToken,
     ];
 
     #[test]

@@ -1,0 +1,309 @@
+//! Who calls, and who may make which call: one table, deny by default.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use chrono::{DateTime, Utc};
+use data_encoding::BASE64URL_NOPAD;
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use sea_orm::EntityTrait;
+use sha2::{Digest, Sha256};
+use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token};
+use tonic::Status;
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use crate::{
+    App,
+    error::{Error, Unauthenticated},
+};
+
+/// Who calls. Handlers take it from the request's extensions, where the layer put it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody said.
+    Anonymous,
+    /// A worker.
+    Alias(AliasId),
+    /// A therapist.
+    Therapist(TherapistId),
+    /// Somebody who runs the service.
+    Operator(OperatorId),
+}
+
+/// Who may make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Anybody; a token is looked at if there is one.
+    Public,
+    /// Workers.
+    Alias,
+    /// Therapists.
+    Therapist,
+    /// Operators.
+    Operator,
+    /// Workers and therapists.
+    AliasOrTherapist,
+    /// Therapists and operators.
+    TherapistOrOperator,
+    /// Whoever has a token.
+    Anyone,
+}
+
+impl Policy {
+    fn admits(self, caller: Caller) -> Result<(), Error> {
+        use Caller as C;
+        use Policy as P;
+        match (self, caller) {
+            (P::Public, _)
+            | (P::Anyone, C::Alias(_) | C::Therapist(_) | C::Operator(_))
+            | (P::Alias, C::Alias(_))
+            | (P::Therapist, C::Therapist(_))
+            | (P::Operator, C::Operator(_))
+            | (P::AliasOrTherapist, C::Alias(_) | C::Therapist(_))
+            | (P::TherapistOrOperator, C::Therapist(_) | C::Operator(_)) => Ok(()),
+            (_, C::Anonymous) => Err(Unauthenticated::Token.into()),
+            _ => Err(Error::CallerNotAllowed),
+        }
+    }
+}
+
+/// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
+pub const POLICIES: [(&str, Policy); 49] = [
+    ("/respite.v1.AliasService/BeginCreateAlias", Policy::Public),
+    ("/respite.v1.AliasService/BeginLogin", Policy::Public),
+    ("/respite.v1.AliasService/CreateAlias", Policy::Public),
+    ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
+    ("/respite.v1.AliasService/FinishLogin", Policy::Public),
+    ("/respite.v1.AliasService/GetAlias", Policy::Alias),
+    ("/respite.v1.AliasService/Logout", Policy::Anyone),
+    ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
+    ("/respite.v1.AvailabilityService/CreateDateOverride", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/CreateSessionType", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/CreateTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/DeleteDateOverride", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/DeleteSessionType", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/DeleteTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/GetSchedule", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/ListDateOverrides", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/ListSessionTypes", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/ListTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/UpdateSchedule", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/UpdateSessionType", Policy::Therapist),
+    ("/respite.v1.BookingService/CancelBooking", Policy::Alias),
+    ("/respite.v1.BookingService/CompleteBooking", Policy::Therapist),
+    ("/respite.v1.BookingService/ConfirmBooking", Policy::Alias),
+    ("/respite.v1.BookingService/GetBooking", Policy::Alias),
+    ("/respite.v1.BookingService/HoldSlot", Policy::Alias),
+    ("/respite.v1.BookingService/JoinSession", Policy::AliasOrTherapist),
+    ("/respite.v1.BookingService/ListAgenda", Policy::Therapist),
+    ("/respite.v1.BookingService/ListBookings", Policy::Alias),
+    ("/respite.v1.BookingService/ReleaseHold", Policy::Alias),
+    ("/respite.v1.BookingService/RescheduleBooking", Policy::Alias),
+    ("/respite.v1.DirectoryService/CreateCredential", Policy::TherapistOrOperator),
+    ("/respite.v1.DirectoryService/CreateTherapist", Policy::Operator),
+    ("/respite.v1.DirectoryService/DeleteCredential", Policy::TherapistOrOperator),
+    ("/respite.v1.DirectoryService/GetTherapist", Policy::Public),
+    ("/respite.v1.DirectoryService/ListCrisisResources", Policy::Public),
+    ("/respite.v1.DirectoryService/ListSpecializations", Policy::Public),
+    ("/respite.v1.DirectoryService/ListTherapists", Policy::Operator),
+    ("/respite.v1.DirectoryService/SearchTherapists", Policy::Public),
+    ("/respite.v1.DirectoryService/UpdateTherapist", Policy::Therapist),
+    ("/respite.v1.DirectoryService/VerifyCredential", Policy::Operator),
+    ("/respite.v1.ReminderService/ConfirmContact", Policy::Alias),
+    ("/respite.v1.ReminderService/DeleteContact", Policy::Alias),
+    ("/respite.v1.ReminderService/GetContact", Policy::Alias),
+    ("/respite.v1.ReminderService/ListReminders", Policy::Alias),
+    ("/respite.v1.ReminderService/SetContact", Policy::Alias),
+    ("/respite.v1.RosterService/DeleteRoster", Policy::Alias),
+    ("/respite.v1.RosterService/GetRoster", Policy::Alias),
+    ("/respite.v1.RosterService/ImportRoster", Policy::Alias),
+    ("/respite.v1.SlotService/SearchSlots", Policy::Alias),
+];
+
+fn policy(path: &str) -> Option<Policy> {
+    let index = POLICIES.binary_search_by_key(&path, |(known, _)| known).ok()?;
+    Some(POLICIES[index].1)
+}
+
+/// An access token, from the day it is made to the day it is sent; only its hash is kept.
+pub(crate) struct Token([u8; 32]);
+
+/// What a token starts with, so that scanners find one that leaked.
+const PREFIX: &str = "ct1_";
+
+impl Token {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|_| Error::Sealed("no randomness"))?;
+        Ok(Self(bytes))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&self.0))
+    }
+
+    pub(crate) fn hash(&self) -> Opaque {
+        Opaque(Sha256::digest(self.0).to_vec())
+    }
+}
+
+/// The hash of the token a request came with, for the call that ends it.
+#[derive(Clone)]
+pub(crate) struct TokenHash(pub(crate) Opaque);
+
+/// Finds out who calls, and refuses who may not.
+#[derive(Clone)]
+pub(crate) struct AccessLayer {
+    app: App,
+}
+
+impl AccessLayer {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Access<S> {
+        Access { app: self.app.clone(), inner }
+    }
+}
+
+/// See [`AccessLayer`].
+#[derive(Clone)]
+pub(crate) struct Access<S> {
+    app: App,
+    inner: S,
+}
+
+impl<S, Sent, Answered> Service<Request<Sent>> for Access<S>
+where
+    S: Service<Request<Sent>, Response = Response<Answered>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    Sent: Send + 'static,
+    Answered: Default,
+{
+    type Response = S::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Sent>) -> Self::Future {
+        let app = self.app.clone();
+        let clone = self.inner.clone();
+        // The one that is ready goes with this call.
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let Some(policy) = policy(request.uri().path()) else {
+                return Ok(Status::unimplemented("there is no such call").into_http());
+            };
+            let header = request.headers().get(AUTHORIZATION).cloned();
+            let admitted = async {
+                let (caller, token) = identify(&app, header, app.clock.now()).await?;
+                policy.admits(caller)?;
+                Ok::<_, Error>((caller, token))
+            };
+            match admitted.await {
+                Ok((caller, token)) => {
+                    request.extensions_mut().insert(caller);
+                    if let Some(token) = token {
+                        request.extensions_mut().insert(token);
+                    }
+                    inner.call(request).await
+                }
+                Err(error) => Ok(Status::from(error).into_http()),
+            }
+        })
+    }
+}
+
+async fn identify(
+    app: &App,
+    header: Option<HeaderValue>,
+    now: DateTime<Utc>,
+) -> Result<(Caller, Option<TokenHash>), Error> {
+    let Some(header) = header else {
+        return Ok((Caller::Anonymous, None));
+    };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("Bearer "))
+        .and_then(Token::parse)
+        .ok_or(Unauthenticated::Token)?;
+    let hash = token.hash();
+    let row = access_token::Entity::find_by_id(hash.clone())
+        .one(app.db.read())
+        .await?
+        .filter(|row| row.expires_at > Instant::from(now))
+        .ok_or(Unauthenticated::Token)?;
+    Ok((caller(row.caller_kind, row.caller_id), Some(TokenHash(hash))))
+}
+
+fn caller(kind: access_token::CallerKind, id: Uuid) -> Caller {
+    match kind {
+        access_token::CallerKind::Alias => Caller::Alias(AliasId(id)),
+        access_token::CallerKind::Therapist => Caller::Therapist(TherapistId(id)),
+        access_token::CallerKind::Operator => Caller::Operator(OperatorId(id)),
+    }
+}
+
+/// Reads who calls off a request, as the layer left it there.
+pub(crate) trait Called {
+    fn caller(&self) -> Caller;
+
+    fn alias(&self) -> Result<AliasId, Error> {
+        match self.caller() {
+            Caller::Alias(id) => Ok(id),
+            Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => Err(Error::CallerNotAllowed),
+        }
+    }
+
+    fn therapist(&self) -> Result<TherapistId, Error> {
+        match self.caller() {
+            Caller::Therapist(id) => Ok(id),
+            Caller::Anonymous | Caller::Alias(_) | Caller::Operator(_) => Err(Error::CallerNotAllowed),
+        }
+    }
+}
+
+impl<T> Called for tonic::Request<T> {
+    fn caller(&self) -> Caller {
+        self.extensions().get().copied().unwrap_or(Caller::Anonymous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_so_that_it_can_be_searched() {
+        assert!(POLICIES.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_written_and_not_otherwise() {
+        let token = Token::generate().unwrap();
+        let text = token.to_text();
+        assert_eq!(Token::parse(&text).unwrap().0, token.0);
+        for wrong in [&text[4..], &text[..text.len() - 1], "ct1_", "", &format!("{text}A")] {
+            assert!(Token::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Why a call was refused, and the one table from that to a gRPC status.
+
+use std::{collections::HashMap, time::Duration};
+
+use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError};
+use chrono::{DateTime, SecondsFormat, Utc};
+use store::booking::State;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Whose table of reasons an `ErrorInfo` speaks of.
+const DOMAIN: &str = "respite";
+
+/// When to come back after an overload or a database that is away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a call was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field does not say what it must.
+    #[error("{field}: {violation}")]
+    Invalid {
+        /// Its path in the request.
+        field: String,
+        /// What is wrong with it.
+        violation: Violation,
+    },
+    /// The request id was used with another payload (B3).
+    #[error("this request id was used with another payload")]
+    RequestIdReused,
+    /// The caller is not who they say, or does not say.
+    #[error("{0}")]
+    Unauthenticated(#[from] Unauthenticated),
+    /// This kind of caller may not make this call.
+    #[error("this call is not for this kind of caller")]
+    CallerNotAllowed,
+    /// It is not there, or it is somebody else's: that is not told apart.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The key signs in somebody else.
+    #[error("another caller signs in with this key")]
+    KeyInUse,
+    /// The date has an override.
+    #[error("this date has an override")]
+    DateOverridden,
+    /// The slot is not to be had (T5).
+    #[error("{0}")]
+    Slot(#[from] Refusal),
+    /// The alias holds as much as it may (B1).
+    #[error("an alias holds at most {most} slots at a time")]
+    TooManyHolds {
+        /// How many it may.
+        most: usize,
+    },
+    /// The hold has ended (B1).
+    #[error("the hold has expired")]
+    HoldExpired,
+    /// The booking is not in a state that allows this (B8).
+    #[error("the booking is {}", state_name(*.state))]
+    WrongState {
+        /// The state it is in.
+        state: State,
+    },
+    /// The room is not open yet (B7).
+    #[error("the room opens at {}", instant(*.opens))]
+    JoinTooEarly {
+        /// When it opens.
+        opens: DateTime<Utc>,
+    },
+    /// The session is over (B7).
+    #[error("the session is over")]
+    JoinTooLate,
+    /// The session has not begun.
+    #[error("the session has not begun")]
+    SessionNotBegun,
+    /// There are as many as there may be.
+    #[error("there may be at most {most}")]
+    Limit {
+        /// Of what; the reason that is told.
+        reason: LimitReason,
+        /// How many there may be.
+        most: u64,
+    },
+    /// The code is wrong.
+    #[error("the code is wrong")]
+    CodeWrong,
+    /// The code has ended, by time or by wrong guesses.
+    #[error("the code has expired")]
+    CodeExpired,
+    /// The database refused or failed.
+    #[error("the data layer refused")]
+    Store(#[from] store::Error),
+    /// Something sealed does not open, or what was in it is not what belongs there.
+    #[error("something sealed cannot be read")]
+    Sealed(&'static str),
+}
+
+impl From<sea_orm::DbErr> for Error {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Error {
+    /// A field that does not say what it must.
+    pub(crate) fn invalid(field: impl Into<String>, violation: Violation) -> Self {
+        Self::Invalid { field: field.into(), violation }
+    }
+}
+
+/// Why nobody knows who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthenticated {
+    /// No token, or not one in force.
+    #[error("sign in for a token")]
+    Token,
+    /// The challenge is not ours, is for another key, or has ended.
+    #[error("the challenge does not hold; ask for another")]
+    Challenge,
+    /// The proof of work proves too little.
+    #[error("the proof of work does not hold")]
+    ProofOfWork,
+    /// The signature is not the key's over what it must be.
+    #[error("the signature does not hold")]
+    Signature,
+    /// Signing in failed; not said why.
+    #[error("signing in failed; ask for another challenge")]
+    Login,
+}
+
+/// Of what there are as many as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitReason {
+    /// Codes to a contact a day.
+    Codes,
+    /// Date overrides of a therapist.
+    DateOverrides,
+    /// Session types of a therapist.
+    SessionTypes,
+    /// Times off of a therapist.
+    TimeOff,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// It is empty.
+    #[error("must be given")]
+    Required,
+    /// It is too long.
+    #[error("must have at most {most} {unit}")]
+    TooLong {
+        /// How long it may be.
+        most: usize,
+        /// In what.
+        unit: &'static str,
+    },
+    /// It has too many elements.
+    #[error("must have at most {most} elements")]
+    TooMany {
+        /// How many it may have.
+        most: usize,
+    },
+    /// It is not of the form it must be.
+    #[error("must be {expected}")]
+    Malformed {
+        /// Of what form.
+        expected: &'static str,
+    },
+    /// It is too small or too large.
+    #[error("must be {allowed}")]
+    OutOfRange {
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// No zone rules go by that name.
+    #[error("must be the IANA name of a time zone")]
+    UnknownZone,
+    /// Nothing in the vocabulary is like it.
+    #[error("must be like an entry of the vocabulary")]
+    UnknownTerm,
+    /// It ends before it begins.
+    #[error("must begin before it ends")]
+    ReversedSpan,
+    /// It is there twice.
+    #[error("must not be there twice")]
+    Duplicate,
+    /// The server says what it is.
+    #[error("cannot be changed by this call")]
+    NotChangeable,
+    /// It belongs to another list, or is not one of ours.
+    #[error("must be the token of the page before, with everything else the same")]
+    PageToken,
+    /// Windows must end at 00:00, not a minute before (T2).
+    #[error("must end at 00:00 if it lasts until midnight")]
+    EndBeforeMidnight,
+    /// Settings that contradict each other (A3).
+    #[error("{0}")]
+    Settings(SettingsError),
+    /// An iCalendar file that is not taken.
+    #[error("{0}")]
+    Icalendar(IcalError),
+}
+
+impl From<Error> for Status {
+    /// What the client is told; internal detail is logged here, once, and goes no further.
+    fn from(error: Error) -> Self {
+        let reason = reason(&error);
+        let mut facts = HashMap::new();
+        let mut details = ErrorDetails::new();
+        let code = match &error {
+            Error::Invalid { field, violation } => {
+                details.add_bad_request_violation(field, violation.to_string());
+                Code::InvalidArgument
+            }
+            Error::RequestIdReused => {
+                details.add_bad_request_violation("request_id", error.to_string());
+                Code::InvalidArgument
+            }
+            Error::Unauthenticated(_) => Code::Unauthenticated,
+            Error::CallerNotAllowed => Code::PermissionDenied,
+            Error::NotFound(_) => Code::NotFound,
+            Error::KeyInUse | Error::DateOverridden | Error::Slot(Refusal::Taken | Refusal::AliasBusy) => {
+                Code::AlreadyExists
+            }
+            Error::Slot(refusal) => {
+                match refusal {
+                    Refusal::TooSoon { earliest } => {
+                        facts.insert("earliest_time".to_owned(), instant(*earliest));
+                    }
+                    Refusal::BeyondHorizon { last } => {
+                        facts.insert("last_date".to_owned(), last.to_string());
+                    }
+                    _ => {}
+                }
+                Code::FailedPrecondition
+            }
+            Error::WrongState { state } => {
+                facts.insert("state".to_owned(), state_name(*state).to_owned());
+                Code::FailedPrecondition
+            }
+            Error::JoinTooEarly { opens } => {
+                facts.insert("open_time".to_owned(), instant(*opens));
+                Code::FailedPrecondition
+            }
+            Error::HoldExpired
+            | Error::JoinTooLate
+            | Error::SessionNotBegun
+            | Error::CodeWrong
+            | Error::CodeExpired => Code::FailedPrecondition,
+            Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
+            Error::Store(source) => match source {
+                // The database was the judge, since nobody asked it in time (B2).
+                store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
+                    Code::AlreadyExists
+                }
+                store::Error::Unavailable(_) => {
+                    tracing::warn!(error = %source, "database unavailable");
+                    details.set_retry_info(Some(RETRY));
+                    Code::Unavailable
+                }
+                store::Error::Failed { .. } => {
+                    tracing::error!(error = %source, "database failed");
+                    Code::Internal
+                }
+            },
+            Error::Sealed(what) => {
+                tracing::error!(what, "something sealed cannot be read");
+                Code::Internal
+            }
+        };
+        if code == Code::FailedPrecondition {
+            details.add_precondition_failure_violation(reason, "", error.to_string());
+        }
+        details.set_error_info(reason, DOMAIN, facts);
+        let message = match code {
+            Code::Internal => "internal error".to_owned(),
+            Code::Unavailable => "try again in a moment".to_owned(),
+            _ => error.to_string(),
+        };
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// The reason that a client can tell refusals apart by; `proto/` says when each is given.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Invalid { violation, .. } => match violation {
+            Violation::Required => "REQUIRED",
+            Violation::TooLong { .. } => "TOO_LONG",
+            Violation::TooMany { .. } => "TOO_MANY",
+            Violation::Malformed { .. } => "MALFORMED",
+            Violation::OutOfRange { .. } => "OUT_OF_RANGE",
+            Violation::UnknownZone => "UNKNOWN_ZONE",
+            Violation::UnknownTerm => "UNKNOWN_TERM",
+            Violation::ReversedSpan => "REVERSED_SPAN",
+            Violation::Duplicate => "DUPLICATE",
+            Violation::NotChangeable => "FIELD_NOT_CHANGEABLE",
+            Violation::PageToken => "PAGE_TOKEN_INVALID",
+            Violation::EndBeforeMidnight => "END_BEFORE_MIDNIGHT",
+            Violation::Settings(error) => settings_reason(error),
+            Violation::Icalendar(error) => icalendar_reason(error),
+        },
+        Error::RequestIdReused => "REQUEST_ID_REUSED",
+        Error::Unauthenticated(error) => match error {
+            Unauthenticated::Token => "TOKEN_INVALID",
+            Unauthenticated::Challenge => "CHALLENGE_INVALID",
+            Unauthenticated::ProofOfWork => "PROOF_OF_WORK_INVALID",
+            Unauthenticated::Signature => "SIGNATURE_INVALID",
+            Unauthenticated::Login => "LOGIN_REFUSED",
+        },
+        Error::CallerNotAllowed => "CALLER_NOT_ALLOWED",
+        Error::NotFound(_) => "NOT_FOUND",
+        Error::KeyInUse => "KEY_IN_USE",
+        Error::DateOverridden => "DATE_OVERRIDDEN",
+        Error::Slot(refusal) => match refusal {
+            Refusal::TooSoon { .. } => "TOO_SOON",
+            Refusal::BeyondHorizon { .. } => "BEYOND_HORIZON",
+            Refusal::OutsideHours => "OUTSIDE_HOURS",
+            Refusal::OffGrid => "OFF_GRID",
+            Refusal::Taken => "SLOT_TAKEN",
+            Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
+            Refusal::Worker(refusal) => match refusal {
+                WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
+                WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
+                WorkerRefusal::Rest => "COLLIDES_WITH_REST",
+                WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
+                WorkerRefusal::BeyondRoster => "BEYOND_ROSTER",
+            },
+        },
+        Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
+        Error::HoldExpired => "HOLD_EXPIRED",
+        Error::WrongState { .. } => "WRONG_STATE",
+        Error::JoinTooEarly { .. } => "JOIN_TOO_EARLY",
+        Error::JoinTooLate => "JOIN_TOO_LATE",
+        Error::SessionNotBegun => "SESSION_NOT_BEGUN",
+        Error::Limit { reason, .. } => match reason {
+            LimitReason::Codes => "TOO_MANY_CODES",
+            LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
+            LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
+            LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
+        },
+        Error::CodeWrong => "CODE_WRONG",
+        Error::CodeExpired => "CODE_EXPIRED",
+        Error::Store(error) => match error {
+            store::Error::TherapistOverlap => "SLOT_TAKEN",
+            store::Error::AliasOverlap => "OWN_BOOKING_OVERLAPS",
+            store::Error::Duplicate => "ALREADY_EXISTS",
+            store::Error::Unavailable(_) => "DATABASE_UNAVAILABLE",
+            store::Error::Failed { .. } => "INTERNAL",
+        },
+        Error::Sealed(_) => "INTERNAL",
+    }
+}
+
+fn settings_reason(error: &SettingsError) -> &'static str {
+    match error {
+        SettingsError::NoticeBeyondHorizon { .. } => "NOTICE_BEYOND_HORIZON",
+        SettingsError::WindowsOverlap { .. }
+        | SettingsError::OverrideHoursOverlap { .. }
+        | SettingsError::TravelsOverlap { .. } => "WINDOWS_OVERLAP",
+        SettingsError::WindowShorterThanSession { .. } | SettingsError::OverrideShorterThanSession { .. } => {
+            "WINDOW_TOO_SHORT"
+        }
+        SettingsError::ReplacedTwice { .. } => "DUPLICATE",
+        SettingsError::TravelReversed { .. } => "REVERSED_SPAN",
+        SettingsError::NoticeOutOfRange
+        | SettingsError::HorizonOutOfRange
+        | SettingsError::DurationOutOfRange { .. }
+        | SettingsError::BufferOutOfRange { .. }
+        | SettingsError::GridIntervalOutOfRange { .. }
+        | SettingsError::GridOffsetOutOfRange { .. } => "OUT_OF_RANGE",
+    }
+}
+
+fn icalendar_reason(error: &IcalError) -> &'static str {
+    match error {
+        IcalError::TooLarge { .. }
+        | IcalError::LineTooLong { .. }
+        | IcalError::NestedTooDeep { .. }
+        | IcalError::TooManyEvents
+        | IcalError::TooManyRecurring
+        | IcalError::TooManyDates { .. }
+        | IcalError::TooManyShifts
+        | IcalError::TooMuchWork => "ICALENDAR_TOO_LARGE",
+        IcalError::Frequency { .. }
+        | IcalError::Interval { .. }
+        | IcalError::Count { .. }
+        | IcalError::TimesOfDay { .. }
+        | IcalError::ExceptionRule { .. }
+        | IcalError::MalformedRule { .. }
+        | IcalError::SeveralRules { .. }
+        | IcalError::StartOutOfReach { .. }
+        | IcalError::ThisAndFuture { .. } => "ICALENDAR_RECURRENCE_REFUSED",
+        IcalError::UnknownZone { .. } => "ICALENDAR_UNKNOWN_ZONE",
+        IcalError::NotUtf8 { .. }
+        | IcalError::NotACalendar
+        | IcalError::Unbalanced { .. }
+        | IcalError::NoStart { .. }
+        | IcalError::MalformedTime { .. }
+        | IcalError::EndsBeforeStart { .. } => "ICALENDAR_MALFORMED",
+    }
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Pending => "PENDING",
+        State::Booked => "BOOKED",
+        State::Arrived => "ARRIVED",
+        State::Fulfilled => "FULFILLED",
+        State::Cancelled => "CANCELLED",
+        State::NoShow => "NOSHOW",
+    }
+}

@@ -1,0 +1,125 @@
+//! B3: the same request id and payload give the first answer again.
+//!
+//! ```text
+//! let once = match Once::begin(app, caller, "HoldSlot", &request, &request.request_id, now).await? {
+//!     Turn::Again(response) => return Ok(response),
+//!     Turn::First(once) => once,
+//! };
+//! ... work on once.tx ...
+//! once.commit(response).await
+//! ```
+//!
+//! The answer is remembered in the transaction that carries the request out, so a refused request, or one
+//! that a crash cut off, does not use its id up.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prost::Message;
+use sea_orm::{
+    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect, sea_query::LockType,
+};
+use store::{Opaque, RequestId, alias, operator, request, therapist};
+use uuid::Uuid;
+use vault::Purpose;
+
+use crate::{
+    App, Caller,
+    error::{Error, Unauthenticated},
+    field,
+    sealed::{RESPONSE, Safe},
+};
+
+/// How long an answer is remembered; a client that retries later must look first.
+const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+
+/// Whether a request is new.
+pub(crate) enum Turn<Response> {
+    /// It was carried out; this was the answer.
+    Again(Response),
+    /// It is to be carried out.
+    First(Once),
+}
+
+/// The transaction of a call that changes something. Its caller's row is locked, so that one caller's
+/// requests take turns.
+pub(crate) struct Once {
+    pub(crate) tx: DatabaseTransaction,
+    /// Opens what is sealed for the caller, if the caller is an alias.
+    safe: Option<Safe>,
+    row: request::Model,
+}
+
+impl Once {
+    pub(crate) async fn begin<Response: Message + Default>(
+        app: &App,
+        caller: Caller,
+        method: &'static str,
+        request: &impl Message,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Turn<Response>, Error> {
+        let request_id: RequestId = field::id(request_id, "request_id")?;
+        let payload_mac =
+            app.keyring.mac(Purpose::RequestPayload, &[method.as_bytes(), &request.encode_to_vec()]);
+
+        let tx = app.db.write().await?;
+        let caller_id = lock(&tx, caller).await?;
+        let safe = match caller {
+            Caller::Alias(alias) => Some(Safe::open(app, &tx, alias).await?),
+            Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => None,
+        };
+        let before = request::Entity::find_by_id((caller_id, request_id)).one(&tx).await?;
+        if let Some(before) = before {
+            if before.payload_mac.0 != payload_mac {
+                return Err(Error::RequestIdReused);
+            }
+            let response = match &safe {
+                Some(safe) => Response::decode(safe.unseal(RESPONSE, &before.response)?.as_slice()),
+                None => Response::decode(before.response.0.as_slice()),
+            };
+            return response.map(Turn::Again).map_err(|_| Error::Sealed("request.response"));
+        }
+        let row = request::Model {
+            caller_id,
+            request_id,
+            payload_mac: Opaque(payload_mac.to_vec()),
+            response: Opaque(Vec::new()),
+            expires_at: (now + REMEMBERED).into(),
+        };
+        Ok(Turn::First(Self { tx, safe, row }))
+    }
+
+    /// What is sealed for the alias that calls.
+    pub(crate) fn safe(&self) -> Result<&Safe, Error> {
+        self.safe.as_ref().ok_or(Error::CallerNotAllowed)
+    }
+
+    /// Remembers the answer and commits.
+    pub(crate) async fn commit<Response: Message>(self, response: Response) -> Result<Response, Error> {
+        let Self { tx, safe, mut row } = self;
+        let encoded = response.encode_to_vec();
+        row.response = match safe {
+            Some(safe) => safe.seal(RESPONSE, &encoded),
+            None => Opaque(encoded),
+        };
+        row.into_active_model().insert(&tx).await?;
+        tx.commit().await?;
+        Ok(response)
+    }
+}
+
+/// Locks the caller's row; one that is gone since the token was looked at may do nothing.
+async fn lock(tx: &DatabaseTransaction, caller: Caller) -> Result<Uuid, Error> {
+    let found = match caller {
+        Caller::Anonymous => None,
+        Caller::Alias(id) => {
+            alias::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
+        }
+        Caller::Therapist(id) => {
+            therapist::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
+        }
+        Caller::Operator(id) => {
+            operator::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
+        }
+    };
+    found.ok_or(Unauthenticated::Token.into())
+}

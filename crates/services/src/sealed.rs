@@ -1,0 +1,80 @@
+//! What is kept sealed for an alias, opened for the length of a call.
+
+use sea_orm::{ConnectionTrait, EntityTrait};
+use serde::{Serialize, de::DeserializeOwned};
+use store::{AliasId, Opaque, alias_key};
+use vault::{DataKey, Padding};
+
+use crate::{App, error::Error};
+
+/// A column that is sealed, and what hides the length of what is in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    name: &'static str,
+    padding: Padding,
+}
+
+/// How sessions are fitted between shifts.
+pub(crate) const SETTINGS: Column = Column { name: "alias.settings", padding: Padding::to(256) };
+/// Shifts.
+pub(crate) const ROSTER: Column = Column { name: "roster.sealed", padding: Padding::ROSTER };
+/// Where and how to write.
+pub(crate) const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
+/// An answer already given.
+pub(crate) const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
+
+/// One alias's data key.
+pub(crate) struct Safe {
+    alias: AliasId,
+    key: DataKey,
+}
+
+impl Safe {
+    /// A fresh key, and the row that keeps it wrapped.
+    pub(crate) fn create(app: &App, alias: AliasId) -> (Self, alias_key::Model) {
+        let key = DataKey::generate();
+        let row = alias_key::Model {
+            alias_id: alias,
+            wrapped_key: Opaque(app.keyring.wrap(&key, alias.0.into_bytes())),
+            kek_id: Opaque(app.keyring.kek_id().to_vec()),
+        };
+        (Self { alias, key }, row)
+    }
+
+    /// Unwraps the alias's key. Without it, as once the alias is erased, there is nothing to be opened.
+    pub(crate) async fn open(app: &App, db: &impl ConnectionTrait, alias: AliasId) -> Result<Self, Error> {
+        let row = alias_key::Entity::find_by_id(alias).one(db).await?.ok_or(Error::NotFound("alias"))?;
+        let key = app
+            .keyring
+            .unwrap(&row.wrapped_key.0, alias.0.into_bytes())
+            .map_err(|_| Error::Sealed("alias_key.wrapped_key"))?;
+        Ok(Self { alias, key })
+    }
+
+    pub(crate) fn seal(&self, column: Column, plaintext: &[u8]) -> Opaque {
+        Opaque(self.key.seal(column.name, self.alias.0.into_bytes(), plaintext, column.padding))
+    }
+
+    pub(crate) fn unseal(
+        &self,
+        column: Column,
+        sealed: &Opaque,
+    ) -> Result<impl std::ops::Deref<Target = Vec<u8>>, Error> {
+        self.key
+            .open(column.name, self.alias.0.into_bytes(), &sealed.0)
+            .map_err(|_| Error::Sealed(column.name))
+    }
+
+    pub(crate) fn seal_json(&self, column: Column, value: &impl Serialize) -> Result<Opaque, Error> {
+        let plaintext = serde_json::to_vec(value).map_err(|_| Error::Sealed(column.name))?;
+        Ok(self.seal(column, &plaintext))
+    }
+
+    pub(crate) fn unseal_json<T: DeserializeOwned>(
+        &self,
+        column: Column,
+        sealed: &Opaque,
+    ) -> Result<T, Error> {
+        serde_json::from_slice(&self.unseal(column, sealed)?).map_err(|_| Error::Sealed(column.name))
+    }
+}
