@@ -173,3 +173,6 @@ fn grid_starts(
         })
         .filter_map(move |reading| DateTime::from_timestamp(reading - offset.num_seconds(), 0))
 }
+
+#[cfg(test)]
+mod tests;

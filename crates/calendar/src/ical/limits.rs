@@ -1,0 +1,110 @@
+//! What a file may hold before anything in it is read: small enough, nested as calendars are, and with
+//! recurrences from the allow-list. The parser behind forgives, so numbers it would cut are refused here.
+
+use super::IcalError;
+
+const MAX_BYTES: usize = 1024 * 1024;
+const MAX_LINE: usize = 8 * 1024;
+const MAX_DEPTH: usize = 3;
+const MAX_EVENTS: usize = 2_000;
+const MAX_RECURRING: usize = 200;
+
+/// The file as text, if it keeps within every limit that needs no understanding.
+pub(super) fn check(bytes: &[u8]) -> Result<&str, IcalError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(IcalError::TooLarge { bytes: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        IcalError::NotUtf8 { line: 1 + before.split(|byte| *byte == b'\n').count() - 1 }
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+
+    let mut open: Vec<String> = Vec::new();
+    let (mut event, mut recurring) = (0, 0);
+    for (line, content) in unfolded(text) {
+        if content.len() > MAX_LINE {
+            return Err(IcalError::LineTooLong { line });
+        }
+        let Some(end_of_name) = content.find([':', ';']) else { continue };
+        let value = content.split_once(':').map_or("", |(_, value)| value.trim());
+        match content[..end_of_name].to_ascii_uppercase().as_str() {
+            "BEGIN" => {
+                let component = value.to_ascii_uppercase();
+                if component == "VEVENT" {
+                    event += 1;
+                }
+                open.push(component);
+                if open.len() > MAX_DEPTH {
+                    return Err(IcalError::NestedTooDeep { line });
+                }
+                if event > MAX_EVENTS {
+                    return Err(IcalError::TooManyEvents);
+                }
+            }
+            "END" if open.pop().is_none_or(|component| !component.eq_ignore_ascii_case(value)) => {
+                return Err(IcalError::Unbalanced { line });
+            }
+            "RRULE" if open.last().is_some_and(|component| component == "VEVENT") => {
+                recurring += 1;
+                if recurring > MAX_RECURRING {
+                    return Err(IcalError::TooManyRecurring);
+                }
+                check_rule(event, value)?;
+            }
+            "EXRULE" => return Err(IcalError::ExceptionRule { event }),
+            _ => {}
+        }
+    }
+    if open.is_empty() { Ok(text) } else { Err(IcalError::Unbalanced { line: text.lines().count() }) }
+}
+
+/// Content lines with the number of the line each starts on.
+fn unfolded(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        match (line.strip_prefix([' ', '\t']), lines.last_mut()) {
+            (Some(rest), Some((_, content))) => content.push_str(rest),
+            _ => lines.push((index + 1, line.to_owned())),
+        }
+    }
+    lines
+}
+
+fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
+    let malformed = IcalError::MalformedRule { event };
+    let mut has_frequency = false;
+    for part in rule.split(';').filter(|part| !part.is_empty()) {
+        let (key, value) = part.split_once('=').ok_or(malformed)?;
+        let all_within = |bound: i32| {
+            let mut numbers = value.split(',').map(|number| number.trim().parse::<i32>());
+            numbers.all(|number| number.is_ok_and(|number| number != 0 && number.abs() <= bound))
+        };
+        let one_within = |bound: u32| value.parse().is_ok_and(|number: u32| number >= 1 && number <= bound);
+        let sound = match key.to_ascii_uppercase().as_str() {
+            "FREQ" => {
+                has_frequency = true;
+                if !["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(value))
+                {
+                    return Err(IcalError::Frequency { event });
+                }
+                true
+            }
+            "INTERVAL" if !one_within(366) => return Err(IcalError::Interval { event }),
+            "COUNT" if !one_within(1_000) => return Err(IcalError::Count { event }),
+            "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(IcalError::TimesOfDay { event }),
+            "INTERVAL" | "COUNT" | "UNTIL" | "WKST" | "BYDAY" => true,
+            "BYMONTH" => all_within(12) && !value.contains('-'),
+            "BYMONTHDAY" => all_within(31),
+            "BYWEEKNO" => all_within(53),
+            "BYYEARDAY" | "BYSETPOS" => all_within(366),
+            _ => false,
+        };
+        if !sound {
+            return Err(malformed);
+        }
+    }
+    if has_frequency { Ok(()) } else { Err(malformed) }
+}
