@@ -1,1 +1,15 @@
-//! The process.
+//! The process around the product: settings, telemetry, sockets, commands.
+//!
+//! **Invariant:** this is the only room with an environment. Files of settings and keys, sockets, signals and
+//! the terminal are here, and no rule of the product is.
+
+pub mod config;
+mod connection;
+pub mod health;
+pub mod key;
+pub mod open;
+mod rpc;
+pub mod schema;
+pub mod serve;
+pub mod telemetry;
+pub mod zones;

@@ -1,0 +1,671 @@
+//! Every setting of the process: one struct, read once from one file, and refused with the line when wrong.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use notify::SmtpSettings;
+use serde::Deserialize;
+use thiserror::Error;
+
+/// Where settings are read from when no file is named, if it exists.
+pub const SYSTEM_FILE: &str = "/etc/respite/respite.toml";
+
+/// Every setting, with the default that makes a first run work. `deploy/respite.toml` explains them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the gRPC server listens.
+    pub listen: SocketAddr,
+    /// Allows plain text on other addresses than this machine's own, since something in front encrypts.
+    pub behind_tls_proxy: bool,
+    /// Who clients sign in to; it is part of what they sign.
+    pub audience: String,
+    /// The server's key, under which contacts and rosters are sealed.
+    pub key_file: Option<PathBuf>,
+    /// Where everything is kept.
+    pub database: DatabaseSettings,
+    /// The certificate the server shows.
+    pub tls: Option<TlsSettings>,
+    /// Clients in browsers.
+    pub web: WebSettings,
+    /// Where zone rules may come from besides the program and the system (T6).
+    pub zones: ZoneSettings,
+    /// The mail server that reminders go through; without it they are logged and go nowhere.
+    pub mail: Option<SmtpSettings>,
+    /// Where sessions are held.
+    pub join: JoinSettings,
+    /// What making an alias costs.
+    pub alias: AliasSettings,
+    /// How much one client may ask for.
+    pub limits: Limits,
+    /// What the process tells about itself.
+    pub telemetry: TelemetrySettings,
+}
+
+/// A database and how many connections to it are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// The embedded SQLite or a PostgreSQL.
+    pub url: DatabaseUrl,
+    /// The password for PostgreSQL, where the URL has none.
+    pub password_file: Option<PathBuf>,
+    /// Of this process alone.
+    pub max_connections: NonZeroU32,
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate, with those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Which pages may call the server from a browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSettings {
+    /// None by default.
+    pub allowed_origins: Vec<Origin>,
+}
+
+/// Additional zone rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ZoneSettings {
+    /// A compiled tz database with its version, such as a fresher copy of `/usr/share/zoneinfo`.
+    pub directory: Option<PathBuf>,
+}
+
+/// How a session is joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoinSettings {
+    /// Where the room of a session is.
+    pub link_template: LinkTemplate,
+}
+
+/// Making an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AliasSettings {
+    /// Leading zero bits a client must find; each one doubles its work.
+    pub proof_of_work_bits: ProofOfWorkBits,
+}
+
+/// Bounds on connections and requests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open at once; further ones wait until one closes.
+    pub connections: NonZeroUsize,
+    /// Worked on at once for one connection; further ones are refused.
+    pub requests_per_connection: NonZeroUsize,
+    /// Open at once on one connection.
+    pub streams_per_connection: NonZeroU32,
+    /// Until an answer must have begun.
+    pub request_seconds: NonZeroU64,
+    /// Until a connection is asked to end.
+    pub connection_age_seconds: NonZeroU64,
+    /// Between two signs of life asked of a client.
+    pub keepalive_seconds: NonZeroU64,
+    /// Of all headers of one request.
+    pub header_bytes: NonZeroU32,
+}
+
+/// Logs, traces and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// The OpenTelemetry collector, by OTLP over gRPC.
+    pub otlp_endpoint: Option<Collector>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is worth a log line.
+    pub log_level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text, with colours on a terminal.
+    #[default]
+    Auto,
+    /// Text without colours.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The least important lines that are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What somebody must look at.
+    Error,
+    /// What may become an error.
+    Warn,
+    /// What the process does.
+    #[default]
+    Info,
+    /// How it does it.
+    Debug,
+}
+
+/// `sqlite://PATH` or `postgres://...`; shown without what stands before the host.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DatabaseUrl(String);
+
+/// A page's origin, such as `https://app.example.org`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origin(HeaderValue);
+
+/// An address with `{room}` in it, which stands for a random name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LinkTemplate(String);
+
+/// At most 26: a phone finds that many in a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub struct ProofOfWorkBits(u8);
+
+/// Where a collector listens: `http://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Collector(String);
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file is missing or closed to this process.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file does not say what a settings file can say.
+    #[error("{file}:{line}: {reason}")]
+    Wrong {
+        /// The file, as it was named.
+        file: String,
+        /// Counted from one.
+        line: usize,
+        /// What is wrong with that line.
+        reason: String,
+    },
+    /// Two settings do not go together.
+    #[error("{at}: {reason}")]
+    Refused {
+        /// The file and line of the setting, or its name if it is a default.
+        at: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads `file`, or without one [`SYSTEM_FILE`] if there is one; every default otherwise.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let system = Path::new(SYSTEM_FILE);
+        let Some(path) = file.or_else(|| system.exists().then_some(system)) else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads the text of a settings file that errors call `file`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Wrong {
+            file: file.to_owned(),
+            line: line_at(text, error.span().map_or(0, |span| span.start)),
+            reason: error.message().to_owned(),
+        })?;
+        config.check().map_err(|(setting, reason)| ConfigError::Refused {
+            at: match line_of(text, setting) {
+                Some(line) => format!("{file}:{line}"),
+                None => format!("{file}: {setting}"),
+            },
+            reason,
+        })?;
+        Ok(config)
+    }
+
+    /// What no single setting can tell: the path of the one to change, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.behind_tls_proxy {
+            let reason = format!(
+                "{} can be reached from elsewhere, and nothing encrypts: set [tls], or behind_tls_proxy = true \
+                 if something in front does",
+                self.listen
+            );
+            return Err(("listen", reason));
+        }
+        if self.audience.is_empty() || !self.audience.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(("audience", "a host name such as respite.example.org is expected".to_owned()));
+        }
+        if self.database.url.sqlite_path().is_none() && self.key_file.is_none() && credential().is_none() {
+            let reason = "servers that share a PostgreSQL share one key: set key_file (`respite key server` \
+                          makes one)";
+            return Err(("database.url", reason.to_owned()));
+        }
+        if self.database.url.sqlite_path().is_some() && self.database.password_file.is_some() {
+            return Err(("database.password_file", "SQLite has no password".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The key file that somebody else provides: the setting, or the credential given by systemd.
+    #[must_use]
+    pub fn provided_key_file(&self) -> Option<PathBuf> {
+        self.key_file.clone().or_else(credential)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            behind_tls_proxy: false,
+            audience: "localhost".to_owned(),
+            key_file: None,
+            database: DatabaseSettings::default(),
+            tls: None,
+            web: WebSettings::default(),
+            zones: ZoneSettings::default(),
+            mail: None,
+            join: JoinSettings::default(),
+            alias: AliasSettings::default(),
+            limits: Limits::default(),
+            telemetry: TelemetrySettings::default(),
+        }
+    }
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: DatabaseUrl("sqlite://respite.db".to_owned()),
+            password_file: None,
+            max_connections: NonZeroU32::new(16).expect("16 is not zero"),
+        }
+    }
+}
+
+impl Default for AliasSettings {
+    fn default() -> Self {
+        Self { proof_of_work_bits: ProofOfWorkBits(18) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const fn size(value: usize) -> NonZeroUsize {
+            NonZeroUsize::new(value).expect("no default is zero")
+        }
+        const fn count(value: u32) -> NonZeroU32 {
+            NonZeroU32::new(value).expect("no default is zero")
+        }
+        const fn seconds(value: u64) -> NonZeroU64 {
+            NonZeroU64::new(value).expect("no default is zero")
+        }
+        Self {
+            connections: const { size(512) },
+            requests_per_connection: const { size(32) },
+            streams_per_connection: const { count(64) },
+            request_seconds: const { seconds(10) },
+            connection_age_seconds: const { seconds(600) },
+            keepalive_seconds: const { seconds(30) },
+            header_bytes: const { count(8 * 1024) },
+        }
+    }
+}
+
+impl Limits {
+    /// `request_seconds` as a duration.
+    #[must_use]
+    pub fn request(&self) -> Duration {
+        Duration::from_secs(self.request_seconds.get())
+    }
+
+    /// `connection_age_seconds` as a duration.
+    #[must_use]
+    pub fn connection_age(&self) -> Duration {
+        Duration::from_secs(self.connection_age_seconds.get())
+    }
+
+    /// `keepalive_seconds` as a duration.
+    #[must_use]
+    pub fn keepalive(&self) -> Duration {
+        Duration::from_secs(self.keepalive_seconds.get())
+    }
+}
+
+impl DatabaseUrl {
+    /// The whole URL, password included.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The file, if it is the embedded database.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        let path = self.0.strip_prefix("sqlite://")?;
+        Some(Path::new(path.split_once('?').map_or(path, |(path, _)| path)))
+    }
+
+    /// The same URL with `password` for its user.
+    #[must_use]
+    pub fn with_password(&self, password: &str) -> Option<Self> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        let (user, host) = rest.split_once('@')?;
+        let user = user.split(':').next()?;
+        let mut encoded = String::with_capacity(password.len());
+        for byte in password.bytes() {
+            if byte.is_ascii_alphanumeric() {
+                encoded.push(char::from(byte));
+            } else {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        Some(Self(format!("{scheme}://{user}:{encoded}@{host}")))
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = &'static str;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        let known = ["sqlite://", "postgres://", "postgresql://"];
+        match known.iter().find_map(|scheme| url.strip_prefix(scheme)) {
+            None => Err("expected `sqlite://PATH` or `postgres://USER@HOST/NAME`"),
+            Some(rest) if rest.is_empty() || rest.starts_with('?') => Err("the URL names no database"),
+            Some(_) => Ok(Self(url)),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        // A parameter can be a password too.
+        let place = place.split_once('?').map_or(place, |(place, _)| place);
+        write!(f, "{scheme}://{place}")
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+impl Origin {
+    /// As a browser sends it.
+    #[must_use]
+    pub fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "expected an origin such as `https://app.example.org`, without a path or a `/` at the end";
+        let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return Err(EXPECTED) };
+        if format!("{scheme}://{}", uri.authority().map_or("", http::uri::Authority::as_str)) != text
+            || text.contains('@')
+            || text.bytes().any(|byte| byte.is_ascii_uppercase())
+        {
+            return Err(EXPECTED);
+        }
+        if scheme != "https" && !(scheme == "http" && is_this_machine(host)) {
+            return Err("an origin is https, or http on this machine");
+        }
+        HeaderValue::try_from(text).map(Self).map_err(|_| EXPECTED)
+    }
+}
+
+impl LinkTemplate {
+    /// With `{room}` in it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LinkTemplate {
+    fn default() -> Self {
+        Self("https://meet.example.org/{room}".to_owned())
+    }
+}
+
+impl TryFrom<String> for LinkTemplate {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "expected an https address with one `{room}` in it";
+        let uri: Uri = text.replacen("{room}", "room", 1).parse().map_err(|_| EXPECTED)?;
+        let secure = match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(_)) => true,
+            (Some("http"), Some(host)) => is_this_machine(host),
+            _ => false,
+        };
+        if secure && text.matches("{room}").count() == 1 { Ok(Self(text)) } else { Err(EXPECTED) }
+    }
+}
+
+impl ProofOfWorkBits {
+    /// How many.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for ProofOfWorkBits {
+    type Error = &'static str;
+
+    fn try_from(bits: u8) -> Result<Self, Self::Error> {
+        if bits <= 26 { Ok(Self(bits)) } else { Err("more than 26 bits keep a phone busy for minutes") }
+    }
+}
+
+impl Collector {
+    /// The address to connect to.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Collector {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "expected `http://HOST:PORT` of a collector on this machine or a private network";
+        let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
+        let complete = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.port().is_some();
+        if complete { Ok(Self(text)) } else { Err(EXPECTED) }
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// The key that a systemd unit hands over by `LoadCredential=respite.key:...`.
+fn credential() -> Option<PathBuf> {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    let path = Path::new(&directory).join("respite.key");
+    path.exists().then_some(path)
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+/// Where a setting named by its path was given.
+fn line_of(text: &str, setting: &str) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut names = setting.split('.').peekable();
+    while let Some(name) = names.next() {
+        let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+        if names.peek().is_none() {
+            return Some(line_at(text, key.span().start));
+        }
+        table = value.get_ref().as_table()?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, DatabaseUrl};
+
+    const EXPLAINED: &str = include_str!("../../../deploy/respite.toml");
+
+    #[track_caller]
+    fn check_refused(text: &str, message: &str) {
+        assert_eq!(Config::parse("respite.toml", text).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn an_empty_file_is_every_default() {
+        let config = Config::parse("respite.toml", "").unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_typo_fails_with_its_line() {
+        let error = Config::parse("respite.toml", "\n# where\nlisen = \"127.0.0.1:1\"\n").unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("respite.toml:3: unknown field `lisen`, expected one of `listen`, "),
+            "{message}"
+        );
+        let error = Config::parse("respite.toml", "[limits]\nconnections = 4\nrequest_second = 3\n").unwrap_err();
+        assert!(error.to_string().starts_with("respite.toml:3: unknown field `request_second`"), "{error}");
+    }
+
+    #[test]
+    fn values_are_refused_with_their_line() {
+        check_refused("listen = \"localhost\"", "respite.toml:1: invalid socket address syntax");
+        check_refused(
+            "[limits]\n\nconnections = 0",
+            "respite.toml:3: invalid value: integer `0`, expected a nonzero usize",
+        );
+        check_refused(
+            "[database]\nurl = \"mysql://localhost/respite\"",
+            "respite.toml:2: expected `sqlite://PATH` or `postgres://USER@HOST/NAME`",
+        );
+        check_refused("[database]\nurl = \"sqlite://\"", "respite.toml:2: the URL names no database");
+        check_refused(
+            "[web]\nallowed_origins = [\n  \"https://app.example.org\",\n  \"http://app.example.org\",\n]",
+            "respite.toml:2: an origin is https, or http on this machine",
+        );
+        check_refused(
+            "[web]\nallowed_origins = [\"https://app.example.org/\"]",
+            "respite.toml:2: expected an origin such as `https://app.example.org`, without a path or a `/` at the end",
+        );
+        check_refused(
+            "[join]\nlink_template = \"https://meet.example.org/\"",
+            "respite.toml:2: expected an https address with one `{room}` in it",
+        );
+        check_refused(
+            "[alias]\nproof_of_work_bits = 27",
+            "respite.toml:2: more than 26 bits keep a phone busy for minutes",
+        );
+        check_refused(
+            "[telemetry]\notlp_endpoint = \"collector:4317\"",
+            "respite.toml:2: expected `http://HOST:PORT` of a collector on this machine or a private network",
+        );
+    }
+
+    #[test]
+    fn plain_text_stays_on_this_machine() {
+        check_refused(
+            "# open to all\nlisten = \"0.0.0.0:50051\"",
+            "respite.toml:2: 0.0.0.0:50051 can be reached from elsewhere, and nothing encrypts: set [tls], or \
+             behind_tls_proxy = true if something in front does",
+        );
+        Config::parse("respite.toml", "listen = \"0.0.0.0:1\"\nbehind_tls_proxy = true").unwrap();
+        Config::parse("respite.toml", "listen = \"[::1]:1\"").unwrap();
+        let encrypted = "listen = \"0.0.0.0:1\"\n[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"";
+        Config::parse("respite.toml", encrypted).unwrap();
+    }
+
+    #[test]
+    fn servers_that_share_a_database_share_a_key() {
+        check_refused(
+            "[database]\nurl = \"postgres://respite@db/respite\"",
+            "respite.toml:2: servers that share a PostgreSQL share one key: set key_file (`respite key server` \
+             makes one)",
+        );
+        let shared = "key_file = \"respite.key\"\n[database]\nurl = \"postgres://respite@db/respite\"";
+        Config::parse("respite.toml", shared).unwrap();
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        let url = DatabaseUrl::try_from("postgres://respite:s3cret@db:5432/respite?password=s3cret".to_owned());
+        let url = url.unwrap();
+        assert_eq!(url.to_string(), "postgres://db:5432/respite");
+        assert!(!format!("{url:?}").contains("s3cret"));
+        let url = DatabaseUrl::try_from("postgres://respite@db/respite".to_owned()).unwrap();
+        assert_eq!(
+            url.with_password("a@b/c").unwrap().as_str(),
+            "postgres://respite:a%40b%2Fc@db/respite"
+        );
+    }
+
+    /// Every setting by its path, asked of the parser itself: it lists what it would have taken.
+    fn settings(table: &str) -> Option<Vec<String>> {
+        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        let error = toml::from_str::<Config>(&format!("{header}zz = 0")).unwrap_err();
+        let names = error.message().strip_prefix("unknown field `zz`, expected ")?;
+        Some(names.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn the_explained_file_holds_every_setting_and_its_default() {
+        let explained = Config::parse("respite.toml", EXPLAINED).unwrap();
+        assert_eq!(format!("{explained:?}"), format!("{:?}", Config::default()));
+
+        // What has no default is commented out as `#name = value`; prose begins with `# `.
+        let complete: String = EXPLAINED
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        toml::from_str::<Config>(&complete).unwrap();
+        let complete: toml::Table = complete.parse().unwrap();
+        for name in settings("").unwrap() {
+            let value = complete.get(&name).unwrap_or_else(|| panic!("{name} is not explained"));
+            for inner in settings(&name).into_iter().flatten() {
+                assert!(value.get(&inner).is_some(), "{name}.{inner} is not explained");
+            }
+        }
+    }
+}

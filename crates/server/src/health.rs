@@ -1,0 +1,104 @@
+//! Whether the server can do its work, told by the gRPC health service of each service and of them all.
+
+use std::time::Duration;
+
+use services::{App, SERVICE_NAMES};
+use thiserror::Error;
+use tokio::time::{sleep, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::ServingStatus;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus as Answer;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::HealthReporter;
+
+use crate::schema::{self, Schema};
+
+/// Why a server does not take work.
+#[derive(Debug, Error)]
+pub enum Unready {
+    /// The database does not answer.
+    #[error("database: {0}")]
+    Database(#[from] store::Error),
+    /// The database takes too long to answer.
+    #[error("the database did not answer in time")]
+    Slow,
+    /// The database lacks steps.
+    #[error("the database's schema is behind")]
+    Schema,
+}
+
+/// Why a server is not known to be healthy.
+#[derive(Debug, Error)]
+pub enum HealthError {
+    /// Nothing answers there.
+    #[error("nothing answers: {0}")]
+    Unreachable(#[from] tonic::transport::Error),
+    /// Something answers, and not as the health service does.
+    #[error("answered with {}", .0.code())]
+    Refused(#[from] tonic::Status),
+    /// It does not take work.
+    #[error("not serving")]
+    NotServing,
+}
+
+/// Asks the server at `endpoint` whether all of it serves.
+pub async fn ask(endpoint: Endpoint) -> Result<(), HealthError> {
+    let endpoint = endpoint.connect_timeout(ANSWER).timeout(ANSWER);
+    let channel: Channel = endpoint.connect().await?;
+    let answer = HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await?;
+    match answer.into_inner().status() {
+        Answer::Serving => Ok(()),
+        _ => Err(HealthError::NotServing),
+    }
+}
+
+/// Tells what is true for as long as it runs.
+///
+/// Zone rules need no check: an [`App`] does not exist without them.
+pub(crate) async fn keep_true(app: App, reporter: HealthReporter) {
+    let mut known = None;
+    loop {
+        let ready = match timeout(ANSWER, check(&app)).await {
+            Ok(checked) => checked,
+            Err(_) => Err(Unready::Slow),
+        };
+        if known != Some(ready.is_ok()) {
+            match &ready {
+                Ok(()) => tracing::info!("serving"),
+                Err(reason) => tracing::warn!(%reason, "not serving"),
+            }
+            let status = if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            tell(&reporter, status).await;
+            known = Some(ready.is_ok());
+        }
+        sleep(if ready.is_ok() { CHECK_AGAIN } else { CHECK_SOON }).await;
+    }
+}
+
+/// Tells `status` of every service and of the whole.
+pub(crate) async fn tell(reporter: &HealthReporter, status: ServingStatus) {
+    for service in SERVICE_NAMES.into_iter().chain([WHOLE]) {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Ends the streams of those who watch, who would otherwise hold their connections open.
+pub(crate) async fn dismiss_watchers(reporter: &mut HealthReporter) {
+    for service in SERVICE_NAMES.into_iter().chain([WHOLE]) {
+        reporter.clear_service_status(service).await;
+    }
+}
+
+/// The health protocol's name for all services together.
+const WHOLE: &str = "";
+const ANSWER: Duration = Duration::from_secs(3);
+const CHECK_AGAIN: Duration = Duration::from_secs(5);
+const CHECK_SOON: Duration = Duration::from_millis(500);
+
+async fn check(app: &App) -> Result<(), Unready> {
+    match schema::of(app.db.read()).await? {
+        Schema::Behind { .. } => Err(Unready::Schema),
+        Schema::Current { .. } | Schema::Ahead => Ok(()),
+    }
+}

@@ -1,0 +1,142 @@
+//! The server's key file: found, or made beside a new embedded database.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use vault::{Keyring, KeyringError};
+
+use crate::config::Config;
+
+/// Why there is no usable key. It never repeats what is in the file.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The file is missing or closed to this process.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The key file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file could not be made.
+    #[error("{} cannot be made: {source}", path.display())]
+    Unwritable {
+        /// The key file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not a key file.
+    #[error("{}: {source}", path.display())]
+    Malformed {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyringError,
+    },
+    /// A new key would open nothing that is in the database.
+    #[error("{} exists, but its key {} does not: put the key back", database.display(), key.display())]
+    Lost {
+        /// The embedded database.
+        database: PathBuf,
+        /// Where its key was.
+        key: PathBuf,
+    },
+    /// Servers that share a database must be given their key.
+    #[error("PostgreSQL needs key_file")]
+    NotProvided,
+}
+
+/// Where the key is, or will be made.
+pub fn path(config: &Config) -> Result<PathBuf, KeyError> {
+    let beside_database = || config.database.url.sqlite_path().map(|path| path.with_extension("key"));
+    config.provided_key_file().or_else(beside_database).ok_or(KeyError::NotProvided)
+}
+
+/// Reads the key, which is made first if the embedded database is new and nobody provides one.
+pub fn load(config: &Config) -> Result<Keyring, KeyError> {
+    let path = path(config)?;
+    let new = match config.database.url.sqlite_path() {
+        Some(_) if config.provided_key_file().is_some() || path.exists() => false,
+        Some(database) if database.exists() => {
+            return Err(KeyError::Lost { database: database.to_owned(), key: path });
+        }
+        found => found.is_some(),
+    };
+    if new {
+        make(&path)?;
+    }
+    let text = fs::read_to_string(&path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|source| KeyError::Unreadable { path: path.clone(), source })?;
+    Keyring::parse(&text).map_err(|source| KeyError::Malformed { path, source })
+}
+
+/// Makes a new key in a file that only this user can read; a file that is there is left alone.
+pub fn make(path: &Path) -> Result<(), KeyError> {
+    write_secret(path, &Keyring::generate().to_text())
+        .map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
+}
+
+/// Writes a new file that only this user can read, and has it on disk when it returns.
+pub fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Whether others than the file's owner can read or change it.
+pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{KeyError, is_open_to_others, load, path};
+    use crate::config::Config;
+
+    fn config(directory: &std::path::Path) -> Config {
+        let database = directory.join("respite.db");
+        Config::parse("test", &format!("[database]\nurl = \"sqlite://{}\"", database.display())).unwrap()
+    }
+
+    #[test]
+    fn a_new_database_gets_a_key_that_only_its_owner_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let made = load(&config).unwrap().kek_id();
+        assert_eq!(path(&config).unwrap(), directory.path().join("respite.key"));
+        assert!(!is_open_to_others(&path(&config).unwrap()).unwrap());
+        fs::write(directory.path().join("respite.db"), "rows").unwrap();
+        assert_eq!(load(&config).unwrap().kek_id(), made);
+    }
+
+    #[test]
+    fn a_database_whose_key_is_lost_does_not_get_another() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("respite.db"), "rows").unwrap();
+        assert!(matches!(load(&config(directory.path())), Err(KeyError::Lost { .. })));
+        assert!(!directory.path().join("respite.key").exists());
+    }
+
+    #[test]
+    fn a_provided_key_is_never_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.key_file = Some(directory.path().join("provided.key"));
+        assert!(matches!(load(&config), Err(KeyError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("respite.key"), "canary").unwrap();
+        let error = load(&config(directory.path())).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,130 @@
+//! From settings to an [`App`] that can answer calls.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::{Password, Post, SetupError, Smtp};
+use services::{App, Clock, Settings};
+use store::Db;
+use thiserror::Error;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::config::{Config, DatabaseUrl, TlsSettings};
+use crate::key::{self, KeyError};
+use crate::schema::{self, Schema};
+use crate::zones::{self, ZonesError};
+
+/// Why the process cannot start with these settings.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The server's key is not usable.
+    #[error("key: {0}")]
+    Key(#[from] KeyError),
+    /// The configured zone rules are not usable.
+    #[error("zone rules: {0}")]
+    Zones(#[from] ZonesError),
+    /// A file named by a setting cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no user in the URL to whom the password could belong.
+    #[error("database.url names no user for database.password_file")]
+    NoUser,
+    /// The database does not answer.
+    #[error("database: {0}")]
+    Database(#[from] store::Error),
+    /// The database lacks steps that this program needs.
+    #[error("the database is {pending} steps behind this program: run `respite migrate up`")]
+    Behind {
+        /// How many.
+        pending: usize,
+    },
+    /// The mail server's settings do not work.
+    #[error("mail: {0}")]
+    Mail(#[from] SetupError),
+}
+
+/// Opens everything a call needs; the embedded database is brought up to date, a shared one must be.
+pub async fn open(config: &Config) -> Result<App, OpenError> {
+    let keyring = key::load(config)?;
+    let zones = zones::load(config.zones.directory.as_deref())?;
+    let post = post(config)?;
+    let db = connect(config).await?;
+    if config.database.url.sqlite_path().is_some() {
+        migrations::up(db.read()).await.map_err(store::Error::from)?;
+    }
+    if let Schema::Behind { pending } = schema::of(db.read()).await? {
+        return Err(OpenError::Behind { pending: pending.len() });
+    }
+    tracing::info!(
+        zones.version = zones.in_force.version(),
+        zones.source = zones.in_force.source(),
+        database = %config.database.url,
+        "ready to serve"
+    );
+    Ok(App {
+        db,
+        clock: Clock::System,
+        rules: zones.in_force,
+        keyring: Arc::new(keyring),
+        post,
+        settings: Arc::new(settings(config)),
+    })
+}
+
+/// What the settings say about the product's behaviour.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        audience: config.audience.clone(),
+        proof_of_work_bits: config.alias.proof_of_work_bits.get(),
+        join_template: config.join.link_template.as_str().to_owned(),
+    }
+}
+
+/// Connects to the database, and makes the file of an embedded one so that nobody else can read it.
+pub async fn connect(config: &Config) -> Result<Db, OpenError> {
+    let url = match &config.database.password_file {
+        Some(path) => {
+            let password = read(path)?;
+            config.database.url.with_password(password.trim_end()).ok_or(OpenError::NoUser)?
+        }
+        None => config.database.url.clone(),
+    };
+    make_private(&url)?;
+    Ok(Db::connect(url.as_str(), config.database.max_connections.get()).await?)
+}
+
+/// Where letters go under these settings.
+pub fn post(config: &Config) -> Result<Post, OpenError> {
+    let Some(mail) = &config.mail else { return Ok(Post::Log) };
+    let password = match &mail.password_file {
+        Some(path) => Some(Password::new(&read(path)?)),
+        None => None,
+    };
+    Ok(Post::Smtp(Smtp::new(mail, password)?))
+}
+
+/// The certificate and key as the server shows them.
+pub fn identity(settings: &TlsSettings) -> Result<ServerTlsConfig, OpenError> {
+    let identity = Identity::from_pem(read(&settings.certificate)?, read(&settings.key)?);
+    Ok(ServerTlsConfig::new().identity(identity))
+}
+
+fn read(path: &Path) -> Result<String, OpenError> {
+    fs::read_to_string(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+fn make_private(url: &DatabaseUrl) -> Result<(), OpenError> {
+    let Some(path) = url.sqlite_path() else { return Ok(()) };
+    match key::write_secret(path, "") {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(|source| OpenError::File { path: path.to_owned(), source }),
+    }
+}

@@ -1,0 +1,178 @@
+//! One listening socket: TLS, limits, gRPC and gRPC-Web, health, and an orderly end.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Method, header};
+use services::App;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tonic::transport::{Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_web::GrpcWebLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
+
+use crate::config::{Limits, Origin};
+use crate::rpc::RpcLayer;
+use crate::{connection, health};
+
+/// What is served, to whom, and how much of it.
+pub struct Front {
+    /// All that calls work with.
+    pub app: App,
+    /// The certificate to show; plain text without one.
+    pub tls: Option<ServerTlsConfig>,
+    /// Pages that may call from a browser.
+    pub origins: Vec<Origin>,
+    /// Bounds on connections and requests.
+    pub limits: Limits,
+}
+
+/// Why serving ended before it was asked to.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The certificate or its key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(tonic::transport::Error),
+    /// The socket failed.
+    #[error("serving failed: {0}")]
+    Socket(#[from] tonic::transport::Error),
+}
+
+/// Serves on `listener`, and delivers reminders, until `stop`.
+///
+/// Then it says that it no longer serves, answers what it has begun, and stops its workers, within half a
+/// minute. The caller owns the socket and the signal.
+pub async fn serve(front: Front, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let Front { app, tls, origins, limits } = front;
+    let (mut reporter, health) = tonic_health::server::health_reporter();
+    health::tell(&reporter, ServingStatus::NotServing).await;
+
+    let mut server = Server::builder()
+        .timeout(limits.request())
+        .concurrency_limit_per_connection(limits.requests_per_connection.get())
+        .load_shed(true)
+        .max_concurrent_streams(limits.streams_per_connection.get())
+        // Without a grace period: with one, tonic cuts calls off instead of asking the client to leave.
+        .max_connection_age(limits.connection_age())
+        .http2_keepalive_interval(Some(limits.keepalive()))
+        .http2_keepalive_timeout(Some(limits.keepalive() / 2))
+        .http2_max_header_list_size(limits.header_bytes.get())
+        // Browsers without TLS speak HTTP/1.1; what is not gRPC-Web is refused there.
+        .accept_http1(true);
+    if let Some(tls) = tls {
+        server = server.tls_config(tls.timeout(HANDSHAKE)).map_err(ServeError::Tls)?;
+    }
+    let routes = services::routes(&app).add_service(health);
+    #[cfg(feature = "reflection")]
+    let routes = routes.add_service(reflection());
+    let (drain, draining) = oneshot::channel::<()>();
+    let serving = server
+        .layer(cors(origins))
+        .layer(GrpcWebLayer::new())
+        .layer(RpcLayer::new(&opentelemetry::global::meter("respite")))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connection::incoming(listener, &limits), draining.map(|_| ()));
+    tokio::pin!(serving);
+
+    let (end_work, work_ends) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
+    workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
+    let mut observers = JoinSet::new();
+    observers.spawn(health::keep_true(app, reporter.clone()));
+
+    tokio::select! {
+        failed = &mut serving => return Ok(failed?),
+        () = stop => {}
+    }
+
+    tracing::info!("stopping");
+    observers.shutdown().await;
+    health::tell(&reporter, ServingStatus::NotServing).await;
+    health::dismiss_watchers(&mut reporter).await;
+    let _ = drain.send(());
+    match timeout(DRAIN, serving).await {
+        Ok(drained) => drained?,
+        Err(_) => tracing::warn!("clients still connected were cut off"),
+    }
+    end_work.send_replace(true);
+    if timeout(DRAIN, workers.join_all()).await.is_err() {
+        tracing::warn!("workers did not end in time");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Until a client has finished its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// For answers that have begun, and again for letters on their way.
+const DRAIN: Duration = Duration::from_secs(15);
+/// After a worker's panic.
+const RECOVER: Duration = Duration::from_secs(1);
+/// A preflight request's answer holds for two hours, the longest browsers believe.
+const PREFLIGHT: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// gRPC-Web from the pages named, and from no other.
+fn cors(origins: Vec<Origin>) -> CorsLayer {
+    let requested = ["x-grpc-web", "x-user-agent", "grpc-timeout"].map(HeaderName::from_static);
+    let told = ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(HeaderName::from_static);
+    let origins: Vec<HeaderValue> = origins.iter().map(|origin| origin.header().clone()).collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::POST])
+        .allow_headers(requested.into_iter().chain([header::AUTHORIZATION, header::CONTENT_TYPE]).collect::<Vec<_>>())
+        .expose_headers(told)
+        .max_age(PREFLIGHT)
+        // No cache keeps the answer to a POST.
+        .vary(Vary::list([]))
+}
+
+#[cfg(feature = "reflection")]
+fn reflection() -> impl tonic::codegen::Service<
+    http::Request<tonic::body::Body>,
+    Response = http::Response<tonic::body::Body>,
+    Error = std::convert::Infallible,
+    Future: Send + 'static,
+> + tonic::server::NamedService
++ Clone
++ Send
++ Sync
++ 'static {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+        .build_v1()
+        .expect("the descriptors are the build's own")
+}
+
+/// Runs a worker, and runs it again if it panics: reminders must not end with one bad row.
+async fn keep_working<Work, Running>(
+    name: &'static str,
+    app: App,
+    mut ends: watch::Receiver<bool>,
+    work: Work,
+) where
+    Work: Fn(App, std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> Running,
+    Running: Future<Output = ()>,
+{
+    loop {
+        let mut until = ends.clone();
+        let until = Box::pin(async move {
+            // An error means that nobody is left to end it, which ends it too.
+            let _ = until.wait_for(|ended| *ended).await;
+        });
+        let ended = AssertUnwindSafe(work(app.clone(), until)).catch_unwind().await;
+        if ended.is_ok() && *ends.borrow() {
+            return;
+        }
+        tracing::error!(worker = name, "worker ended by itself, and is started again");
+        tokio::select! {
+            () = sleep(RECOVER) => {}
+            _ = ends.wait_for(|ended| *ended) => return,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Logs, traces and metrics of the process.
+//!
+//! **Invariant:** whatever a span holds, what leaves the process is on the list below.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use opentelemetry::Key;
+use opentelemetry::trace::{Status, TracerProvider};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterFn, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{Collector, LogFormat, LogLevel, TelemetrySettings};
+use crate::rpc;
+
+/// What an exported span may say besides its name and times.
+const ALLOWED: [&str; 3] = ["rpc.system", "rpc.method", "rpc.grpc.status_code"];
+
+/// The telemetry of this process, running until it is stopped.
+#[must_use = "what was not sent yet is lost unless telemetry is stopped"]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    metrics: Option<SdkMeterProvider>,
+}
+
+/// Why telemetry did not start.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The exporter refuses its settings.
+    #[error("the OTLP exporter cannot be built")]
+    Exporter(#[from] ExporterBuildError),
+    /// It was started before.
+    #[error("logs are already set up")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up logs on standard error, and traces and metrics if there is a collector; inside a tokio runtime.
+pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> {
+    let (traces, metrics) = match &settings.otlp_endpoint {
+        Some(collector) => (Some(traces_to(collector)?), Some(metrics_to(collector)?)),
+        None => (None, None),
+    };
+    if let Some(metrics) = &metrics {
+        opentelemetry::global::set_meter_provider(metrics.clone());
+    }
+    let spans = traces.as_ref().map(|traces| {
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer("respite"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_level(false)
+            .with_tracked_inactivity(false)
+            .with_filter(FilterFn::new(|told| told.is_span() && told.target() == rpc::TARGET))
+    });
+    tracing_subscriber::registry().with(logs(settings)).with(spans).try_init()?;
+    log_panics();
+    Ok(Telemetry { traces, metrics })
+}
+
+impl Telemetry {
+    /// Sends what was not sent yet, and gives up after a few seconds.
+    pub async fn stop(self) {
+        let flushed = tokio::task::spawn_blocking(move || {
+            if let Some(traces) = self.traces {
+                report(traces.shutdown_with_timeout(FLUSH));
+            }
+            if let Some(metrics) = self.metrics {
+                report(metrics.shutdown_with_timeout(FLUSH));
+            }
+        });
+        if flushed.await.is_err() {
+            tracing::warn!("the last telemetry was not sent");
+        }
+    }
+}
+
+const FLUSH: Duration = Duration::from_secs(3);
+
+fn report(flushed: OTelSdkResult) {
+    if flushed.is_err() {
+        tracing::warn!("the last telemetry was not sent");
+    }
+}
+
+fn logs(settings: &TelemetrySettings) -> impl Layer<Registry> {
+    let level = match settings.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    // Ours at the level asked for; others' warnings; of the database's statements and values, nothing.
+    let ours = ["respite", "server", "services", "store", "notify", "migrations"];
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_targets(ours.map(|target| (target, level)))
+        .with_targets(["sqlx", "sea_orm", "sea_orm_migration"].map(|target| (target, LevelFilter::OFF)));
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let layer = match settings.log_format {
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+        LogFormat::Auto => {
+            let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+            layer.with_ansi(colours).boxed()
+        }
+    };
+    layer.with_filter(filter)
+}
+
+/// A panic's message may hold what was being worked on: the log has the place alone.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked");
+    }));
+}
+
+fn resource() -> Resource {
+    // Built from nothing: what is found in the environment could name a machine or a person.
+    Resource::builder_empty().with_service_name("respite").build()
+}
+
+fn traces_to(collector: &Collector) -> Result<SdkTracerProvider, ExporterBuildError> {
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(collector.as_str()).build()?;
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource())
+        .with_batch_exporter(AllowList::new(exporter))
+        .build())
+}
+
+fn metrics_to(collector: &Collector) -> Result<SdkMeterProvider, ExporterBuildError> {
+    let exporter = MetricExporter::builder().with_tonic().with_endpoint(collector.as_str()).build()?;
+    Ok(SdkMeterProvider::builder().with_resource(resource()).with_periodic_exporter(exporter).build())
+}
+
+/// Strips spans of everything that is not on the list before `inner` sends them.
+#[derive(Debug)]
+struct AllowList<E> {
+    inner: E,
+    names: HashSet<String>,
+}
+
+impl<E> AllowList<E> {
+    fn new(inner: E) -> Self {
+        Self { inner, names: rpc::methods().collect() }
+    }
+
+    fn strip(&self, mut span: SpanData) -> SpanData {
+        if !self.names.contains(&*span.name) {
+            span.name = rpc::OTHER.into();
+        }
+        span.attributes.retain(|attribute| ALLOWED.map(Key::from_static_str).contains(&attribute.key));
+        span.dropped_attributes_count = 0;
+        span.events = Default::default();
+        span.links = Default::default();
+        if let Status::Error { description } = &mut span.status {
+            *description = "".into();
+        }
+        span
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for AllowList<E> {
+    fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
+        self.inner.export(batch.into_iter().map(|span| self.strip(span)).collect())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::AllowList;
+
+    #[derive(Clone, Debug, Default)]
+    struct Sent(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Sent {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_list_does_not_leave_the_process() {
+        let sent = Sent::default();
+        let provider =
+            SdkTracerProvider::builder().with_simple_exporter(AllowList::new(sent.clone())).build();
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("respite"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans), || {
+            let method = "respite.v1.BookingService/ListBookings";
+            tracing::info_span!("rpc", otel.name = method, rpc.method = method, alias = "canary").in_scope(
+                || tracing::error!(contact = "canary", "canary"),
+            );
+            tracing::info_span!("canary", rpc.grpc.status_code = 3_i64, otel.status_description = "canary");
+        });
+
+        let sent = sent.0.lock().unwrap();
+        assert_eq!(sent.len(), 2);
+        assert!(!format!("{sent:?}").contains("canary"), "{sent:?}");
+        assert_eq!(sent[0].name, "respite.v1.BookingService/ListBookings");
+        assert_eq!(sent[0].attributes.len(), 1);
+        assert_eq!(sent[1].name, "other");
+        assert_eq!(sent[1].attributes.len(), 1);
+    }
+}
