@@ -10,9 +10,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, EntityTrait};
 use sha2::{Digest, Sha256};
-use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token};
+use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token, alias, operator, therapist};
 use tonic::Status;
 use tower::{Layer, Service};
 use uuid::Uuid;
@@ -160,6 +160,16 @@ impl Token {
 /// The hash of the token a request came with, for the call that ends it.
 #[derive(Clone)]
 pub(crate) struct TokenHash(pub(crate) Opaque);
+
+/// Whether somebody signs in with this key, as whatever kind of caller: one key is one caller.
+pub(crate) async fn key_in_use(db: &impl ConnectionTrait, key: &Opaque) -> Result<bool, Error> {
+    let alias = alias::Entity::find_by_public_key(key.clone());
+    let therapist = therapist::Entity::find_by_public_key(key.clone());
+    let operator = operator::Entity::find_by_public_key(key.clone());
+    Ok(alias.one(db).await?.is_some()
+        || therapist.one(db).await?.is_some()
+        || operator.one(db).await?.is_some())
+}
 
 /// Finds out who calls, and refuses who may not.
 #[derive(Clone)]
