@@ -30,7 +30,7 @@ use crate::{Rules, Shift, ShiftKind, Span, Zone, classify};
 const MAX_SHIFT: TimeDelta = TimeDelta::hours(48);
 const MAX_DATES: usize = 366;
 const MAX_SHIFTS: usize = 5_000;
-const MAX_DAYS_EXAMINED: u32 = 1_000_000;
+const MAX_DAYS_EXAMINED: u32 = 500_000;
 
 /// What the worker says about the whole file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,7 +168,7 @@ pub enum IcalError {
     /// Over 5,000 in the window.
     #[error("the file has more than 5,000 shifts")]
     TooManyShifts,
-    /// The recurrences would have to be followed through a million days.
+    /// The recurrences would have to be followed through half a million days.
     #[error("the recurrences of the file reach too far")]
     TooMuchWork,
 }
@@ -184,8 +184,8 @@ pub fn shifts(
     window: Span,
     options: Options,
 ) -> Result<Vec<Shift>, IcalError> {
-    let calendars = parse(limits::check(bytes)?)?;
-    let mut clocks = Clocks { floating: default_zone, rules, explained: Vec::new() };
+    let calendars = parse(&limits::times(bytes)?)?;
+    let mut clocks = Clocks { floating: default_zone, rules, explained: HashMap::new() };
     for calendar in &calendars {
         clocks.learn(calendar);
     }
@@ -282,7 +282,9 @@ impl<'a> Event<'a> {
         let reading = |property: &ICalendarProperty| {
             let Some(entry) = component.property(property) else { return Ok(None) };
             match entry.values.first() {
-                Some(ICalendarValue::PartialDateTime(value)) => clocks.reading(entry, value, event).map(Some),
+                Some(ICalendarValue::PartialDateTime(value)) => {
+                    Reading::of(value, &clocks.clock(entry, event)?, event).map(Some)
+                }
                 _ => Err(malformed),
             }
         };
@@ -325,7 +327,7 @@ impl<'a> Event<'a> {
         Ok(Self {
             number: event,
             uid: component.uid(),
-            rule: rule(component, event, clocks, &start)?,
+            rule: rule(component, event, &start)?,
             length,
             extra,
             excepted,
@@ -449,12 +451,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-fn rule(
-    component: &ICalendarComponent,
-    event: usize,
-    clocks: &Clocks<'_>,
-    start: &Reading,
-) -> Result<Option<Rule>, IcalError> {
+fn rule(component: &ICalendarComponent, event: usize, start: &Reading) -> Result<Option<Rule>, IcalError> {
     let malformed = IcalError::MalformedRule { event };
     let mut rules = component.entries.iter().filter(|entry| entry.name == ICalendarProperty::Rrule);
     let Some(entry) = rules.next() else { return Ok(None) };
@@ -465,11 +462,9 @@ fn rule(
     let until = match &rule.until {
         None => None,
         Some(value) => {
-            let until = clocks.reading(entry, value, event)?;
+            let until = Reading::of(value, &start.zone, event)?;
             let end_of_day = TimeDelta::seconds(if until.date_only { 24 * 60 * 60 - 1 } else { 0 });
-            // Without an offset, it is a reading of the clock of the start.
-            let on_another_clock = value.tz_hour.is_some();
-            Some(if on_another_clock { until.on(&start.zone) } else { until.local + end_of_day })
+            Some(until.on(&start.zone) + end_of_day)
         }
     };
     Rule::read(rule, start.local, until).ok_or(malformed).map(Some)
@@ -491,6 +486,7 @@ fn dates(
             ICalendarProperty::Exdate => false,
             _ => continue,
         };
+        let clock = clocks.clock(entry, event)?;
         for value in &entry.values {
             count += 1;
             if count > MAX_DATES {
@@ -498,18 +494,18 @@ fn dates(
             }
             match value {
                 ICalendarValue::PartialDateTime(value) if adds => {
-                    extra.push((clocks.reading(entry, value, event)?.on(zone), usual));
+                    extra.push((Reading::of(value, &clock, event)?.on(zone), usual));
                 }
                 ICalendarValue::PartialDateTime(value) => {
-                    excepted.add(&clocks.reading(entry, value, event)?);
+                    excepted.add(&Reading::of(value, &clock, event)?);
                 }
                 ICalendarValue::Period(ICalendarPeriod::Range { start, end }) if adds => {
-                    let start = clocks.reading(entry, start, event)?.on(zone);
-                    let length = clocks.reading(entry, end, event)?.on(zone) - start;
+                    let start = Reading::of(start, &clock, event)?.on(zone);
+                    let length = Reading::of(end, &clock, event)?.on(zone) - start;
                     extra.push((start, Length::nominal(length)));
                 }
                 ICalendarValue::Period(ICalendarPeriod::Duration { start, duration }) if adds => {
-                    let start = clocks.reading(entry, start, event)?.on(zone);
+                    let start = Reading::of(start, &clock, event)?.on(zone);
                     extra.push((start, Length::of(duration).ok_or(malformed)?));
                 }
                 _ => return Err(malformed),

@@ -133,7 +133,7 @@ pub enum RosterError {
 /// The kind of a duty period that nobody named, from the local clock; never on-call.
 pub fn classify(span: Span, zone: &Zone) -> ShiftKind {
     let (start, end) = (zone.local(span.start()), zone.local(span.end()));
-    let late = end.date() > start.date() || end.hour() >= 20 && end.time() > time(20);
+    let late = end.date() > start.date() || end.time() > time(20);
     if covers_night(span, zone) {
         ShiftKind::Night
     } else if start.hour() >= 12 && late {

@@ -1,6 +1,7 @@
 //! Which clock a time in a file was read on.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use calcard::common::PartialDateTime;
@@ -16,7 +17,7 @@ pub(super) struct Clocks<'a> {
     pub(super) floating: &'a Zone,
     pub(super) rules: &'a Rules,
     /// Names that the file itself explains, with the IANA name it means.
-    pub(super) explained: Vec<(String, String)>,
+    pub(super) explained: HashMap<String, String>,
 }
 
 impl Clocks<'_> {
@@ -24,58 +25,32 @@ impl Clocks<'_> {
     /// are as old as the program that wrote them.
     pub(super) fn learn(&mut self, calendar: &ICalendar) {
         for (name, clock) in calendar.timezones().filter_map(|component| component.timezone()) {
-            if let (false, Some(meant)) =
-                (self.explained.iter().any(|(known, _)| known == name), meant(clock))
-            {
-                self.explained.push((name.to_owned(), meant));
+            if let Some(meant) = meant(clock) {
+                self.explained.insert(name.to_owned(), meant);
             }
         }
     }
 
-    /// The reading that `value` of `entry` is, with its clock.
-    pub(super) fn reading(
-        &self,
-        entry: &ICalendarEntry,
-        value: &PartialDateTime,
-        event: usize,
-    ) -> Result<Reading, IcalError> {
-        let time = value.to_date_time().ok_or(IcalError::MalformedTime { event })?;
-        let date_only = value.hour.is_none();
-        if let Some(offset) = time.offset {
-            let local = time.date_time - TimeDelta::seconds(offset.local_minus_utc().into());
-            return Ok(Reading { local, zone: Zone::utc(), date_only });
+    /// The clock that the times of `entry` are read on where they say no other.
+    pub(super) fn clock(&self, entry: &ICalendarEntry, event: usize) -> Result<Zone, IcalError> {
+        match entry.tz_id() {
+            Some(name) => self.zone(name).ok_or(IcalError::UnknownZone { event }),
+            None => Ok(self.floating.clone()),
         }
-        let zone = match entry.tz_id().filter(|_| !date_only) {
-            Some(name) => self.zone(name).ok_or(IcalError::UnknownZone { event })?,
-            None => self.floating.clone(),
-        };
-        Ok(Reading { local: time.date_time, zone, date_only })
     }
 
     fn zone(&self, name: &str) -> Option<Zone> {
-        let explained = || self.explained.iter().find(|(known, _)| known == name);
         self.rules
             .zone(name)
-            .or_else(|| self.rules.zone(&explained()?.1))
+            .or_else(|| self.rules.zone(self.explained.get(name)?))
             .or_else(|| self.within_path(name))
-            .or_else(|| self.vendors(name))
-            .or_else(|| {
-                self.rules
-                    .names()
-                    .find(|known| known.eq_ignore_ascii_case(name))
-                    .and_then(|known| self.rules.zone(known))
-            })
+            .or_else(|| self.rules.zone(&meant(Tz::from_str(name).ok()?)?))
     }
 
-    /// `/vendor.example/Tzfile/Europe/Berlin` ends in the IANA name.
+    /// `/vendor.example/Tzfile/Europe/Berlin` ends in the IANA name, which has at most three parts.
     fn within_path(&self, name: &str) -> Option<Zone> {
         let path = name.strip_prefix('/')?;
-        path.match_indices('/').find_map(|(at, _)| self.rules.zone(&path[at + 1..]))
-    }
-
-    /// The names that Windows and others use.
-    fn vendors(&self, name: &str) -> Option<Zone> {
-        self.rules.zone(&meant(Tz::from_str(name).ok()?)?)
+        path.rmatch_indices('/').take(3).find_map(|(at, _)| self.rules.zone(&path[at + 1..]))
     }
 }
 
@@ -95,6 +70,19 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// The time that `value` is, on `zone` unless it says UTC itself.
+    pub(super) fn of(value: &PartialDateTime, zone: &Zone, event: usize) -> Result<Self, IcalError> {
+        let time = value.to_date_time().ok_or(IcalError::MalformedTime { event })?;
+        let date_only = value.hour.is_none();
+        Ok(match time.offset {
+            Some(offset) => {
+                let local = time.date_time - TimeDelta::seconds(offset.local_minus_utc().into());
+                Self { local, zone: Zone::utc(), date_only }
+            }
+            None => Self { local: time.date_time, zone: zone.clone(), date_only },
+        })
+    }
+
     pub(super) fn instant(&self) -> DateTime<Utc> {
         self.zone.resolve_start(self.local)
     }

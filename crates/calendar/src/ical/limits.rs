@@ -1,5 +1,7 @@
 //! What a file may hold before anything in it is read: small enough, nested as calendars are, and with
 //! recurrences from the allow-list. The parser behind forgives, so numbers it would cut are refused here.
+//!
+//! What tells no time goes no further: titles, places and people are never parsed.
 
 use super::IcalError;
 
@@ -8,27 +10,54 @@ const MAX_LINE: usize = 8 * 1024;
 const MAX_DEPTH: usize = 3;
 const MAX_EVENTS: usize = 2_000;
 const MAX_RECURRING: usize = 200;
+const MAX_LIST: usize = 62;
 
-/// The file as text, if it keeps within every limit that needs no understanding.
-pub(super) fn check(bytes: &[u8]) -> Result<&str, IcalError> {
+/// The properties that tell when, and of which occurrence of what.
+const TIMES: [&str; 16] = [
+    "BEGIN",
+    "END",
+    "DTSTART",
+    "DTEND",
+    "DURATION",
+    "RRULE",
+    "RDATE",
+    "EXDATE",
+    "RECURRENCE-ID",
+    "SEQUENCE",
+    "STATUS",
+    "TRANSP",
+    "UID",
+    "TZID",
+    "X-LIC-LOCATION",
+    "X-MICROSOFT-CDO-TZID",
+];
+
+/// The lines that tell times, unfolded, of a file that keeps within every limit.
+pub(super) fn times(bytes: &[u8]) -> Result<String, IcalError> {
     if bytes.len() > MAX_BYTES {
         return Err(IcalError::TooLarge { bytes: bytes.len() });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        IcalError::NotUtf8 { line: 1 + before.split(|byte| *byte == b'\n').count() - 1 }
+        IcalError::NotUtf8 { line: before.split(|byte| *byte == b'\n').count() }
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
 
     let mut open: Vec<String> = Vec::new();
     let (mut event, mut recurring) = (0, 0);
+    let mut times = String::new();
     for (line, content) in unfolded(text) {
         if content.len() > MAX_LINE {
             return Err(IcalError::LineTooLong { line });
         }
         let Some(end_of_name) = content.find([':', ';']) else { continue };
         let value = content.split_once(':').map_or("", |(_, value)| value.trim());
-        match content[..end_of_name].to_ascii_uppercase().as_str() {
+        let name = content[..end_of_name].to_ascii_uppercase();
+        if TIMES.contains(&name.as_str()) {
+            times.push_str(&content);
+            times.push('\n');
+        }
+        match name.as_str() {
             "BEGIN" => {
                 let component = value.to_ascii_uppercase();
                 if component == "VEVENT" {
@@ -56,7 +85,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<&str, IcalError> {
             _ => {}
         }
     }
-    if open.is_empty() { Ok(text) } else { Err(IcalError::Unbalanced { line: text.lines().count() }) }
+    if open.is_empty() { Ok(times) } else { Err(IcalError::Unbalanced { line: text.lines().count() }) }
 }
 
 /// Content lines with the number of the line each starts on.
@@ -76,6 +105,9 @@ fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
     let mut has_frequency = false;
     for part in rule.split(';').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').ok_or(malformed)?;
+        if value.split(',').count() > MAX_LIST {
+            return Err(malformed);
+        }
         let all_within = |bound: i32| {
             let mut numbers = value.split(',').map(|number| number.trim().parse::<i32>());
             numbers.all(|number| number.is_ok_and(|number| number != 0 && number.abs() <= bound))

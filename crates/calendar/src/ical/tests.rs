@@ -111,6 +111,16 @@ fn s1_the_kind_follows_from_the_times_or_from_the_worker() {
     assert_eq!(found.unwrap()[0].kind, ShiftKind::OnCall);
 }
 
+#[test]
+fn s1_titles_places_and_people_are_not_even_parsed() {
+    let told = "SUMMARY:Oncology night\nLOCATION;X=Y:Oncology\n , ward 7\nATTENDEE:mailto:oncology@example.com\n\
+                DESCRIPTION:Oncology\nX-WARD:Oncology\nCATEGORIES:Oncology\nATTACH;ENCODING=BASE64:T25jb2xvZ3k=";
+    let file = calendar(&event(&format!("{told}\n{EVENT}")));
+    let kept = limits::times(file.as_bytes()).unwrap();
+    assert!(!kept.contains("ncology") && !kept.contains("ward") && !kept.contains("T25"), "{kept}");
+    check_file(&file, JANUARY, &["2026-01-12T21:00 2026-01-13T05:00"]);
+}
+
 /// A file whose VTIMEZONE says nonsense about the clock, so that only its name can be what is used.
 fn named_zone(name: &str, more: &str) -> String {
     calendar(&format!(
@@ -132,7 +142,6 @@ fn s1_zones_by_the_names_that_vendors_use() {
     check_file(&named_zone("/freeassociation.sourceforge.net/Europe/Berlin", ""), JANUARY, &berlin);
     check_file(&named_zone("/freeassociation.sourceforge.net/Tzfile/Europe/Berlin", ""), JANUARY, &berlin);
     check_file(&named_zone("/citadel.org/20210210_1/Europe/Berlin", ""), JANUARY, &berlin);
-    check_file(&named_zone("europe/berlin", ""), JANUARY, &berlin);
     check_file(&named_zone("Hospital", "X-LIC-LOCATION:Europe/Berlin\n"), JANUARY, &berlin);
     check_file(&named_zone("Customized Time Zone", "X-MICROSOFT-CDO-TZID:4\n"), JANUARY, &berlin);
     let new_york = ["2026-01-13T03:00 2026-01-13T11:00"];
@@ -290,6 +299,7 @@ fn bombs_that_recur_too_often_are_refused() {
         "FREQ=WEEKLY;BYDAY=1MO",
         "FREQ=WEEKLY;BYDAY=XX",
         "FREQ=YEARLY;RSCALE=HEBREW",
+        &format!("FREQ=WEEKLY;BYDAY={}", ["MO"; 63].join(",")),
     ] {
         check_refused(&recurring("20260101T000000", malformed), IcalError::MalformedRule { event });
     }
@@ -299,9 +309,9 @@ fn bombs_that_recur_too_often_are_refused() {
 #[track_caller]
 fn check_cost(start: &str, rule: &str, most: u32) {
     let file = recurring(start, rule);
-    let calendars = parse(limits::check(file.as_bytes()).unwrap()).unwrap();
+    let calendars = parse(&limits::times(file.as_bytes()).unwrap()).unwrap();
     let (zone, rules) = (zone("Europe/Berlin"), Rules::compiled_in());
-    let clocks = Clocks { floating: &zone, rules: &rules, explained: Vec::new() };
+    let clocks = Clocks { floating: &zone, rules: &rules, explained: HashMap::new() };
     let event = Event::read(&calendars[0].components[1], 1, &clocks).unwrap();
     let mut budget = Budget(MAX_DAYS_EXAMINED);
     event.occurrences(span("2026-01-05T00:00 2026-01-12T00:00"), &Changes::default(), &mut budget).unwrap();
