@@ -16,9 +16,8 @@ mod recurrence;
 use std::collections::{HashMap, HashSet};
 
 use calcard::icalendar::{
-    ICalendar, ICalendarComponent, ICalendarComponentType, ICalendarDuration, ICalendarEntry,
-    ICalendarParameterName, ICalendarPeriod, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
-    ICalendarValue,
+    ICalendar, ICalendarComponent, ICalendarComponentType, ICalendarDuration, ICalendarParameterName,
+    ICalendarPeriod, ICalendarProperty, ICalendarStatus, ICalendarTransparency, ICalendarValue,
 };
 use calcard::{Entry, Parser};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
@@ -316,11 +315,8 @@ impl<'a> Event<'a> {
         };
         let sequence =
             component.property(&ICalendarProperty::Sequence).and_then(|entry| entry.values.first());
-        let this_and_future = |entry: &&ICalendarEntry| {
-            entry.name == ICalendarProperty::RecurrenceId
-                && entry.has_parameter(&ICalendarParameterName::Range)
-        };
-        if component.entries.iter().any(|entry| this_and_future(&entry)) {
+        let changed = component.property(&ICalendarProperty::RecurrenceId);
+        if changed.is_some_and(|entry| entry.has_parameter(&ICalendarParameterName::Range)) {
             return Err(IcalError::ThisAndFuture { event });
         }
         let (extra, excepted) = dates(component, event, clocks, &start.zone, length)?;

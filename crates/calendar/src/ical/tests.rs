@@ -399,19 +399,24 @@ fn rules_text() -> impl Strategy<Value = String> {
     let numbered = list(&["1MO", "-1FR", "2TU", "5SU"]);
     let month_days = list(&["1", "13", "31", "-1", "-30"]);
     let months = list(&["1", "2", "6", "12"]);
+    let numbers = (list(&["1", "20", "-1", "53"]), list(&["1", "60", "-1", "366"]));
     let positions = list(&["1", "-1", "3"]);
     let end = prop::option::of(prop_oneof![
         (1_u32..40).prop_map(|count| format!("COUNT={count}")),
         (1_u32..28).prop_map(|day| format!("UNTIL=202607{day:02}T120000Z")),
     ]);
     let week_start = prop::option::of(prop::sample::select(vec!["SU", "MO", "WE"]));
-    (frequency, 1_u32..5, (days, numbered, month_days, months, positions), end, week_start).prop_map(
-        |(frequency, interval, (days, numbered, month_days, months, positions), end, week_start)| {
+    (frequency, 1_u32..5, (days, numbered, month_days, months, positions), numbers, end, week_start).prop_map(
+        |(frequency, interval, (days, numbered, month_days, months, positions), numbers, end, week_start)| {
             let mut rule = format!("FREQ={frequency};INTERVAL={interval}");
             let wide = frequency == "MONTHLY" || frequency == "YEARLY";
-            let weekdays = if wide && days.is_empty() { numbered } else { days };
+            let weekdays = if wide && days.is_empty() { numbered } else { days.clone() };
             let bound = !weekdays.is_empty() || !month_days.is_empty() || !months.is_empty();
+            let yearly = frequency == "YEARLY" && !days.is_empty();
+            let (weeks, year_days) = if yearly { numbers } else { (vec![], vec![]) };
             let parts = [
+                ("BYWEEKNO", weeks),
+                ("BYYEARDAY", year_days),
                 ("BYDAY", weekdays),
                 ("BYMONTHDAY", if frequency == "WEEKLY" { vec![] } else { month_days }),
                 ("BYMONTH", months),
