@@ -1,5 +1,6 @@
 //! Whether the server can do its work, told by the gRPC health service of each service and of them all.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use services::{App, SERVICE_NAMES};
@@ -51,6 +52,19 @@ pub async fn ask(endpoint: Endpoint) -> Result<(), HealthError> {
         Answer::Serving => Ok(()),
         _ => Err(HealthError::NotServing),
     }
+}
+
+/// Where a client on this machine reaches the server.
+#[must_use]
+pub fn local_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(address) if address.ip().is_unspecified() => {
+            Ipv6Addr::LOCALHOST.into()
+        }
+        named => named.ip(),
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// Tells what is true for as long as it runs.

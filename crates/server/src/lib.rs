@@ -5,11 +5,13 @@
 
 pub mod config;
 mod connection;
+pub mod doctor;
 pub mod health;
 pub mod key;
 pub mod open;
 mod rpc;
 pub mod schema;
+pub mod seed;
 pub mod serve;
 pub mod telemetry;
 pub mod zones;

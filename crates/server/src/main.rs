@@ -1,1 +1,94 @@
-fn main() {}
+//! The command line of `respite`.
+
+mod command;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use server::config::Config;
+
+/// Scheduling for counseling of people who work in healthcare: sessions that fit around their shifts, booked
+/// under an alias that nothing ties to a person.
+#[derive(Parser)]
+#[command(name = "respite", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The settings file; without it /etc/respite/respite.toml if there is one, or every default
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until interrupted
+    ///
+    /// Without settings: on 127.0.0.1:50051, with an embedded database `respite.db` and its key `respite.key`
+    /// in the working directory, both made at the first start.
+    Serve,
+    /// Move the database's schema, or show where it is
+    ///
+    /// The embedded database is moved up at every start; a PostgreSQL only by this command. Running it from
+    /// several machines at once is safe.
+    Migrate {
+        #[command(subcommand)]
+        direction: Option<command::migrate::Direction>,
+    },
+    /// Say what is wrong in the settings, and in which line
+    CheckConfig,
+    /// Look at everything the server depends on: one line each, failing if one of them does not work
+    Doctor,
+    /// Ask a running server whether it serves, for container and load balancer checks
+    Health {
+        /// Where it listens, such as `http://127.0.0.1:50051`; without it, as the settings say
+        #[arg(long, value_name = "URI")]
+        address: Option<String>,
+    },
+    /// Fill an empty directory with made-up therapists, to try things out
+    ///
+    /// The same ones on every machine. Anybody can sign in as one of them, so a directory with real
+    /// therapists is refused.
+    Seed {
+        /// How many there shall be
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        therapists: u32,
+    },
+    /// Make keys
+    #[command(subcommand)]
+    Key(command::key::Key),
+    /// Those who run the service
+    #[command(subcommand)]
+    Operator(command::operator::Operator),
+    /// Those who are found and booked
+    #[command(subcommand)]
+    Therapist(command::therapist::Therapist),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { config, command } = Arguments::parse();
+    match run(config.as_deref(), command).await {
+        Ok(code) => code,
+        Err(error) => {
+            let red = anstyle::AnsiColor::Red.on_default().bold();
+            anstream::eprintln!("{red}respite:{red:#} {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
+    let config = || Config::load(file);
+    match command {
+        Command::Serve => command::serve::run(&config()?).await,
+        Command::Migrate { direction } => command::migrate::run(&config()?, direction).await,
+        Command::CheckConfig => command::check::settings(&config()?),
+        Command::Doctor => command::check::doctor(&config()?).await,
+        Command::Health { address } => command::check::health(&config()?, address).await,
+        Command::Seed { therapists } => command::seed::run(&config()?, therapists).await,
+        Command::Key(which) => command::key::run(which),
+        Command::Operator(what) => command::operator::run(&config()?, what).await,
+        Command::Therapist(what) => command::therapist::run(&config()?, what).await,
+    }
+}

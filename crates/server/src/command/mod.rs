@@ -1,0 +1,15 @@
+//! What each command does; results go to standard output, everything else to standard error.
+
+pub(crate) mod check;
+pub(crate) mod key;
+pub(crate) mod migrate;
+pub(crate) mod operator;
+pub(crate) mod seed;
+pub(crate) mod serve;
+pub(crate) mod therapist;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// How the process ends, or the sentence that says why it failed.
+pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
