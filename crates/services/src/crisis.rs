@@ -16,29 +16,29 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// Somebody who answers, and how to reach them.
 #[derive(Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// What it calls itself, and for whom it is where it is not for everybody.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// A `tel:`, `sms:` or `https:` URI; a number is written as it is dialled in its country.
-    pub contact: String,
+    pub(crate) contact: String,
     /// When somebody answers, such as `24/7`; times are local.
-    pub hours: String,
+    pub(crate) hours: String,
     /// BCP 47 tags of the languages spoken by right, not by luck.
-    pub languages: Vec<String>,
+    pub(crate) languages: Vec<String>,
     /// ISO 3166-1 alpha-2; none if it works everywhere.
-    pub country: Option<String>,
+    pub(crate) country: Option<String>,
     /// A page that states the number, or that of the service itself.
-    pub source: String,
+    pub(crate) source: String,
     /// The day on which the row was last compared with what is published. Nobody called.
-    pub checked: NaiveDate,
+    pub(crate) checked: NaiveDate,
 }
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Police, fire, ambulance.
     Emergency,
     /// Somebody to talk to.
@@ -55,7 +55,7 @@ pub enum Kind {
 ///
 /// The country is an ISO 3166-1 alpha-2 code in either case; one without a table gives what works everywhere.
 #[must_use]
-pub fn resources(country: Option<&str>) -> Vec<&'static Resource> {
+pub(crate) fn resources(country: Option<&str>) -> Vec<&'static Resource> {
     let is_local = |resource: &&Resource| {
         country.zip(resource.country.as_deref()).is_some_and(|(asked, here)| asked.eq_ignore_ascii_case(here))
     };

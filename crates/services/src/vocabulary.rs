@@ -10,10 +10,10 @@ use serde::Deserialize;
 use strsim::osa_distance;
 
 /// The shipped languages, as primary BCP 47 subtags; the first is the one every text falls back to.
-pub const LANGUAGES: [&str; 4] = ["en", "de", "es", "fr"];
+pub(crate) const LANGUAGES: [&str; 4] = ["en", "de", "es", "fr"];
 
 /// The longest text worth searching for, in characters: callers refuse more, and `Vocabulary::find` finds nothing.
-pub const LONGEST_QUERY: usize = 100;
+pub(crate) const LONGEST_QUERY: usize = 100;
 
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     let lists = toml::from_str(include_str!("vocabulary.toml"))
@@ -23,7 +23,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
 
 /// Every term, and the index that finds a specialization by what people call it.
 #[derive(Debug)]
-pub struct Vocabulary {
+pub(crate) struct Vocabulary {
     lists: Lists,
     phrases: Vec<Phrase>,
 }
@@ -31,12 +31,12 @@ pub struct Vocabulary {
 /// One entry of a list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Term {
+pub(crate) struct Term {
     /// The stable name, as profiles and searches carry it.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Slugs of the terms that include this one.
     #[serde(default)]
-    pub broader: Vec<String>,
+    pub(crate) broader: Vec<String>,
     label: Texts<String>,
     #[serde(default)]
     synonyms: Texts<Vec<String>>,
@@ -44,20 +44,20 @@ pub struct Term {
 
 /// A specialization that a text may have meant, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Match<'a> {
+pub(crate) struct Match<'a> {
     /// The specialization.
-    pub slug: &'a str,
+    pub(crate) slug: &'a str,
     /// The slug, label or synonym that the text came closest to, as a person would write it.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     /// The language of `text`; none for a slug.
-    pub language: Option<&'static str>,
+    pub(crate) language: Option<&'static str>,
     /// How close the two are.
-    pub kind: MatchKind,
+    pub(crate) kind: MatchKind,
 }
 
 /// How a text agrees with a label or synonym, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MatchKind {
+pub(crate) enum MatchKind {
     /// Letter for letter, apart from case, accents and punctuation.
     Exact,
     /// One stands in the other from the start of a word: `burn` in `burnout`, `moral injury` in `moral injury help`.
@@ -69,37 +69,37 @@ pub enum MatchKind {
 impl Vocabulary {
     /// The vocabulary that this build ships.
     #[must_use]
-    pub fn get() -> &'static Self {
+    pub(crate) fn get() -> &'static Self {
         &VOCABULARY
     }
 
     /// What a session can be about.
     #[must_use]
-    pub fn specializations(&self) -> &[Term] {
+    pub(crate) fn specializations(&self) -> &[Term] {
         &self.lists.specializations
     }
 
     /// How a therapist works.
     #[must_use]
-    pub fn approaches(&self) -> &[Term] {
+    pub(crate) fn approaches(&self) -> &[Term] {
         &self.lists.approaches
     }
 
     /// Which lives a therapist knows well enough that they need no explaining.
     #[must_use]
-    pub fn cultural_competences(&self) -> &[Term] {
+    pub(crate) fn cultural_competences(&self) -> &[Term] {
         &self.lists.cultural_competences
     }
 
     /// The specialization of that slug, if there is one.
     #[must_use]
-    pub fn specialization(&self, slug: &str) -> Option<&Term> {
+    pub(crate) fn specialization(&self, slug: &str) -> Option<&Term> {
         self.specializations().iter().find(|term| term.slug == slug)
     }
 
     /// The specialization and all narrower ones, transitively, in the order of the list; nothing for an unknown slug.
     #[must_use]
-    pub fn narrower_or_same(&self, slug: &str) -> Vec<&str> {
+    pub(crate) fn narrower_or_same(&self, slug: &str) -> Vec<&str> {
         let mut found: HashSet<&str> =
             self.specialization(slug).map(|term| term.slug.as_str()).into_iter().collect();
         let mut known = 0;
@@ -124,7 +124,7 @@ impl Vocabulary {
     /// vocabulary: kind, typing errors, a whole phrase before a part, a label before a synonym, the smaller
     /// difference in length, the order of the list.
     #[must_use]
-    pub fn find(&self, text: &str) -> Vec<Match<'_>> {
+    pub(crate) fn find(&self, text: &str) -> Vec<Match<'_>> {
         if text.chars().nth(LONGEST_QUERY).is_some() {
             return Vec::new();
         }
@@ -184,13 +184,13 @@ impl Vocabulary {
 impl Term {
     /// The label in the language of a BCP 47 tag, by its primary subtag (`de-CH` reads `de`); English for any other.
     #[must_use]
-    pub fn label(&self, language: &str) -> &str {
+    pub(crate) fn label(&self, language: &str) -> &str {
         self.label.of(language)
     }
 
     /// What else people call it, in the language that `label` would choose.
     #[must_use]
-    pub fn synonyms(&self, language: &str) -> &[String] {
+    pub(crate) fn synonyms(&self, language: &str) -> &[String] {
         self.synonyms.of(language)
     }
 }

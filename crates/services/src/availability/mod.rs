@@ -1,4 +1,8 @@
-//! Not written yet.
+//! When a therapist works, and what can be booked with them.
+
+mod schedule;
+
+pub(crate) use schedule::{schedule, schedules};
 
 use api::v1;
 use tonic::{Request, Response, Status};
