@@ -1,65 +1,103 @@
-//! Not written yet.
+//! Who calls, without anybody knowing who that is: aliases, and how every kind of caller signs in.
+//!
+//! **Invariant:** no log line here names an alias, a handle or a key.
+
+mod challenge;
+mod create;
+mod erase;
+pub(crate) mod handle;
+mod login;
+mod settings;
+mod signature;
 
 use api::v1;
+use sea_orm::EntityTrait;
+use store::alias;
 use tonic::{Request, Response, Status};
 
-use crate::App;
+pub(crate) use self::settings::{AliasSettings, settings};
+use crate::{
+    App,
+    access::{Called, TokenHash},
+    error::{Error, Unauthenticated},
+    once::{Once, Turn},
+    sealed::{SETTINGS, Safe},
+};
 
 #[tonic::async_trait]
 impl v1::alias_service_server::AliasService for App {
     async fn begin_create_alias(
         &self,
-        _request: Request<v1::BeginCreateAliasRequest>,
+        request: Request<v1::BeginCreateAliasRequest>,
     ) -> Result<Response<v1::BeginCreateAliasResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        Ok(Response::new(create::begin(self, request.into_inner(), self.clock.now())?))
     }
 
     async fn create_alias(
         &self,
-        _request: Request<v1::CreateAliasRequest>,
+        request: Request<v1::CreateAliasRequest>,
     ) -> Result<Response<v1::CreateAliasResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let alias = create::create(self, request.into_inner(), self.clock.now()).await?;
+        Ok(Response::new(v1::CreateAliasResponse { alias: Some(alias) }))
     }
 
     async fn begin_login(
         &self,
-        _request: Request<v1::BeginLoginRequest>,
+        request: Request<v1::BeginLoginRequest>,
     ) -> Result<Response<v1::BeginLoginResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        Ok(Response::new(login::begin(self, request.into_inner(), self.clock.now())?))
     }
 
     async fn finish_login(
         &self,
-        _request: Request<v1::FinishLoginRequest>,
+        request: Request<v1::FinishLoginRequest>,
     ) -> Result<Response<v1::FinishLoginResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        Ok(Response::new(login::finish(self, request.into_inner(), self.clock.now()).await?))
     }
 
     async fn logout(
         &self,
-        _request: Request<v1::LogoutRequest>,
+        request: Request<v1::LogoutRequest>,
     ) -> Result<Response<v1::LogoutResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let token = request.extensions().get::<TokenHash>().cloned();
+        let TokenHash(hash) = token.ok_or(Error::from(Unauthenticated::Token))?;
+        login::logout(self, hash).await?;
+        Ok(Response::new(v1::LogoutResponse {}))
     }
 
     async fn get_alias(
         &self,
-        _request: Request<v1::GetAliasRequest>,
+        request: Request<v1::GetAliasRequest>,
     ) -> Result<Response<v1::GetAliasResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (db, id) = (self.db.read(), request.alias()?);
+        let row = alias::Entity::find_by_id(id).one(db).await.map_err(Error::from)?;
+        let row = row.ok_or(Error::NotFound("alias"))?;
+        let settings = Safe::open(self, db, id).await?.unseal_json(SETTINGS, &row.settings)?;
+        Ok(Response::new(v1::GetAliasResponse { alias: Some(settings::print(row, settings)) }))
     }
 
     async fn update_alias(
         &self,
-        _request: Request<v1::UpdateAliasRequest>,
+        request: Request<v1::UpdateAliasRequest>,
     ) -> Result<Response<v1::UpdateAliasResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let (caller, alias) = (request.caller(), request.alias()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "UpdateAlias", &request, &request.request_id, now).await? {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        let v1::UpdateAliasRequest { request_id: _, settings, update_mask } = request;
+        let alias = settings::update(self, &once, alias, settings, update_mask).await?;
+        Ok(Response::new(once.commit(v1::UpdateAliasResponse { alias: Some(alias) }).await?))
     }
 
     async fn erase_alias(
         &self,
-        _request: Request<v1::EraseAliasRequest>,
+        request: Request<v1::EraseAliasRequest>,
     ) -> Result<Response<v1::EraseAliasResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let alias = request.alias()?;
+        let cancelled_bookings = erase::erase(self, alias, self.clock.now()).await?;
+        Ok(Response::new(v1::EraseAliasResponse { cancelled_bookings }))
     }
 }

@@ -1,30 +1,93 @@
-//! Not written yet.
+//! When a worker is on duty; sealed (S1).
+
+mod import;
 
 use api::v1;
+use calendar::{Roster, ShiftKind};
+use sea_orm::{ConnectionTrait, EntityTrait};
+use store::{AliasId, roster};
 use tonic::{Request, Response, Status};
 
-use crate::App;
+use crate::{
+    App,
+    access::Called,
+    error::Error,
+    field::{to_date, to_span},
+    once::{Once, Turn},
+    sealed::{ROSTER, Safe},
+};
+
+/// The alias's roster, if it has one.
+pub(crate) async fn load(
+    db: &impl ConnectionTrait,
+    safe: &Safe,
+    alias: AliasId,
+) -> Result<Option<Roster>, Error> {
+    let row = roster::Entity::find_by_id(alias).one(db).await?;
+    row.map(|row| safe.unseal_json(ROSTER, &row.sealed)).transpose()
+}
 
 #[tonic::async_trait]
 impl v1::roster_service_server::RosterService for App {
     async fn import_roster(
         &self,
-        _request: Request<v1::ImportRosterRequest>,
+        request: Request<v1::ImportRosterRequest>,
     ) -> Result<Response<v1::ImportRosterResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let (caller, alias) = (request.caller(), request.alias()?);
+        let request = request.into_inner();
+        // Before anything is locked, since a file can take a while.
+        let roster = import::parse(self, request.clone(), now).await?;
+        let begun = Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await?;
+        let once = match begun {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        import::keep(&once, alias, &roster).await?;
+        Ok(Response::new(once.commit(import::summary(&roster)).await?))
     }
 
     async fn get_roster(
         &self,
-        _request: Request<v1::GetRosterRequest>,
+        request: Request<v1::GetRosterRequest>,
     ) -> Result<Response<v1::GetRosterResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let alias = request.alias()?;
+        let safe = Safe::open(self, self.db.read(), alias).await?;
+        let roster = load(self.db.read(), &safe, alias).await?.ok_or(Error::NotFound("roster"))?;
+        Ok(Response::new(v1::GetRosterResponse { roster: Some(print(&roster)) }))
     }
 
     async fn delete_roster(
         &self,
-        _request: Request<v1::DeleteRosterRequest>,
+        request: Request<v1::DeleteRosterRequest>,
     ) -> Result<Response<v1::DeleteRosterResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let (caller, alias) = (request.caller(), request.alias()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "DeleteRoster", &request, &request.request_id, now).await?
+        {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        roster::Entity::delete_by_id(alias).exec(&once.tx).await.map_err(Error::from)?;
+        Ok(Response::new(once.commit(v1::DeleteRosterResponse {}).await?))
+    }
+}
+
+fn print(roster: &Roster) -> v1::Roster {
+    let shift = |shift: &calendar::Shift| {
+        let calendar::Shift { span, kind } = *shift;
+        let kind = match kind {
+            ShiftKind::Day => v1::ShiftKind::Day,
+            ShiftKind::Evening => v1::ShiftKind::Evening,
+            ShiftKind::Night => v1::ShiftKind::Night,
+            ShiftKind::OnCall => v1::ShiftKind::OnCall,
+        };
+        v1::Shift { span: Some(to_span(span)), kind: kind.into() }
+    };
+    v1::Roster {
+        shifts: roster.shifts().iter().map(shift).collect(),
+        publish_date: roster.published_until().map(to_date),
+        time_zone: roster.zone().to_owned(),
     }
 }

@@ -1,0 +1,156 @@
+//! When sessions are reminded of, written in the transaction that books or moves them (R1).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+};
+use store::{AliasId, BookingId, Instant, ReminderId, booking, contact, reminder};
+
+use super::contact::{Contact, DEFAULT_LEAD};
+use crate::{
+    error::Error,
+    sealed::{CONTACT, Safe},
+};
+
+/// How far a reminder leaves from its hour at most, so that a mail relay's log does not show when sessions are.
+/// The shortest lead time is 15 minutes, so none leaves in the last 5.
+const JITTER: TimeDelta = TimeDelta::minutes(10);
+
+/// Plans the reminder of a session that was just booked or moved, instead of those it had.
+pub(crate) async fn plan(
+    tx: &DatabaseTransaction,
+    safe: &Safe,
+    booking: &booking::Model,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    // One that was sent for the old time must not stand in the way of the new one.
+    reminder::Entity::delete_many().filter(reminder::COLUMN.booking_id.eq(booking.id)).exec(tx).await?;
+    let Some(alias) = booking.alias_id else { return Ok(()) };
+    let lead = lead(tx, safe, alias).await?;
+    write(tx, alias, booking, lead, now).await
+}
+
+/// Takes back the reminders of a session that will not take place.
+pub(crate) async fn cancel(tx: &DatabaseTransaction, booking: BookingId) -> Result<(), Error> {
+    reminder::Entity::delete_many().filter(reminder::COLUMN.booking_id.eq(booking)).exec(tx).await?;
+    Ok(())
+}
+
+/// Plans the reminders of the alias's sessions to come anew, `lead` ahead; what was sent stays sent.
+pub(super) async fn replan(
+    tx: &DatabaseTransaction,
+    alias: AliasId,
+    lead: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let sessions = booking::Entity::find()
+        .filter(booking::COLUMN.alias_id.eq(alias))
+        .filter(booking::COLUMN.state.eq(booking::State::Booked))
+        .filter(booking::COLUMN.starts_at.gt(Instant::from(now)))
+        .all(tx)
+        .await?;
+    for session in sessions {
+        let of_session = Condition::all()
+            .add(reminder::COLUMN.booking_id.eq(session.id))
+            .add(reminder::COLUMN.kind.eq(reminder::Kind::Session));
+        let sent = reminder::Entity::find()
+            .filter(of_session.clone())
+            .filter(reminder::COLUMN.state.eq(reminder::State::Sent))
+            .one(tx)
+            .await?;
+        if sent.is_none() {
+            reminder::Entity::delete_many().filter(of_session).exec(tx).await?;
+            write(tx, alias, &session, lead, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn lead(tx: &DatabaseTransaction, safe: &Safe, alias: AliasId) -> Result<TimeDelta, Error> {
+    let row = contact::Entity::find_by_id(alias).one(tx).await?;
+    match row.and_then(|row| row.sealed) {
+        Some(sealed) => Ok(safe.unseal_json::<Contact>(CONTACT, &sealed)?.lead()),
+        None => Ok(DEFAULT_LEAD),
+    }
+}
+
+async fn write(
+    tx: &DatabaseTransaction,
+    alias: AliasId,
+    booking: &booking::Model,
+    lead: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (due_at, state) = due(booking.starts_at.into(), lead, jitter()?, now);
+    let row = reminder::Model {
+        id: ReminderId::random(),
+        alias_id: alias,
+        booking_id: Some(booking.id),
+        kind: reminder::Kind::Session,
+        lead_minutes: i32::try_from(lead.num_minutes()).unwrap_or(i32::MAX),
+        due_at: due_at.into(),
+        state,
+        attempts: 0,
+        next_attempt_at: due_at.into(),
+    };
+    row.into_active_model().insert(tx).await?;
+    Ok(())
+}
+
+/// R1: what would have been due already is skipped, whichever way its hour was moved.
+fn due(
+    start: DateTime<Utc>,
+    lead: TimeDelta,
+    jitter: TimeDelta,
+    now: DateTime<Utc>,
+) -> (DateTime<Utc>, reminder::State) {
+    let hour = start - lead;
+    let state = if hour <= now { reminder::State::Skipped } else { reminder::State::Planned };
+    (hour + jitter, state)
+}
+
+fn jitter() -> Result<TimeDelta, Error> {
+    let random = getrandom::u32().map_err(|_| Error::Sealed("no randomness"))?;
+    Ok(spread(random))
+}
+
+/// A time in [-10 min, 10 min], each second as likely as any other.
+fn spread(random: u32) -> TimeDelta {
+    let seconds = JITTER.num_seconds();
+    TimeDelta::seconds(i64::from(random) % (2 * seconds + 1) - seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-03-{text}:00Z").parse().unwrap()
+    }
+
+    #[track_caller]
+    fn check(start: &str, lead: TimeDelta, jitter: i64, now: &str, expected: (&str, reminder::State)) {
+        let due = due(at(start), lead, TimeDelta::minutes(jitter), at(now));
+        assert_eq!(due, (at(expected.0), expected.1));
+    }
+
+    #[test]
+    fn r1_past_due_when_booked_is_skipped_whatever_the_jitter() {
+        use reminder::State::{Planned, Skipped};
+        let day = TimeDelta::days(1);
+        check("30T10:00", day, 0, "28T09:00", ("29T10:00", Planned));
+        check("30T10:00", day, -10, "29T09:55", ("29T09:50", Planned));
+        check("30T10:00", day, 10, "29T10:00", ("29T10:10", Skipped));
+        check("30T10:00", day, 0, "29T22:00", ("29T10:00", Skipped));
+        check("30T10:00", TimeDelta::minutes(15), 10, "29T22:00", ("30T09:55", Planned));
+    }
+
+    #[test]
+    fn jitter_reaches_both_ends_and_no_further() {
+        assert_eq!(spread(0), -JITTER);
+        assert_eq!(spread(1_200), JITTER);
+        assert_eq!(spread(1_201), -JITTER);
+        assert!((0..5_000).map(spread).all(|jitter| jitter.abs() <= JITTER));
+        assert!(spread(u32::MAX).abs() <= JITTER);
+    }
+}

@@ -1,0 +1,168 @@
+//! A roster from a file or a list (S1).
+
+use api::v1;
+use calendar::{Roster, RosterError, Shift, ShiftKind, Span, Zone, classify, ical};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sea_orm::{EntityTrait, IntoActiveModel, sea_query::OnConflict};
+use store::{AliasId, roster};
+use v1::import_roster_request::Source;
+
+use crate::{
+    App,
+    error::{Error, Violation},
+    field::{self, malformed, out_of_range, required},
+    once::Once,
+    sealed::ROSTER,
+};
+
+/// What is over for longer than this is of no use to anybody, and not kept.
+const KEPT_BACK: TimeDelta = TimeDelta::days(60);
+/// How far ahead shifts are kept.
+const AHEAD: TimeDelta = TimeDelta::days(2 * 365);
+/// How many shifts a list may have.
+const LISTED: usize = 1_000;
+
+/// Reads the roster out of the request.
+pub(super) async fn parse(
+    app: &App,
+    request: v1::ImportRosterRequest,
+    now: DateTime<Utc>,
+) -> Result<Roster, Error> {
+    let v1::ImportRosterRequest { request_id: _, source, time_zone, publish_date, on_call } = request;
+    let zone = field::zone(app, &time_zone, "time_zone")?;
+    let published = publish_date.map(|date| field::date(date, "publish_date")).transpose()?;
+    match source {
+        None => Err(required("source")),
+        Some(Source::Icalendar(file)) => {
+            let shifts = of_file(app, file, &zone, ical::Options { on_call }, now).await?;
+            Roster::new(&zone, shifts, published, now).map_err(|error| refusal(error, "icalendar"))
+        }
+        Some(Source::ShiftList(v1::ShiftList { shifts })) => {
+            let shifts = of_list(shifts, &zone)?;
+            kept(&zone, shifts, published, now).map_err(|error| refusal(error, "shift_list"))
+        }
+    }
+}
+
+/// Keeps the roster instead of the one there was.
+pub(super) async fn keep(once: &Once, alias: AliasId, roster: &Roster) -> Result<(), Error> {
+    let row = roster::Model { alias_id: alias, sealed: once.safe()?.seal_json(ROSTER, roster)? };
+    let replace =
+        OnConflict::column(roster::Column::AliasId).update_column(roster::Column::Sealed).to_owned();
+    roster::Entity::insert(row.into_active_model())
+        .on_conflict(replace)
+        .exec_without_returning(&once.tx)
+        .await?;
+    Ok(())
+}
+
+/// What was understood.
+pub(super) fn summary(roster: &Roster) -> v1::ImportRosterResponse {
+    let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
+    let nights = roster.shifts().iter().filter(|shift| shift.kind == ShiftKind::Night).count();
+    v1::ImportRosterResponse {
+        shift_count: count(roster.shifts().len()),
+        night_count: count(nights),
+        publish_date: roster.published_until().map(field::to_date),
+    }
+}
+
+async fn of_file(
+    app: &App,
+    file: Vec<u8>,
+    zone: &Zone,
+    options: ical::Options,
+    now: DateTime<Utc>,
+) -> Result<Vec<Shift>, Error> {
+    let Some(window) = Span::new(now - KEPT_BACK, now + AHEAD) else { return Ok(Vec::new()) };
+    let (zone, rules) = (zone.clone(), app.rules.clone());
+    let work = move || ical::shifts(&file, &zone, &rules, window, options);
+    tokio::task::spawn_blocking(work)
+        .await
+        // A parser that panics has met what it cannot read.
+        .unwrap_or(Err(ical::IcalError::NotACalendar))
+        .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))
+}
+
+fn of_list(shifts: Vec<v1::Shift>, zone: &Zone) -> Result<Vec<Shift>, Error> {
+    if shifts.len() > LISTED {
+        return Err(Error::invalid("shift_list.shifts", Violation::TooMany { most: LISTED }));
+    }
+    let read = |(index, shift)| {
+        let v1::Shift { span, kind } = shift;
+        let path = format!("shift_list.shifts[{index}]");
+        let span = field::span(span, &format!("{path}.span"))?;
+        let kind = match v1::ShiftKind::try_from(kind) {
+            Ok(v1::ShiftKind::Unspecified) => classify(span, zone),
+            Ok(v1::ShiftKind::Day) => ShiftKind::Day,
+            Ok(v1::ShiftKind::Evening) => ShiftKind::Evening,
+            Ok(v1::ShiftKind::Night) => ShiftKind::Night,
+            Ok(v1::ShiftKind::OnCall) => ShiftKind::OnCall,
+            Err(_) => return Err(malformed(&format!("{path}.kind"), "a kind of shift")),
+        };
+        Ok(Shift { span, kind })
+    };
+    shifts.into_iter().enumerate().map(read).collect()
+}
+
+/// The whole list says whether it is a roster, and which day it ends with; what is long over is not kept.
+fn kept(
+    zone: &Zone,
+    shifts: Vec<Shift>,
+    published: Option<NaiveDate>,
+    now: DateTime<Utc>,
+) -> Result<Roster, RosterError> {
+    let whole = Roster::new(zone, shifts, published, now)?;
+    let recent = whole.shifts().iter().filter(|shift| shift.span.end() > now - KEPT_BACK).copied().collect();
+    Roster::new(zone, recent, whole.published_until(), now)
+}
+
+fn refusal(error: RosterError, source: &str) -> Error {
+    let shift = |index| format!("{source}.shifts[{index}].span");
+    match error {
+        RosterError::TooManyShifts { .. } => {
+            Error::invalid(format!("{source}.shifts"), Violation::TooMany { most: LISTED })
+        }
+        RosterError::ShiftTooLong { index } => out_of_range(&shift(index), "at most 48 hours long"),
+        RosterError::ShiftOutOfReach { index } => {
+            out_of_range(&shift(index), "between five years back and two ahead")
+        }
+        RosterError::PublishedUntilOutOfReach => {
+            out_of_range("publish_date", "between five years back and two ahead")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("{text}:00Z").parse().unwrap()
+    }
+
+    fn shift(start: &str, end: &str) -> Shift {
+        Shift { span: Span::new(at(start), at(end)).unwrap(), kind: ShiftKind::Day }
+    }
+
+    #[test]
+    fn what_is_long_over_is_checked_but_not_kept() {
+        let zone = calendar::Rules::compiled_in().zone("Europe/Berlin").unwrap();
+        let now = at("2026-03-27T09:00");
+        let old = shift("2025-12-01T06:00", "2025-12-01T14:00");
+        let new = shift("2026-03-28T06:00", "2026-03-28T14:00");
+        let roster = kept(&zone, vec![new, old], None, now).unwrap();
+        assert_eq!(roster.shifts(), [new]);
+
+        // S4: an old roster ends with its old last day, and does not go on for ever.
+        let roster = kept(&zone, vec![old], None, now).unwrap();
+        assert!(roster.shifts().is_empty());
+        assert_eq!(roster.published_until(), NaiveDate::from_ymd_opt(2025, 12, 1));
+
+        let ancient = shift("2019-12-01T06:00", "2019-12-01T14:00");
+        let refused = kept(&zone, vec![new, ancient], None, now).unwrap_err();
+        assert_eq!(refused, RosterError::ShiftOutOfReach { index: 1 });
+        let long = shift("2026-03-28T06:00", "2026-03-30T06:01");
+        assert_eq!(kept(&zone, vec![long], None, now).unwrap_err(), RosterError::ShiftTooLong { index: 0 });
+    }
+}
