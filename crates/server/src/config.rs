@@ -1,6 +1,6 @@
 //! Every setting of the process: one struct, read once from one file, and refused with the line when wrong.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -380,7 +380,7 @@ impl DatabaseUrl {
             if byte.is_ascii_alphanumeric() {
                 encoded.push(char::from(byte));
             } else {
-                encoded.push_str(&format!("%{byte:02X}"));
+                write!(encoded, "%{byte:02X}").ok()?;
             }
         }
         Some(Self(format!("{scheme}://{user}:{encoded}@{host}")))
@@ -428,7 +428,8 @@ impl TryFrom<String> for Origin {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const EXPECTED: &str = "expected an origin such as `https://app.example.org`, without a path or a `/` at the end";
+        const EXPECTED: &str =
+            "expected an origin such as `https://app.example.org`, without a path or a `/` at the end";
         let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return Err(EXPECTED) };
         if format!("{scheme}://{}", uri.authority().map_or("", http::uri::Authority::as_str)) != text
@@ -501,7 +502,8 @@ impl TryFrom<String> for Collector {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const EXPECTED: &str = "expected `http://HOST:PORT` of a collector on this machine or a private network";
+        const EXPECTED: &str =
+            "expected `http://HOST:PORT` of a collector on this machine or a private network";
         let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
         let complete = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.port().is_some();
         if complete { Ok(Self(text)) } else { Err(EXPECTED) }
@@ -563,7 +565,8 @@ mod tests {
             message.starts_with("respite.toml:3: unknown field `lisen`, expected one of `listen`, "),
             "{message}"
         );
-        let error = Config::parse("respite.toml", "[limits]\nconnections = 4\nrequest_second = 3\n").unwrap_err();
+        let error =
+            Config::parse("respite.toml", "[limits]\nconnections = 4\nrequest_second = 3\n").unwrap_err();
         assert!(error.to_string().starts_with("respite.toml:3: unknown field `request_second`"), "{error}");
     }
 
@@ -627,15 +630,13 @@ mod tests {
 
     #[test]
     fn a_database_is_shown_without_its_password() {
-        let url = DatabaseUrl::try_from("postgres://respite:s3cret@db:5432/respite?password=s3cret".to_owned());
+        let url =
+            DatabaseUrl::try_from("postgres://respite:s3cret@db:5432/respite?password=s3cret".to_owned());
         let url = url.unwrap();
         assert_eq!(url.to_string(), "postgres://db:5432/respite");
         assert!(!format!("{url:?}").contains("s3cret"));
         let url = DatabaseUrl::try_from("postgres://respite@db/respite".to_owned()).unwrap();
-        assert_eq!(
-            url.with_password("a@b/c").unwrap().as_str(),
-            "postgres://respite:a%40b%2Fc@db/respite"
-        );
+        assert_eq!(url.with_password("a@b/c").unwrap().as_str(), "postgres://respite:a%40b%2Fc@db/respite");
     }
 
     /// Every setting by its path, asked of the parser itself: it lists what it would have taken.

@@ -21,12 +21,15 @@ pub(crate) fn incoming(
     limits: &Limits,
 ) -> impl Stream<Item = io::Result<Connection>> + use<> {
     let places = Arc::new(Semaphore::new(limits.connections.get()));
-    // A live client answers a sign of life within the interval and its grace.
-    let silence = limits.keepalive() * 2;
+    let patience = Patience {
+        opening: Duration::from_secs(10),
+        // A live client answers a sign of life within the interval and its grace.
+        silence: limits.keepalive() * 2,
+    };
     stream::unfold((listener, places), move |(listener, places)| async move {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         let stream = accept(&listener).await;
-        Some((Ok(Connection::new(stream, place, silence)), (listener, places)))
+        Some((Ok(Connection::new(stream, place, patience)), (listener, places)))
     })
 }
 
@@ -38,20 +41,20 @@ pub(crate) struct Connection {
     _place: OwnedSemaphorePermit,
     heard_bytes: usize,
     heard_at: Instant,
-    silence: Duration,
+    patience: Patience,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, silence: Duration) -> Self {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, patience: Patience) -> Self {
         let now = Instant::now();
         Self {
             stream,
             _place: place,
             heard_bytes: 0,
             heard_at: now,
-            silence,
-            alarm: Box::pin(sleep_until(now + OPENING)),
+            patience,
+            alarm: Box::pin(sleep_until(now + patience.opening)),
         }
     }
 
@@ -59,7 +62,7 @@ impl Connection {
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.alarm.as_mut().poll(context));
-            let deadline = self.heard_at + self.silence;
+            let deadline = self.heard_at + self.patience.silence;
             if self.heard_bytes < PREFACE || deadline <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -125,9 +128,16 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// A client that opens a connection says within this time which protocol it speaks.
-const OPENING: Duration = Duration::from_secs(10);
-/// What it says at least: the 24 bytes that open HTTP/2, which are fewer than any HTTP/1 call takes.
+/// How long a client may say nothing.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until it has said which protocol it speaks.
+    opening: Duration,
+    /// From then on.
+    silence: Duration,
+}
+
+/// What says it: the 24 bytes that open HTTP/2, which are fewer than any HTTP/1 call takes.
 const PREFACE: usize = 24;
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.
 const RETRY: Duration = Duration::from_millis(100);
@@ -146,5 +156,71 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 sleep(RETRY).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Semaphore;
+
+    use super::{Connection, Limits, PREFACE, Patience, incoming};
+
+    async fn listen() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// A client that sends `bytes` and then nothing is cut off when `waited` is over, and not before.
+    async fn check_cut_off(bytes: usize, patience: Patience, waited: Duration) {
+        let (listener, address) = listen().await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let start = Instant::now();
+        let mut connection = Connection::new(stream, place, patience);
+        client.write_all(&vec![0; bytes]).await.unwrap();
+        connection.read_exact(&mut vec![0; bytes]).await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= waited);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_drips_is_cut_off() {
+        let opening = Duration::from_millis(50);
+        let patience = Patience { opening, silence: Duration::from_hours(1) };
+        check_cut_off(0, patience, opening).await;
+        check_cut_off(PREFACE - 1, patience, opening).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_spoke_may_think_for_longer() {
+        let silence = Duration::from_millis(300);
+        check_cut_off(PREFACE, Patience { opening: Duration::from_millis(50), silence }, silence).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_beyond_the_cap_waits_until_another_leaves() {
+        let (listener, address) = listen().await;
+        let limits = Limits { connections: 1.try_into().unwrap(), ..Limits::default() };
+        let mut incoming = Box::pin(incoming(listener, &limits));
+        let _clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let first = incoming.next().await.unwrap().unwrap();
+        // Both are connected as far as they can see: only the cap keeps the second one waiting.
+        for _ in 0..10 {
+            assert!(incoming.next().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        incoming.next().await.unwrap().unwrap();
     }
 }

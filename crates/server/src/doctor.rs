@@ -100,7 +100,9 @@ fn certificate(config: &Config) -> Finding {
         return Finding::ok(SUBJECT, "none: plain text, for this machine or a proxy that encrypts");
     };
     let usable = open::identity(tls).map_err(|error| error.to_string()).and_then(|identity| {
-        Server::builder().tls_config(identity).map_err(|_| "the certificate and the key do not work".to_owned())
+        Server::builder()
+            .tls_config(identity)
+            .map_err(|_| "the certificate and the key do not work".to_owned())
     });
     match usable {
         Ok(_) => Finding::ok(SUBJECT, tls.certificate.display()),
@@ -163,9 +165,8 @@ async fn clock(db: &DatabaseConnection, now: DateTime<Utc>) -> Finding {
         DbBackend::Postgres,
         "select extract(epoch from clock_timestamp())::bigint",
     ));
-    let theirs = match asked.await.map(|row| row.map(|row| row.try_get_by_index::<i64>(0))) {
-        Ok(Some(Ok(seconds))) => seconds,
-        _ => return Finding::fail(SUBJECT, "the database does not tell its time"),
+    let Ok(Some(Ok(theirs))) = asked.await.map(|row| row.map(|row| row.try_get_by_index::<i64>(0))) else {
+        return Finding::fail(SUBJECT, "the database does not tell its time");
     };
     match (theirs - now.timestamp()).abs() {
         0..=2 => Finding::ok(SUBJECT, format!("{now:?}, as the database's")),

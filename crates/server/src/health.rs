@@ -33,7 +33,7 @@ pub enum Unready {
 #[derive(Debug, Error)]
 pub enum HealthError {
     /// Nothing answers there.
-    #[error("nothing answers: {0}")]
+    #[error("nothing answers")]
     Unreachable(#[from] tonic::transport::Error),
     /// Something answers, and not as the health service does.
     #[error("answered with {}", .0.code())]
@@ -59,9 +59,7 @@ pub async fn ask(endpoint: Endpoint) -> Result<(), HealthError> {
 pub fn local_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen {
         SocketAddr::V4(address) if address.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(address) if address.ip().is_unspecified() => {
-            Ipv6Addr::LOCALHOST.into()
-        }
+        SocketAddr::V6(address) if address.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         named => named.ip(),
     };
     SocketAddr::new(ip, listen.port())

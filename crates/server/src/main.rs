@@ -72,7 +72,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let red = anstyle::AnsiColor::Red.on_default().bold();
-            anstream::eprintln!("{red}respite:{red:#} {error}");
+            anstream::eprintln!("{red}respite:{red:#} {}", command::sentence(&*error));
             ExitCode::FAILURE
         }
     }

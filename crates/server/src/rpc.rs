@@ -170,3 +170,100 @@ impl Drop for Call {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{HeaderMap, HeaderValue, Request, Response};
+    use http_body_util::BodyExt;
+    use opentelemetry::trace::{SpanId, TracerProvider};
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+    use tonic::body::Body;
+    use tonic::{Code, Status};
+    use tower::{Layer, ServiceExt, service_fn};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::RpcLayer;
+    use crate::telemetry::tests::Sent;
+
+    const METHOD: &str = "respite.v1.BookingService/HoldSlot";
+
+    /// Calls `path`, which ends as `end` says, and gives the one span that tells of it.
+    fn span_of(path: &str, end: fn() -> Response<Body>) -> SpanData {
+        let sent = Sent::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(sent.clone()).build();
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("respite"));
+        let subscriber = tracing_subscriber::registry().with(spans);
+        tracing::subscriber::with_default(subscriber, || {
+            let meter = opentelemetry::global::meter("test");
+            let service =
+                RpcLayer::new(&meter).layer(service_fn(move |_| async move { Ok::<_, Infallible>(end()) }));
+            let request = Request::builder()
+                .uri(format!("http://localhost/{path}"))
+                .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+                .body(Body::empty())
+                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let answer = service.oneshot(request).await.unwrap();
+                let _ = answer.into_body().collect().await;
+            });
+        });
+        let mut spans = sent.spans();
+        assert_eq!(spans.len(), 1, "{spans:?}");
+        spans.remove(0)
+    }
+
+    fn code_of(span: &SpanData) -> Option<i64> {
+        let told = span.attributes.iter().find(|told| told.key.as_str() == "rpc.grpc.status_code")?;
+        match told.value {
+            opentelemetry::Value::I64(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    fn ends_with_ok() -> Response<Body> {
+        let trailers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        Response::new(Body::new(Body::empty().with_trailers(async { Some(Ok(trailers)) })))
+    }
+
+    fn refuses() -> Response<Body> {
+        Status::not_found("nothing").into_http()
+    }
+
+    fn panics() -> Response<Body> {
+        panic!("on purpose")
+    }
+
+    #[test]
+    fn a_span_tells_the_method_and_how_the_call_ended() {
+        for (end, code) in [
+            (ends_with_ok as fn() -> _, Code::Ok),
+            (refuses, Code::NotFound),
+            (panics, Code::Internal),
+            (|| Response::new(Body::empty()), Code::Cancelled),
+        ] {
+            let span = span_of(METHOD, end);
+            assert_eq!(span.name, METHOD);
+            assert_eq!(code_of(&span), Some(i64::from(code as i32)));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_method_of_ours_is_not_told() {
+        let span = span_of("canary/canary", refuses);
+        assert_eq!(span.name, "other");
+        assert!(!format!("{span:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_trace_that_began_elsewhere_is_not_continued() {
+        let span = span_of(METHOD, ends_with_ok);
+        assert_eq!(span.parent_span_id, SpanId::INVALID);
+        assert_ne!(span.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+    }
+}

@@ -114,7 +114,8 @@ fn made_up_therapist(number: u32, now: DateTime<Utc>) -> MadeUp {
     let night_staff = chance.below(3) > 0;
     let mut languages: Vec<String> = region.languages.iter().map(|&tag| tag.to_owned()).collect();
     if chance.below(3) == 0 {
-        let further = (*chance.pick(&["en", "de", "es", "fr", "it", "tr", "pl", "ar", "hi", "pt"])).to_owned();
+        let further =
+            (*chance.pick(&["en", "de", "es", "fr", "it", "tr", "pl", "ar", "hi", "pt"])).to_owned();
         if !languages.contains(&further) {
             languages.push(further);
         }
@@ -152,7 +153,7 @@ fn made_up_therapist(number: u32, now: DateTime<Utc>) -> MadeUp {
         schedule: schedule::Model {
             therapist_id: id,
             time_zone: region.zone.to_owned(),
-            windows: List(windows(*chance.pick::<Week>(WEEKS))),
+            windows: List(windows(chance.pick::<Week>(WEEKS))),
             travels: List(Vec::new()),
             notice_minutes: *chance.pick(&[60, 120, 240, 720]),
             horizon: Horizon(calendar::Horizon::Days(*chance.pick(&[45, 60, 90]))),
@@ -164,9 +165,9 @@ fn made_up_therapist(number: u32, now: DateTime<Utc>) -> MadeUp {
 /// Two to four of them; every third person is versed in burnout, which is what most come for.
 fn specializations(number: u32, chance: &mut Chance) -> Vec<Specialization> {
     let mut slugs = chance.some(SPECIALIZATIONS, 2, 4);
-    let burnout = number / u32::try_from(REGIONS.len()).unwrap_or(1) % 3 == 0;
+    let burnout = (number as usize / REGIONS.len()).is_multiple_of(3);
     if burnout && !slugs.iter().any(|slug| slug == "burnout") {
-        slugs[0] = "burnout".to_owned();
+        "burnout".clone_into(&mut slugs[0]);
     }
     let years = |chance: &mut Chance| u8::try_from(2 + chance.below(25)).unwrap_or(2);
     slugs.into_iter().map(|slug| Specialization { slug, years: years(chance) }).collect()
@@ -175,7 +176,12 @@ fn specializations(number: u32, chance: &mut Chance) -> Vec<Specialization> {
 fn texts(languages: &[String], chance: &mut Chance) -> Vec<Text> {
     let which = chance.below(TEXTS[0].1.len());
     let known = TEXTS.iter().filter(|(language, _)| languages.iter().any(|spoken| spoken == language));
-    known.map(|(language, texts)| Text { language_code: (*language).to_owned(), text: texts[which].to_owned() }).collect()
+    known
+        .map(|(language, texts)| Text {
+            language_code: (*language).to_owned(),
+            text: texts[which].to_owned(),
+        })
+        .collect()
 }
 
 fn windows(week: Week) -> Vec<Window> {
@@ -362,25 +368,52 @@ const ENGLISH: People = People {
     female: &["Alice", "Grace", "Hannah", "Joan", "Ruth", "Naomi", "Eleanor", "Maya"],
     male: &["Arthur", "Ben", "Daniel", "George", "Henry", "Samuel", "Thomas", "Walter"],
     neutral: &["Alex", "Robin", "Rowan", "Sam"],
-    family: &["Archer", "Bennett", "Carter", "Dawson", "Fletcher", "Hughes", "Marsh", "Osborne", "Reed", "Whitaker"],
+    family: &[
+        "Archer", "Bennett", "Carter", "Dawson", "Fletcher", "Hughes", "Marsh", "Osborne", "Reed", "Whitaker",
+    ],
 };
 const GERMAN: People = People {
     female: &["Ada", "Britta", "Elke", "Friederike", "Hanna", "Katrin", "Leonie", "Sabine"],
     male: &["Anton", "Bernd", "Emil", "Friedrich", "Jonas", "Konrad", "Matthias", "Uwe"],
     neutral: &["Kim", "Luca", "Toni", "Sascha"],
-    family: &["Albrecht", "Brandt", "Dietrich", "Ebert", "Hartmann", "Krüger", "Lindner", "Scholz", "Vogel", "Winkler"],
+    family: &[
+        "Albrecht", "Brandt", "Dietrich", "Ebert", "Hartmann", "Krüger", "Lindner", "Scholz", "Vogel",
+        "Winkler",
+    ],
 };
 const SPANISH: People = People {
     female: &["Ana", "Beatriz", "Carmen", "Elena", "Inés", "Lucía", "Pilar", "Rosa"],
     male: &["Álvaro", "Diego", "Esteban", "Javier", "Luis", "Manuel", "Pablo", "Raúl"],
     neutral: &["Andrea", "Cruz", "Noa", "Trinidad"],
-    family: &["Aguilar", "Castillo", "Domínguez", "Fuentes", "Herrera", "Molina", "Navarro", "Ortega", "Prieto", "Vega"],
+    family: &[
+        "Aguilar",
+        "Castillo",
+        "Domínguez",
+        "Fuentes",
+        "Herrera",
+        "Molina",
+        "Navarro",
+        "Ortega",
+        "Prieto",
+        "Vega",
+    ],
 };
 const FRENCH: People = People {
     female: &["Agnès", "Camille", "Claire", "Hélène", "Isabelle", "Margaux", "Nadia", "Sylvie"],
     male: &["Antoine", "Bruno", "Étienne", "Julien", "Laurent", "Mathieu", "Olivier", "Rémi"],
     neutral: &["Dominique", "Maxime", "Sacha", "Charlie"],
-    family: &["Beaumont", "Chevalier", "Delacroix", "Fontaine", "Garnier", "Lambert", "Mercier", "Perrin", "Roussel", "Vasseur"],
+    family: &[
+        "Beaumont",
+        "Chevalier",
+        "Delacroix",
+        "Fontaine",
+        "Garnier",
+        "Lambert",
+        "Mercier",
+        "Perrin",
+        "Roussel",
+        "Vasseur",
+    ],
 };
 const TURKISH: People = People {
     female: &["Ayşe", "Defne", "Elif", "Zeynep"],
@@ -496,7 +529,8 @@ mod tests {
     const NOW: &str = "2026-11-23T00:00:00Z";
 
     async fn database(directory: &std::path::Path) -> Db {
-        let db = Db::connect(&format!("sqlite://{}", directory.join("respite.db").display()), 4).await.unwrap();
+        let db =
+            Db::connect(&format!("sqlite://{}", directory.join("respite.db").display()), 4).await.unwrap();
         migrations::up(db.read()).await.unwrap();
         db
     }
@@ -543,7 +577,8 @@ mod tests {
                 notice: chrono::TimeDelta::minutes(made_up.schedule.notice_minutes.into()),
                 horizon: made_up.schedule.horizon.0,
             };
-            let sessions: Vec<_> = made_up.session_types.iter().map(store::session_type::Model::rules).collect();
+            let sessions: Vec<_> =
+                made_up.session_types.iter().map(store::session_type::Model::rules).collect();
             calendar::check_settings(&schedule, &sessions).unwrap();
             names.insert(made_up.therapist.profile.display_name);
         }
@@ -555,7 +590,11 @@ mod tests {
         let first = u32::try_from(REGIONS.len()).unwrap();
         for number in 0..first {
             let profile = made_up_therapist(number, NOW.parse().unwrap()).therapist.profile;
-            assert!(profile.specializations.iter().any(|entry| entry.slug == "burnout"), "{}", profile.time_zone);
+            assert!(
+                profile.specializations.iter().any(|entry| entry.slug == "burnout"),
+                "{}",
+                profile.time_zone
+            );
             assert!(!profile.texts.is_empty());
         }
     }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, Method, header};
 use services::App;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -36,10 +36,10 @@ pub struct Front {
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The certificate or its key cannot be used.
-    #[error("TLS: {0}")]
-    Tls(tonic::transport::Error),
+    #[error("the certificate and its key do not work")]
+    Tls(#[source] tonic::transport::Error),
     /// The socket failed.
-    #[error("serving failed: {0}")]
+    #[error("serving failed")]
     Socket(#[from] tonic::transport::Error),
 }
 
@@ -47,7 +47,11 @@ pub enum ServeError {
 ///
 /// Then it says that it no longer serves, answers what it has begun, and stops its workers, within half a
 /// minute. The caller owns the socket and the signal.
-pub async fn serve(front: Front, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub async fn serve(
+    front: Front,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let Front { app, tls, origins, limits } = front;
     let (mut reporter, health) = tonic_health::server::health_reporter();
     health::tell(&reporter, ServingStatus::NotServing).await;
@@ -67,12 +71,13 @@ pub async fn serve(front: Front, listener: TcpListener, stop: impl Future<Output
     if let Some(tls) = tls {
         server = server.tls_config(tls.timeout(HANDSHAKE)).map_err(ServeError::Tls)?;
     }
+    let health = health.max_decoding_message_size(LARGEST_HEALTH_CHECK);
     let routes = services::routes(&app).add_service(health);
     #[cfg(feature = "reflection")]
     let routes = routes.add_service(reflection());
     let (drain, draining) = oneshot::channel::<()>();
     let serving = server
-        .layer(cors(origins))
+        .layer(cors(&origins))
         .layer(GrpcWebLayer::new())
         .layer(RpcLayer::new(&opentelemetry::global::meter("respite")))
         .add_routes(routes)
@@ -96,9 +101,10 @@ pub async fn serve(front: Front, listener: TcpListener, stop: impl Future<Output
     health::tell(&reporter, ServingStatus::NotServing).await;
     health::dismiss_watchers(&mut reporter).await;
     let _ = drain.send(());
-    match timeout(DRAIN, serving).await {
-        Ok(drained) => drained?,
-        Err(_) => tracing::warn!("clients still connected were cut off"),
+    if let Ok(drained) = timeout(DRAIN, serving).await {
+        drained?;
+    } else {
+        tracing::warn!("clients still connected were cut off");
     }
     end_work.send_replace(true);
     if timeout(DRAIN, workers.join_all()).await.is_err() {
@@ -110,22 +116,25 @@ pub async fn serve(front: Front, listener: TcpListener, stop: impl Future<Output
 
 /// Until a client has finished its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A service's name and what is around it.
+const LARGEST_HEALTH_CHECK: usize = 1024;
 /// For answers that have begun, and again for letters on their way.
 const DRAIN: Duration = Duration::from_secs(15);
 /// After a worker's panic.
 const RECOVER: Duration = Duration::from_secs(1);
 /// A preflight request's answer holds for two hours, the longest browsers believe.
-const PREFLIGHT: Duration = Duration::from_secs(2 * 60 * 60);
+const PREFLIGHT: Duration = Duration::from_hours(2);
 
 /// gRPC-Web from the pages named, and from no other.
-fn cors(origins: Vec<Origin>) -> CorsLayer {
+fn cors(origins: &[Origin]) -> CorsLayer {
     let requested = ["x-grpc-web", "x-user-agent", "grpc-timeout"].map(HeaderName::from_static);
     let told = ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(HeaderName::from_static);
-    let origins: Vec<HeaderValue> = origins.iter().map(|origin| origin.header().clone()).collect();
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.header().clone())))
         .allow_methods([Method::POST])
-        .allow_headers(requested.into_iter().chain([header::AUTHORIZATION, header::CONTENT_TYPE]).collect::<Vec<_>>())
+        .allow_headers(
+            requested.into_iter().chain([header::AUTHORIZATION, header::CONTENT_TYPE]).collect::<Vec<_>>(),
+        )
         .expose_headers(told)
         .max_age(PREFLIGHT)
         // No cache keeps the answer to a POST.

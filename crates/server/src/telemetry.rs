@@ -12,7 +12,7 @@ use opentelemetry_otlp::{ExporterBuildError, MetricExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanEvents, SpanExporter, SpanLinks};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterFn, Targets};
@@ -73,10 +73,10 @@ impl Telemetry {
     pub async fn stop(self) {
         let flushed = tokio::task::spawn_blocking(move || {
             if let Some(traces) = self.traces {
-                report(traces.shutdown_with_timeout(FLUSH));
+                report(&traces.shutdown_with_timeout(FLUSH));
             }
             if let Some(metrics) = self.metrics {
-                report(metrics.shutdown_with_timeout(FLUSH));
+                report(&metrics.shutdown_with_timeout(FLUSH));
             }
         });
         if flushed.await.is_err() {
@@ -87,7 +87,7 @@ impl Telemetry {
 
 const FLUSH: Duration = Duration::from_secs(3);
 
-fn report(flushed: OTelSdkResult) {
+fn report(flushed: &OTelSdkResult) {
     if flushed.is_err() {
         tracing::warn!("the last telemetry was not sent");
     }
@@ -163,8 +163,8 @@ impl<E> AllowList<E> {
         }
         span.attributes.retain(|attribute| ALLOWED.map(Key::from_static_str).contains(&attribute.key));
         span.dropped_attributes_count = 0;
-        span.events = Default::default();
-        span.links = Default::default();
+        span.events = SpanEvents::default();
+        span.links = SpanLinks::default();
         if let Status::Error { description } = &mut span.status {
             *description = "".into();
         }
@@ -191,7 +191,7 @@ impl<E: SpanExporter> SpanExporter for AllowList<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use opentelemetry::trace::TracerProvider;
@@ -201,8 +201,15 @@ mod tests {
 
     use super::AllowList;
 
+    /// Spans as a collector would get them.
     #[derive(Clone, Debug, Default)]
-    struct Sent(Arc<Mutex<Vec<SpanData>>>);
+    pub(crate) struct Sent(Arc<Mutex<Vec<SpanData>>>);
+
+    impl Sent {
+        pub(crate) fn spans(&self) -> Vec<SpanData> {
+            self.0.lock().unwrap().clone()
+        }
+    }
 
     impl SpanExporter for Sent {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
@@ -219,13 +226,12 @@ mod tests {
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("respite"));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(spans), || {
             let method = "respite.v1.BookingService/ListBookings";
-            tracing::info_span!("rpc", otel.name = method, rpc.method = method, alias = "canary").in_scope(
-                || tracing::error!(contact = "canary", "canary"),
-            );
+            tracing::info_span!("rpc", otel.name = method, rpc.method = method, alias = "canary")
+                .in_scope(|| tracing::error!(contact = "canary", "canary"));
             tracing::info_span!("canary", rpc.grpc.status_code = 3_i64, otel.status_description = "canary");
         });
 
-        let sent = sent.0.lock().unwrap();
+        let sent = sent.spans();
         assert_eq!(sent.len(), 2);
         assert!(!format!("{sent:?}").contains("canary"), "{sent:?}");
         assert_eq!(sent[0].name, "respite.v1.BookingService/ListBookings");

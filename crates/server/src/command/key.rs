@@ -36,7 +36,10 @@ pub(crate) fn run(which: Key) -> Outcome {
             getrandom::fill(seed.as_mut())?;
             let text = zeroize::Zeroizing::new(HEXLOWER.encode(seed.as_ref()) + "\n");
             key::write_secret(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
-            anstream::println!("{}", HEXLOWER.encode(SigningKey::from_bytes(&seed).verifying_key().as_bytes()));
+            anstream::println!(
+                "{}",
+                HEXLOWER.encode(SigningKey::from_bytes(&seed).verifying_key().as_bytes())
+            );
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -13,3 +13,17 @@ use std::process::ExitCode;
 
 /// How the process ends, or the sentence that says why it failed.
 pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// An error with its causes, except those it tells itself.
+pub(crate) fn sentence(error: &dyn Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !sentence.contains(&told) {
+            sentence = format!("{sentence}: {told}");
+        }
+        cause = error.source();
+    }
+    sentence
+}

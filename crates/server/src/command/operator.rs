@@ -79,11 +79,12 @@ pub(crate) fn as_operator<T>(message: T) -> Request<T> {
 }
 
 /// A refusal as a person reads it: what is wrong, and with which field.
-pub(crate) fn refusal(status: Status) -> String {
+pub(crate) fn refusal(status: &Status) -> String {
     let fields = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
     if fields.is_empty() {
         return status.message().to_owned();
     }
-    let fields = fields.into_iter().map(|violation| format!("{}: {}", violation.field, violation.description));
+    let fields =
+        fields.into_iter().map(|violation| format!("{}: {}", violation.field, violation.description));
     fields.collect::<Vec<_>>().join("\n")
 }

@@ -72,20 +72,26 @@ pub(crate) async fn run(config: &Config, what: Therapist) -> Outcome {
     match what {
         Therapist::Create { file, public_key } => {
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let profile: Profile = toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+            let profile: Profile =
+                toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
             let request = v1::CreateTherapistRequest {
                 request_id: client::request_id(),
                 therapist: Some(profile.into()),
                 public_key: public_key.bytes(),
             };
-            let created = app.create_therapist(as_operator(request)).await.map_err(refusal)?;
+            let created =
+                app.create_therapist(as_operator(request)).await.map_err(|status| refusal(&status))?;
             print(&created.into_inner().therapist.unwrap_or_default());
         }
         Therapist::List => {
             let mut page_token = String::new();
             loop {
                 let request = v1::ListTherapistsRequest { page_size: 100, page_token };
-                let page = app.list_therapists(as_operator(request)).await.map_err(refusal)?.into_inner();
+                let page = app
+                    .list_therapists(as_operator(request))
+                    .await
+                    .map_err(|status| refusal(&status))?
+                    .into_inner();
                 page.therapists.iter().for_each(print);
                 page_token = page.next_page_token;
                 if page_token.is_empty() {
@@ -99,7 +105,8 @@ pub(crate) async fn run(config: &Config, what: Therapist) -> Outcome {
                 credential_id,
                 verified: !refused,
             };
-            let verified = app.verify_credential(as_operator(request)).await.map_err(refusal)?;
+            let verified =
+                app.verify_credential(as_operator(request)).await.map_err(|status| refusal(&status))?;
             print_credential(&verified.into_inner().credential.unwrap_or_default());
         }
     }
