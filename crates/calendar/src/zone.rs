@@ -95,7 +95,7 @@ pub struct Zone {
 
 impl Zone {
     /// The clock that never changes, for nominal arithmetic on local readings.
-    pub(crate) fn utc() -> Zone {
+    pub fn utc() -> Zone {
         Zone { name: "UTC".into(), clock: TimeZone::UTC }
     }
 

@@ -55,6 +55,12 @@ pub(crate) fn text(text: String, most: usize, field: &str) -> Result<String, Err
     Ok(text)
 }
 
+/// The same on one line.
+pub(crate) fn line(line: String, most: usize, field: &str) -> Result<String, Error> {
+    let line = text(line, most, field)?;
+    if line.contains('\n') { Err(malformed(field, "text on one line")) } else { Ok(line) }
+}
+
 /// At most `most` elements, each read by `read` with its own path, none twice.
 pub(crate) fn list<T, U: PartialEq>(
     elements: Vec<T>,

@@ -1,1 +1,82 @@
-//! Not written yet.
+//! What whoever runs the server does at its terminal, by the same rules as over the wire.
+
+use api::v1;
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder};
+use store::{CredentialId, OperatorId, TherapistId, access_token, operator};
+
+use crate::{
+    App,
+    access::key_in_use,
+    directory::{self, New, today},
+    error::Error,
+    field,
+};
+
+/// How many therapists are read at a time.
+const BATCH: u64 = 200;
+
+/// Lets somebody sign in as an operator.
+pub async fn create(app: &App, label: &str, public_key: &[u8]) -> Result<OperatorId, Error> {
+    let label = field::line(label.to_owned(), 60, "label")?;
+    let public_key = directory::signing_key(public_key, "public_key")?;
+    let tx = app.db.write().await?;
+    if key_in_use(&tx, &public_key).await? {
+        return Err(Error::KeyInUse);
+    }
+    let operator = operator::Model { id: OperatorId::random(), public_key, label };
+    let id = operator.into_active_model().insert(&tx).await?.id;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Every operator, by label.
+pub async fn list(app: &App) -> Result<Vec<operator::Model>, Error> {
+    let by_label = operator::Entity::find().order_by_asc(operator::Column::Label);
+    Ok(by_label.order_by_asc(operator::Column::Id).all(app.db.read()).await?)
+}
+
+/// Takes an operator's right away, and every token they are signed in with.
+pub async fn delete(app: &App, id: OperatorId) -> Result<(), Error> {
+    let tx = app.db.write().await?;
+    let operator = operator::Entity::find_by_id(id).one(&tx).await?.ok_or(Error::NotFound("operator"))?;
+    operator.delete(&tx).await?;
+    access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(&tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Adds a therapist with credentials that nobody has verified yet, as `CreateTherapist` does.
+pub async fn create_therapist(
+    app: &App,
+    therapist: v1::Therapist,
+    public_key: &[u8],
+) -> Result<v1::Therapist, Error> {
+    let now = app.clock.now();
+    let new = New::parse(app, Some(therapist), public_key)?;
+    let tx = app.db.write().await?;
+    let created = directory::create(&tx, new, today(now)).await?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+/// Every therapist, by id, verified or not, as `ListTherapists` tells them.
+pub async fn list_therapists(app: &App) -> Result<Vec<v1::Therapist>, Error> {
+    let now = app.clock.now();
+    let mut therapists: Vec<v1::Therapist> = Vec::new();
+    loop {
+        let after: Option<TherapistId> = therapists.last().and_then(|last| last.id.parse().ok());
+        let batch = directory::list(app, after, BATCH, today(now)).await?;
+        if batch.is_empty() {
+            return Ok(therapists);
+        }
+        therapists.extend(batch);
+    }
+}
+
+/// Records that a credential was checked against its register, or that it no longer holds, as
+/// `VerifyCredential` does.
+pub async fn verify_credential(app: &App, id: CredentialId, verified: bool) -> Result<v1::Credential, Error> {
+    let tx = app.db.write().await?;
+    let credential = directory::verify(&tx, id, verified).await?;
+    tx.commit().await?;
+    Ok(credential)
+}

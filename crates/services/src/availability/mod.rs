@@ -1,97 +1,197 @@
 //! When a therapist works, and what can be booked with them.
 
+mod date_override;
 mod schedule;
-
-pub(crate) use schedule::{schedule, schedules};
+mod session_type;
+mod settings;
+mod time_off;
 
 use api::v1;
 use tonic::{Request, Response, Status};
 
-use crate::App;
+use crate::{
+    App,
+    access::Called,
+    field,
+    once::{Once, Turn},
+};
+
+pub(crate) use schedule::{schedule, schedules};
 
 #[tonic::async_trait]
 impl v1::availability_service_server::AvailabilityService for App {
     async fn get_schedule(
         &self,
-        _request: Request<v1::GetScheduleRequest>,
+        request: Request<v1::GetScheduleRequest>,
     ) -> Result<Response<v1::GetScheduleResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let own = request.therapist()?;
+        let schedule = Some(schedule::get(self.db.read(), own).await?);
+        Ok(Response::new(v1::GetScheduleResponse { schedule }))
     }
 
     async fn update_schedule(
         &self,
-        _request: Request<v1::UpdateScheduleRequest>,
+        request: Request<v1::UpdateScheduleRequest>,
     ) -> Result<Response<v1::UpdateScheduleResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "UpdateSchedule", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::UpdateScheduleRequest { request_id: _, schedule } = request;
+        let schedule =
+            Some(schedule::update(self, &once.tx, own, field::given(schedule, "schedule")?, now).await?);
+        Ok(Response::new(once.commit(v1::UpdateScheduleResponse { schedule }).await?))
     }
 
     async fn list_session_types(
         &self,
-        _request: Request<v1::ListSessionTypesRequest>,
+        request: Request<v1::ListSessionTypesRequest>,
     ) -> Result<Response<v1::ListSessionTypesResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let own = request.therapist()?;
+        let session_types = session_type::list(self.db.read(), own).await?;
+        Ok(Response::new(v1::ListSessionTypesResponse { session_types }))
     }
 
     async fn create_session_type(
         &self,
-        _request: Request<v1::CreateSessionTypeRequest>,
+        request: Request<v1::CreateSessionTypeRequest>,
     ) -> Result<Response<v1::CreateSessionTypeResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "CreateSessionType", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::CreateSessionTypeRequest { request_id: _, session_type } = request;
+        let session_type = Some(
+            session_type::create(self, &once.tx, own, field::given(session_type, "session_type")?, now)
+                .await?,
+        );
+        Ok(Response::new(once.commit(v1::CreateSessionTypeResponse { session_type }).await?))
     }
 
     async fn update_session_type(
         &self,
-        _request: Request<v1::UpdateSessionTypeRequest>,
+        request: Request<v1::UpdateSessionTypeRequest>,
     ) -> Result<Response<v1::UpdateSessionTypeResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "UpdateSessionType", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::UpdateSessionTypeRequest { request_id: _, session_type } = request;
+        let session_type = Some(
+            session_type::update(self, &once.tx, own, field::given(session_type, "session_type")?, now)
+                .await?,
+        );
+        Ok(Response::new(once.commit(v1::UpdateSessionTypeResponse { session_type }).await?))
     }
 
     async fn delete_session_type(
         &self,
-        _request: Request<v1::DeleteSessionTypeRequest>,
+        request: Request<v1::DeleteSessionTypeRequest>,
     ) -> Result<Response<v1::DeleteSessionTypeResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "DeleteSessionType", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::DeleteSessionTypeRequest { request_id: _, session_type_id } = request;
+        session_type::delete(&once.tx, own, field::id(&session_type_id, "session_type_id")?).await?;
+        Ok(Response::new(once.commit(v1::DeleteSessionTypeResponse {}).await?))
     }
 
     async fn list_date_overrides(
         &self,
-        _request: Request<v1::ListDateOverridesRequest>,
+        request: Request<v1::ListDateOverridesRequest>,
     ) -> Result<Response<v1::ListDateOverridesResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let own = request.therapist()?;
+        let date_overrides = date_override::list(self.db.read(), own).await?;
+        Ok(Response::new(v1::ListDateOverridesResponse { date_overrides }))
     }
 
     async fn create_date_override(
         &self,
-        _request: Request<v1::CreateDateOverrideRequest>,
+        request: Request<v1::CreateDateOverrideRequest>,
     ) -> Result<Response<v1::CreateDateOverrideResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "CreateDateOverride", &request, &request.request_id, now)
+            .await?
+        {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        let v1::CreateDateOverrideRequest { request_id: _, date_override } = request;
+        let date_override = Some(
+            date_override::create(self, &once.tx, own, field::given(date_override, "date_override")?).await?,
+        );
+        Ok(Response::new(once.commit(v1::CreateDateOverrideResponse { date_override }).await?))
     }
 
     async fn delete_date_override(
         &self,
-        _request: Request<v1::DeleteDateOverrideRequest>,
+        request: Request<v1::DeleteDateOverrideRequest>,
     ) -> Result<Response<v1::DeleteDateOverrideResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "DeleteDateOverride", &request, &request.request_id, now)
+            .await?
+        {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        let v1::DeleteDateOverrideRequest { request_id: _, date_override_id } = request;
+        date_override::delete(&once.tx, own, field::id(&date_override_id, "date_override_id")?).await?;
+        Ok(Response::new(once.commit(v1::DeleteDateOverrideResponse {}).await?))
     }
 
     async fn list_time_off(
         &self,
-        _request: Request<v1::ListTimeOffRequest>,
+        request: Request<v1::ListTimeOffRequest>,
     ) -> Result<Response<v1::ListTimeOffResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let own = request.therapist()?;
+        let time_off = time_off::list(self.db.read(), own).await?;
+        Ok(Response::new(v1::ListTimeOffResponse { time_off }))
     }
 
     async fn create_time_off(
         &self,
-        _request: Request<v1::CreateTimeOffRequest>,
+        request: Request<v1::CreateTimeOffRequest>,
     ) -> Result<Response<v1::CreateTimeOffResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "CreateTimeOff", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::CreateTimeOffRequest { request_id: _, time_off } = request;
+        let response = time_off::create(&once.tx, own, field::given(time_off, "time_off")?, now).await?;
+        Ok(Response::new(once.commit(response).await?))
     }
 
     async fn delete_time_off(
         &self,
-        _request: Request<v1::DeleteTimeOffRequest>,
+        request: Request<v1::DeleteTimeOffRequest>,
     ) -> Result<Response<v1::DeleteTimeOffResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "DeleteTimeOff", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::DeleteTimeOffRequest { request_id: _, time_off_id } = request;
+        time_off::delete(&once.tx, own, field::id(&time_off_id, "time_off_id")?).await?;
+        Ok(Response::new(once.commit(v1::DeleteTimeOffResponse {}).await?))
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use store::{CredentialId, List, TherapistId, credential, therapist};
 
-use super::profile::{self, Sight};
+use super::profile::Sight;
 use crate::{
     Caller,
     error::{Error, Violation},
@@ -38,7 +38,7 @@ impl Claim {
         let expire_date = field::given(expire_date, &path("expire_date"))?;
         Ok(Self {
             taxonomy_code: taxonomy(taxonomy_code, &path("taxonomy_code"))?,
-            licence_number: profile::line(licence_number, 60, &path("licence_number"))?,
+            licence_number: field::line(licence_number, 60, &path("licence_number"))?,
             jurisdictions: field::list(jurisdictions, 60, &path("jurisdictions"), field::jurisdiction)?,
             expires_on: field::date(expire_date, &path("expire_date"))?,
         })

@@ -241,21 +241,17 @@ pub(crate) async fn candidates(
     Ok(Candidates { found, removed })
 }
 
-/// The therapist, if they are verified today and take on new people (D1).
-pub(crate) async fn bookable(
+/// Whether the therapist is verified today (D1); one who is not cannot be booked, and is not there.
+pub(crate) async fn licensed(
     db: &impl ConnectionTrait,
     id: TherapistId,
     now: DateTime<Utc>,
-) -> Result<therapist::Model, Error> {
-    let verified = credential::Entity::holding(today(now))
+) -> Result<(), Error> {
+    credential::Entity::holding(today(now))
         .filter(credential::COLUMN.therapist_id.eq(id))
         .one(db)
         .await?
-        .is_some();
-    therapist::Entity::find_by_id(id)
-        .one(db)
-        .await?
-        .filter(|therapist| verified && therapist.accepts_new_clients)
+        .map(|_| ())
         .ok_or(Error::NotFound("therapist"))
 }
 

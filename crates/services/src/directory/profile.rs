@@ -59,12 +59,12 @@ pub(crate) fn set(
                 slugs(from.cultural_competences.clone(), known, "therapist.cultural_competences")?;
         }
         "display_name" => {
-            profile.display_name = line(from.display_name.clone(), 100, "therapist.display_name")?;
+            profile.display_name = field::line(from.display_name.clone(), 100, "therapist.display_name")?;
         }
         "exclusion_tags" => {
             profile.exclusion_tags =
                 field::list(from.exclusion_tags.clone(), 20, "therapist.exclusion_tags", |tag, path| {
-                    line(tag, 60, path)
+                    field::line(tag, 60, path)
                 })?;
         }
         "experienced_with_healthcare_workers" => {
@@ -78,7 +78,8 @@ pub(crate) fn set(
         "specializations" => profile.specializations = specializations(&from.specializations)?,
         "texts" => profile.texts = texts(from.texts.clone())?,
         "time_zone" => {
-            profile.time_zone = field::zone(app, &from.time_zone, "therapist.time_zone")?.name().to_owned();
+            let zone = field::zone(app, &from.time_zone, "therapist.time_zone")?;
+            zone.name().clone_into(&mut profile.time_zone);
         }
         "credentials" | "id" | "modalities" => {
             return Err(Error::invalid(format!("therapist.{path}"), Violation::NotChangeable));
@@ -208,12 +209,6 @@ pub(crate) fn gender(number: i32, field: &str) -> Result<Option<Gender>, Error> 
         Ok(v1::Gender::NonBinary) => Ok(Some(Gender::NonBinary)),
         Err(_) => Err(field::malformed(field, "a gender")),
     }
-}
-
-/// 1 to `most` characters on one line.
-pub(crate) fn line(text: String, most: usize, field: &str) -> Result<String, Error> {
-    let text = field::text(text, most, field)?;
-    if text.contains('\n') { Err(field::malformed(field, "text on one line")) } else { Ok(text) }
 }
 
 fn to_gender(gender: Option<Gender>) -> v1::Gender {

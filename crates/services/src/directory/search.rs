@@ -14,7 +14,7 @@ use super::{
     profile::Sight,
     therapist,
 };
-use crate::{App, Caller, error::Error, field, page};
+use crate::{App, Caller, error::Error, field, page, slots};
 
 /// The longest window that can be searched.
 const LONGEST: TimeDelta = TimeDelta::days(31);
@@ -37,7 +37,7 @@ pub(crate) async fn search(
     let mut found = candidates(app, &filter, &language, now).await?.found;
     let mut openings = HashMap::new();
     if let Some(window) = window {
-        openings = earliest(app, &found, window, now).await?;
+        openings = slots::earliest(app, &found, window, now).await?;
         found.retain(|candidate| openings.contains_key(&candidate.therapist.id));
     }
     let nobody = found.is_empty();
@@ -107,15 +107,4 @@ impl Place {
             id,
         }
     }
-}
-
-/// Stands in for `slots::earliest` until that is there.
-#[expect(clippy::unused_async, reason = "stands in for a search of slots")]
-async fn earliest(
-    _: &App,
-    _: &[Candidate],
-    _: Span,
-    _: DateTime<Utc>,
-) -> Result<HashMap<TherapistId, DateTime<Utc>>, Error> {
-    Ok(HashMap::new())
 }

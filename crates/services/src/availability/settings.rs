@@ -1,0 +1,85 @@
+//! Whether a change leaves settings that make sense (A3), whichever of them it is that changes.
+
+use calendar::{DateOverride, Schedule, SessionRules, SettingsError, check_settings};
+use chrono::{DateTime, Days, Utc};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use store::{TherapistId, date_override, session_type};
+
+use crate::error::{Error, Violation};
+
+/// What is being saved, and so whose fields a refusal names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saved {
+    /// The schedule.
+    Schedule,
+    /// A session type.
+    SessionType,
+    /// A date override.
+    DateOverride,
+}
+
+/// Refuses contradictions, naming the field of what is being saved.
+pub(super) fn check(schedule: &Schedule, sessions: &[SessionRules], saved: Saved) -> Result<(), Error> {
+    check_settings(schedule, sessions).map_err(|error| refusal(error, saved))
+}
+
+/// The refusal that a contradiction is.
+pub(super) fn refusal(error: SettingsError, saved: Saved) -> Error {
+    Error::invalid(field(&error, saved), Violation::Settings(error))
+}
+
+/// What is offered now.
+pub(super) async fn sessions(
+    db: &impl ConnectionTrait,
+    therapist: TherapistId,
+) -> Result<Vec<SessionRules>, Error> {
+    let offered = session_type::Entity::offered_by(therapist).all(db).await?;
+    Ok(offered.iter().map(session_type::Model::rules).collect())
+}
+
+/// Date overrides that are not past anywhere: nobody has to mend a day that is over.
+pub(super) async fn overrides_to_come(
+    db: &impl ConnectionTrait,
+    therapist: TherapistId,
+    now: DateTime<Utc>,
+) -> Result<Vec<DateOverride>, Error> {
+    let yesterday = now.date_naive() - Days::new(1);
+    let overrides = date_override::Entity::find()
+        .filter(date_override::COLUMN.therapist_id.eq(therapist))
+        .filter(date_override::COLUMN.date.gte(yesterday))
+        .all(db)
+        .await?;
+    Ok(overrides.into_iter().map(Into::into).collect())
+}
+
+/// The path in the request. What contradicts something that is not in it is named by what is.
+fn field(error: &SettingsError, saved: Saved) -> String {
+    use SettingsError as E;
+    let session = |name: &str| format!("session_type.{name}");
+    match (error, saved) {
+        (E::NoticeBeyondHorizon { .. } | E::NoticeOutOfRange, _) => "schedule.minimum_notice".to_owned(),
+        (E::HorizonOutOfRange, _) => "schedule.horizon_days".to_owned(),
+        (E::TravelReversed { index }, _) => format!("schedule.travels[{index}].end_date"),
+        (E::TravelsOverlap { index }, _) => format!("schedule.travels[{index}]"),
+        (E::DurationOutOfRange { .. }, _) => session("duration"),
+        (E::BufferOutOfRange { before: true, .. }, _) => session("buffer_before"),
+        (E::BufferOutOfRange { before: false, .. }, _) => session("buffer_after"),
+        (E::GridIntervalOutOfRange { .. }, _) => session("grid_interval"),
+        (E::GridOffsetOutOfRange { .. }, _) => session("grid_offset"),
+        (
+            E::WindowsOverlap { second: window, .. } | E::WindowShorterThanSession { window, .. },
+            Saved::Schedule,
+        ) => {
+            format!("schedule.windows[{window}]")
+        }
+        (
+            E::OverrideHoursOverlap { window, .. } | E::OverrideShorterThanSession { window, .. },
+            Saved::DateOverride,
+        ) => {
+            format!("date_override.hours[{window}]")
+        }
+        (E::ReplacedTwice { .. }, _) | (_, Saved::DateOverride) => "date_override.date".to_owned(),
+        (_, Saved::Schedule) => "schedule.windows".to_owned(),
+        (_, Saved::SessionType) => session("duration"),
+    }
+}
