@@ -64,21 +64,18 @@ pub(super) async fn finish(
 
     let tx = app.db.write().await?;
     let first = challenge::spend(&tx, &challenge, expires_at).await?;
-    let caller = find(&tx, Opaque(key.to_vec())).await?;
-    let id = caller.map_or(Uuid::nil(), |(_, id)| id);
-    make_room(&tx, id, now).await?;
+    let known = find(&tx, Opaque(key.to_vec())).await?;
+    let live = live(&tx, known.map_or(Uuid::nil(), |(_, id)| id), now).await?;
     let (token, expires_at) = (Token::generate()?, now + LASTS);
-    if let Some((kind, id)) = caller.filter(|_| first) {
-        let row = access_token::Model {
-            hash: token.hash(),
-            caller_kind: kind,
-            caller_id: id,
-            expires_at: expires_at.into(),
-        };
+    let admitted = known.filter(|_| first);
+    if let Some((caller_kind, caller_id)) = admitted {
+        make_room(&tx, live).await?;
+        let hash = token.hash();
+        let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
         row.into_active_model().insert(&tx).await?;
     }
     tx.commit().await?;
-    let (kind, _) = caller.filter(|_| first).ok_or(Unauthenticated::Login)?;
+    let (kind, _) = admitted.ok_or(Unauthenticated::Login)?;
     let caller = match kind {
         access_token::CallerKind::Alias => v1::CallerKind::Alias,
         access_token::CallerKind::Therapist => v1::CallerKind::Therapist,
@@ -115,15 +112,23 @@ async fn find(
         .or(operator.map(|row| (K::Operator, row.id.0))))
 }
 
-/// Ends the caller's tokens that would end first, until there is room for one more.
-async fn make_room(tx: &DatabaseTransaction, caller: Uuid, now: DateTime<Utc>) -> Result<(), Error> {
-    let live = access_token::Entity::find()
+/// The caller's tokens that are in force, the one that ends last first.
+async fn live(
+    tx: &DatabaseTransaction,
+    caller: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<access_token::Model>, Error> {
+    let tokens = access_token::Entity::find()
         .filter(access_token::COLUMN.caller_id.eq(caller))
         .filter(access_token::COLUMN.expires_at.gt(Instant::from(now)))
-        .order_by_desc(access_token::Column::ExpiresAt)
-        .all(tx)
-        .await?;
-    let ended = live.into_iter().skip(AT_A_TIME - 1).map(|row| row.hash);
-    access_token::Entity::delete_many().filter(access_token::COLUMN.hash.is_in(ended)).exec(tx).await?;
+        .order_by_desc(access_token::Column::ExpiresAt);
+    Ok(tokens.all(tx).await?)
+}
+
+/// Ends the tokens that would end first, until there is room for one more.
+async fn make_room(tx: &DatabaseTransaction, live: Vec<access_token::Model>) -> Result<(), Error> {
+    for token in live.into_iter().skip(AT_A_TIME - 1) {
+        access_token::Entity::delete_by_id(token.hash).exec(tx).await?;
+    }
     Ok(())
 }
