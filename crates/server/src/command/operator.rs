@@ -1,4 +1,4 @@
-//! `respite operator`, and acting as the operator at the terminal.
+//! `respite operator`
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -7,10 +7,8 @@ use clap::Subcommand;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use server::config::Config;
 use server::open;
-use services::{Caller, operators};
+use services::operators;
 use store::OperatorId;
-use tonic::{Request, Status};
-use tonic_types::StatusExt;
 
 use super::Outcome;
 
@@ -54,13 +52,7 @@ pub(crate) async fn run(config: &Config, what: Operator) -> Outcome {
 
 /// The public half of a key, as people copy it.
 #[derive(Clone)]
-pub(crate) struct PublicKey([u8; 32]);
-
-impl PublicKey {
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.to_vec()
-    }
-}
+pub(crate) struct PublicKey(pub(crate) [u8; 32]);
 
 impl FromStr for PublicKey {
     type Err = &'static str;
@@ -69,22 +61,4 @@ impl FromStr for PublicKey {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
         bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or("64 hexadecimal digits are expected")
     }
-}
-
-/// Whoever has the database's settings and the server's key may do what an operator may.
-pub(crate) fn as_operator<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.extensions_mut().insert(Caller::Operator(OperatorId(uuid::Uuid::nil())));
-    request
-}
-
-/// A refusal as a person reads it: what is wrong, and with which field.
-pub(crate) fn refusal(status: &Status) -> String {
-    let fields = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
-    if fields.is_empty() {
-        return status.message().to_owned();
-    }
-    let fields =
-        fields.into_iter().map(|violation| format!("{}: {}", violation.field, violation.description));
-    fields.collect::<Vec<_>>().join("\n")
 }

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use api::google::r#type::Date;
 use api::v1;
-use api::v1::directory_service_server::DirectoryService;
 use clap::Subcommand;
 use serde::Deserialize;
 use server::config::Config;
 use server::open;
+use services::operators;
+use store::CredentialId;
 
 use super::Outcome;
-use super::operator::{PublicKey, as_operator, refusal};
+use super::operator::PublicKey;
 
 #[derive(Subcommand)]
 pub(crate) enum Therapist {
@@ -32,7 +33,7 @@ pub(crate) enum Therapist {
     /// Record that a credential was checked against its register
     Verify {
         /// As `respite therapist list` shows it
-        credential_id: String,
+        credential_id: CredentialId,
         /// The credential does not hold: take its verification back
         #[arg(long)]
         refused: bool,
@@ -74,40 +75,11 @@ pub(crate) async fn run(config: &Config, what: Therapist) -> Outcome {
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let profile: Profile =
                 toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-            let request = v1::CreateTherapistRequest {
-                request_id: client::request_id(),
-                therapist: Some(profile.into()),
-                public_key: public_key.bytes(),
-            };
-            let created =
-                app.create_therapist(as_operator(request)).await.map_err(|status| refusal(&status))?;
-            print(&created.into_inner().therapist.unwrap_or_default());
+            print(&operators::create_therapist(&app, profile.into(), &public_key.0).await?);
         }
-        Therapist::List => {
-            let mut page_token = String::new();
-            loop {
-                let request = v1::ListTherapistsRequest { page_size: 100, page_token };
-                let page = app
-                    .list_therapists(as_operator(request))
-                    .await
-                    .map_err(|status| refusal(&status))?
-                    .into_inner();
-                page.therapists.iter().for_each(print);
-                page_token = page.next_page_token;
-                if page_token.is_empty() {
-                    break;
-                }
-            }
-        }
+        Therapist::List => operators::list_therapists(&app).await?.iter().for_each(print),
         Therapist::Verify { credential_id, refused } => {
-            let request = v1::VerifyCredentialRequest {
-                request_id: client::request_id(),
-                credential_id,
-                verified: !refused,
-            };
-            let verified =
-                app.verify_credential(as_operator(request)).await.map_err(|status| refusal(&status))?;
-            print_credential(&verified.into_inner().credential.unwrap_or_default());
+            print_credential(&operators::verify_credential(&app, credential_id, !refused).await?);
         }
     }
     app.db.close().await?;

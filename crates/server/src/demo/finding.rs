@@ -1,0 +1,418 @@
+//! From nobody to somebody with an alias, a roster, and slots to choose from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{google::r#type::Date, v1};
+use calendar::{Roster, Shift, ShiftKind, ShiftRules, Span, Unavailable, WorkerRefusal, Zone, unavailable};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use client::{Client, Secret, request_id};
+
+use super::screen::{BOLD, both_times, count, time};
+use super::{Broken, HOME, Stage, there, week};
+
+/// What a tired person types: German, with a typing error.
+const TYPED: &str = "bin ausgebrant";
+
+/// The hospital in the roster file, which nobody may find in the database.
+pub(super) const PLACE: &str = "St Alban Hospital, Ward 7";
+
+/// The nurse's device.
+pub(super) struct Nurse {
+    pub(super) secret: Secret,
+    pub(super) id: String,
+    pub(super) handle: String,
+    pub(super) client: Client,
+}
+
+/// The week that the story is about.
+pub(super) struct Week {
+    monday: NaiveDate,
+    /// From the first midnight to the last, on the nurse's clock.
+    span: Span,
+    pub(super) shifts: Vec<Shift>,
+    unavailable: Vec<Unavailable>,
+}
+
+pub(super) async fn directory(stage: &mut Stage) -> Result<(), Broken> {
+    let device = stage.device().await?;
+    stage.screen.step("The directory");
+    let mut everybody = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::SearchTherapistsRequest { page_size: 100, page_token, ..Default::default() };
+        let page = device.directory().search_therapists(request).await?.into_inner();
+        everybody.extend(page.hits.into_iter().filter_map(|hit| hit.therapist));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let zones: BTreeSet<_> = everybody.iter().map(|therapist| &therapist.time_zone).collect();
+    let languages: BTreeSet<_> = everybody.iter().flat_map(|therapist| &therapist.languages).collect();
+    stage.screen.say(&format!(
+        "{} made-up therapists with verified licences, in {} time zones, speaking {} languages. Anybody may look, \
+         without signing in.",
+        everybody.len(),
+        zones.len(),
+        languages.len(),
+    ));
+    stage.screen.same("the whole directory is found", &(super::THERAPISTS as usize), &everybody.len());
+
+    let asked = v1::ListSpecializationsRequest { language_code: "en".to_owned(), query: TYPED.to_owned() };
+    let meant = device.directory().list_specializations(asked).await?.into_inner().specializations;
+    let first = there(meant.first(), "specialization like what was typed")?;
+    stage.screen.say(&format!(
+        "A nurse in London, after too many nights, types in her own language, and not quite right: \
+         \"{TYPED}\". It is understood as: {BOLD}{}{BOLD:#}.",
+        first.label
+    ));
+    stage.screen.same("it is understood as burnout", &"burnout", &first.slug.as_str());
+
+    let filter = v1::TherapistFilter {
+        specializations: vec![TYPED.to_owned()],
+        languages: vec!["de".to_owned()],
+        ..Default::default()
+    };
+    let request = v1::SearchTherapistsRequest {
+        filter: Some(filter),
+        page_size: 100,
+        language_code: "en".to_owned(),
+        ..Default::default()
+    };
+    let found = device.directory().search_therapists(request).await?.into_inner().hits;
+    stage.screen.say(&format!("{} of them know it and speak German. The first three, and why:", found.len()));
+    for hit in found.iter().take(3) {
+        let name = hit.therapist.as_ref().map_or("", |therapist| &therapist.display_name);
+        stage.screen.row(name, &in_words(&hit.reasons));
+    }
+    let reasoned = found.iter().all(|hit| !hit.reasons.is_empty());
+    stage.screen.holds("somebody is found, and nobody without a reason", reasoned && !found.is_empty(), found.len());
+    Ok(())
+}
+
+pub(super) async fn alias(stage: &mut Stage) -> Result<Nurse, Broken> {
+    stage.screen.step("An alias");
+    let anybody = stage.device().await?;
+    let secret = Secret::generate();
+    stage.screen.say(
+        "No name, no mail address, no staff number. Her phone draws a secret and shows it once, as twelve words to \
+         write down. The server never gets them: only a public key made from them, and the proof of a moment's \
+         work.",
+    );
+    let phrase = secret.to_phrase();
+    let words: Vec<&str> = phrase.split(' ').collect();
+    for four in words.chunks(4) {
+        let four: String = four.iter().map(|word| format!("{word:<12}")).collect();
+        stage.screen.line(format_args!("    {BOLD}{}{BOLD:#}", four.trim_end()));
+    }
+    let created = anybody.create_alias(&secret.login_key()).await?;
+    stage.screen.say(&format!(
+        "The server calls her {BOLD}{}{BOLD:#}, a name that nobody else sees.",
+        created.handle
+    ));
+
+    let again = there(Secret::parse(&phrase).ok(), "secret in the twelve words")?;
+    let client = anybody.login(again.login_key()).await?;
+    let read = client.alias().get_alias(v1::GetAliasRequest {}).await?.into_inner().alias;
+    let read = there(read, "alias")?;
+    stage.screen.same("the twelve words, typed on another phone, open the same alias", &created.id, &read.id);
+    let settings = v1::AliasSettings { time_zone: HOME.to_owned(), ..read.settings.unwrap_or_default() };
+    let request = v1::UpdateAliasRequest {
+        request_id: request_id(),
+        settings: Some(settings),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["time_zone".to_owned()] }),
+    };
+    client.alias().update_alias(request).await?;
+    Ok(Nurse { secret, id: created.id, handle: created.handle, client })
+}
+
+pub(super) async fn roster(stage: &mut Stage, nurse: &Nurse) -> Result<Week, Broken> {
+    stage.screen.step("A roster with a week of nights");
+    let home = stage.home();
+    let monday = monday(&home, stage.app.clock.now());
+    let sunday = monday + Days::new(6);
+    let file = calendar_file(monday);
+    stage.screen.say(
+        "Her hospital gives rosters out as an iCalendar file: four nights and a Sunday. She hands it over as it is; \
+         titles, places and colleagues are dropped while it is read.",
+    );
+    let told = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "RRULE"];
+    let night = file.lines().filter(|line| told.iter().any(|name| line.starts_with(name))).take(5);
+    stage.screen.quote(&night.collect::<Vec<_>>().join("\n"));
+    let request = v1::ImportRosterRequest {
+        request_id: request_id(),
+        source: Some(v1::import_roster_request::Source::Icalendar(file.into_bytes())),
+        time_zone: HOME.to_owned(),
+        publish_date: Some(date(sunday)),
+        on_call: false,
+    };
+    let understood = nurse.client.roster().import_roster(request).await?.into_inner();
+    let shifts = format!("{} shifts, {} of them nights", understood.shift_count, understood.night_count);
+    stage.screen.same("the file is understood", &"5 shifts, 4 of them nights".to_owned(), &shifts);
+
+    let kept = nurse.client.roster().get_roster(v1::GetRosterRequest {}).await?.into_inner().roster;
+    let kept = there(kept, "roster")?;
+    let shifts: Vec<Shift> = kept.shifts.iter().filter_map(|shift| self::shift(shift)).collect();
+    let span = there(
+        Span::new(midnight(&home, monday), midnight(&home, sunday + Days::new(1))),
+        "week of seven days",
+    )?;
+    let roster = Roster::new(&home, shifts.clone(), Some(sunday), stage.app.clock.now()).ok();
+    let roster = there(roster, "roster in what was kept")?;
+    let unavailable = unavailable(&roster, &ShiftRules::default(), &home, span, false);
+    stage.screen.say("What it leaves her, with half an hour of way and eight hours of sleep after a night:");
+    for line in week::draw(&home, monday, &unavailable, &[]) {
+        stage.screen.line(line);
+    }
+    Ok(Week { monday, span, shifts, unavailable })
+}
+
+/// What can be held, and where.
+pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Result<Vec<v1::SlotHit>, Broken> {
+    stage.screen.step("Slots that fit around it");
+    let home = stage.home();
+    let (offered, removals) = search(nurse, week, v1::RosterUse::default()).await?;
+    let starts: BTreeSet<_> = offered.iter().map(start).collect();
+    stage.screen.say(&format!(
+        "Asked for: burnout, German, by video, in that week. {} with {}. The first five:",
+        count(offered.len(), "slot", "slots"),
+        count(offered.iter().map(therapist).collect::<BTreeSet<_>>().len(), "therapist", "therapists"),
+    ));
+    for hit in offered.iter().take(5) {
+        let zone = there(stage.app.rules.zone(&slot(hit).time_zone), "zone of a therapist")?;
+        let at = both_times(&home, &zone, start(hit));
+        stage.screen.line(format_args!("{BOLD}{at:<40}{BOLD:#} {}", hit.therapist_display_name));
+        stage.screen.line(format_args!("    {}", in_words(&hit.reasons)));
+    }
+    for line in week::draw(&home, week.monday, &week.unavailable, &starts.into_iter().collect::<Vec<_>>()) {
+        stage.screen.line(line);
+    }
+    let free = |hit: &v1::SlotHit| session(hit).and_then(|it| week::taken_by(&week.unavailable, it)).is_none();
+    let wrong = offered.iter().filter(|hit| !free(hit)).count();
+    stage.screen.holds("something is offered", !offered.is_empty(), "nothing");
+    stage.screen.same("no slot lies in a shift, on the way, in the rest or in the sleep", &0, &wrong);
+
+    stage.screen.say("What took starts away that the therapists' hours would allow, and therapists:");
+    for (constraint, removed) in &removals {
+        let (what, one, many) = constraint_in_words(*constraint);
+        stage.screen.row(&count(*removed, one, many), what);
+    }
+    let all = v1::RosterUse { ignore_shifts: true, beyond_published: true };
+    let (without_roster, _) = search(nurse, week, all).await?;
+    let by_roster: usize = [
+        v1::Constraint::Shift,
+        v1::Constraint::Commute,
+        v1::Constraint::Rest,
+        v1::Constraint::Sleep,
+        v1::Constraint::BeyondRoster,
+    ]
+    .iter()
+    .filter_map(|constraint| removals.get(constraint))
+    .sum();
+    stage.screen.same(
+        "with what the roster took, that is every slot of somebody without a roster",
+        &without_roster.len(),
+        &(offered.len() + by_roster),
+    );
+
+    stage.screen.say("Three starts that are not offered; whoever asks for one all the same is told why:");
+    for wanted in [WorkerRefusal::Shift, WorkerRefusal::Sleep, WorkerRefusal::Rest] {
+        let taken = |hit: &&v1::SlotHit| {
+            session(hit).and_then(|it| week::taken_by(&week.unavailable, it)) == Some(wanted)
+        };
+        let hit = there(without_roster.iter().find(taken), "start that the roster takes")?;
+        let refused = nurse.client.bookings().hold_slot(hold(hit)).await.err().map(client::Refusal::from);
+        let (reason, why) = match wanted {
+            WorkerRefusal::Shift => ("COLLIDES_WITH_SHIFT", "she is on shift"),
+            WorkerRefusal::Sleep => ("COLLIDES_WITH_SLEEP", "she sleeps after a night"),
+            _ => ("COLLIDES_WITH_REST", "she is about to leave for a shift"),
+        };
+        let found = refused.map(|refusal| refusal.reason).unwrap_or_default();
+        let claim = format!("{} with {}: {reason}, {why}", time(&home, start(hit)), hit.therapist_display_name);
+        stage.screen.same(&claim, &reason, &found.as_str());
+    }
+    Ok(offered)
+}
+
+/// What it takes to hold a slot.
+pub(super) fn hold(hit: &v1::SlotHit) -> v1::HoldSlotRequest {
+    let slot = slot(hit);
+    v1::HoldSlotRequest {
+        request_id: request_id(),
+        therapist_id: slot.therapist_id.clone(),
+        session_type_id: slot.session_type_id.clone(),
+        start_time: Some(timestamp(start(hit))),
+        modality: v1::Modality::Video.into(),
+        roster_use: None,
+    }
+}
+
+/// When a slot begins.
+pub(super) fn start(hit: &v1::SlotHit) -> DateTime<Utc> {
+    session(hit).map(Span::start).unwrap_or_default()
+}
+
+/// With whom.
+pub(super) fn therapist(hit: &v1::SlotHit) -> &str {
+    &slot(hit).therapist_id
+}
+
+/// The contract's span as the calendar's.
+pub(super) fn span(span: Option<&v1::Span>) -> Option<Span> {
+    let v1::Span { start_time, end_time } = span?;
+    Span::new(instant(start_time.as_ref())?, instant(end_time.as_ref())?)
+}
+
+/// The contract's instant as chrono's.
+pub(super) fn instant(at: Option<&prost_types::Timestamp>) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(at?.seconds, 0)
+}
+
+/// Chrono's instant as the contract's.
+pub(super) fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.timestamp(), nanos: 0 }
+}
+
+type Removals = BTreeMap<v1::Constraint, usize>;
+
+async fn search(
+    nurse: &Nurse,
+    week: &Week,
+    roster_use: v1::RosterUse,
+) -> Result<(Vec<v1::SlotHit>, Removals), Broken> {
+    let mut hits = Vec::new();
+    let mut request = v1::SearchSlotsRequest {
+        filter: Some(v1::TherapistFilter {
+            specializations: vec![TYPED.to_owned()],
+            languages: vec!["de".to_owned()],
+            modalities: vec![v1::Modality::Video.into()],
+            ..Default::default()
+        }),
+        window: Some(v1::Span {
+            start_time: Some(timestamp(week.span.start())),
+            end_time: Some(timestamp(week.span.end())),
+        }),
+        roster_use: Some(roster_use),
+        page_size: 100,
+        language_code: "en".to_owned(),
+        ..Default::default()
+    };
+    loop {
+        let page = nurse.client.slots().search_slots(request.clone()).await?.into_inner();
+        hits.extend(page.hits);
+        if page.next_page_token.is_empty() {
+            let removals = page.removals.iter();
+            let removals = removals
+                .map(|removal| (removal.constraint(), usize::try_from(removal.count).unwrap_or_default()))
+                .collect();
+            return Ok((hits, removals));
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn in_words(reasons: &[v1::MatchReason]) -> String {
+    let words = reasons.iter().map(|reason| {
+        let v1::MatchReason { criterion: _, value, label, asked: _ } = reason;
+        let label = if label.is_empty() { value } else { label };
+        match reason.criterion() {
+            v1::Criterion::Specialization => format!("knows {}", label.to_lowercase()),
+            v1::Criterion::Language => format!("speaks {label}"),
+            v1::Criterion::Modality => format!("by {}", label.to_lowercase()),
+            v1::Criterion::Jurisdiction => format!("licensed in {label}"),
+            v1::Criterion::Gender => format!("is {}", label.to_lowercase()),
+            v1::Criterion::Therapist => "asked for".to_owned(),
+            v1::Criterion::Opening => "has an opening".to_owned(),
+            v1::Criterion::Roster => "fits between the shifts".to_owned(),
+            v1::Criterion::Verified => "verified".to_owned(),
+            v1::Criterion::Unspecified => label.clone(),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Why, and what is counted, as one and as many.
+fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static str, &'static str) {
+    use v1::Constraint as C;
+    let why = match constraint {
+        C::Unspecified => "for no reason",
+        C::Shift => "she is on shift",
+        C::Commute => "she is on the way to or from a shift",
+        C::Rest => "she rests before a shift",
+        C::Sleep => "she sleeps after a night",
+        C::BeyondRoster => "her roster is not published so far",
+        C::OwnBooking => "she has another session",
+        C::Taken => "the therapist is taken",
+        C::Notice => "too soon for the therapist",
+        C::Horizon => "later than the therapist plans",
+        C::Specialization => "know other things than burnout",
+        C::Language => "do not speak German",
+        C::Modality => "do not offer video",
+        C::Jurisdiction => "are not licensed there",
+        C::Gender => "are of another gender",
+        C::Duration => "have no session of that length",
+    };
+    match constraint {
+        C::Specialization | C::Language | C::Modality | C::Jurisdiction | C::Gender | C::Duration => {
+            (why, "therapist", "therapists")
+        }
+        _ => (why, "start", "starts"),
+    }
+}
+
+fn slot(hit: &v1::SlotHit) -> &v1::Slot {
+    static NONE: std::sync::LazyLock<v1::Slot> = std::sync::LazyLock::new(v1::Slot::default);
+    hit.slot.as_ref().unwrap_or(&NONE)
+}
+
+fn session(hit: &v1::SlotHit) -> Option<Span> {
+    span(slot(hit).session.as_ref())
+}
+
+fn shift(shift: &v1::Shift) -> Option<Shift> {
+    let kind = match shift.kind() {
+        v1::ShiftKind::Unspecified | v1::ShiftKind::Day => ShiftKind::Day,
+        v1::ShiftKind::Evening => ShiftKind::Evening,
+        v1::ShiftKind::Night => ShiftKind::Night,
+        v1::ShiftKind::OnCall => ShiftKind::OnCall,
+    };
+    Some(Shift { span: span(shift.span.as_ref())?, kind })
+}
+
+/// The first Monday that leaves time for a reminder a day ahead.
+fn monday(home: &Zone, now: DateTime<Utc>) -> NaiveDate {
+    let mut date = home.local(now).date() + Days::new(2);
+    while date.weekday() != Weekday::Mon {
+        date = date + Days::new(1);
+    }
+    date
+}
+
+fn midnight(zone: &Zone, date: NaiveDate) -> DateTime<Utc> {
+    zone.resolve_start(date.and_time(NaiveTime::MIN))
+}
+
+fn date(date: NaiveDate) -> Date {
+    Date { year: date.year(), month: date.month().cast_signed(), day: date.day().cast_signed() }
+}
+
+/// Four nights from Monday on and a Sunday, as a hospital's planning would write them.
+fn calendar_file(monday: NaiveDate) -> String {
+    let day = |days: u64| (monday + Days::new(days)).format("%Y%m%d");
+    let event = |uid: &str, title: &str, start: String, end: String, rule: &str| {
+        format!(
+            "BEGIN:VEVENT\r\nUID:{uid}@planning.example\r\nDTSTAMP:{}T000000Z\r\nSUMMARY:{title}\r\nLOCATION:{PLACE}\r\n\
+             DTSTART;TZID={HOME}:{start}\r\nDTEND;TZID={HOME}:{end}\r\n{rule}END:VEVENT\r\n",
+            day(0)
+        )
+    };
+    let nights = event(
+        "nights",
+        "Night duty",
+        format!("{}T203000", day(0)),
+        format!("{}T073000", day(1)),
+        "RRULE:FREQ=DAILY;COUNT=4\r\n",
+    );
+    let sunday = event("sunday", "Day duty", format!("{}T073000", day(6)), format!("{}T153000", day(6)), "");
+    format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//planning//EN\r\n{nights}{sunday}END:VCALENDAR\r\n")
+}
