@@ -1,6 +1,6 @@
 //! Compiles the contract with protox: no protoc needed.
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
@@ -15,9 +15,52 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost::Message::encode(&descriptors, &mut bytes)?;
     std::fs::write(out.join("descriptors.bin"), bytes)?;
 
-    tonic_prost_build::configure()
-        // A derived Debug would print contacts, tokens and rosters.
-        .skip_debug(["."])
-        .compile_fds(descriptors)?;
+    // A derived Debug would print contacts, tokens and rosters: ours says the type and nothing else.
+    let mut debug = String::new();
+    let mut skip = Vec::new();
+    for file in descriptors.file.iter().filter(|file| file.package() == "respite.v1") {
+        for message in &file.message_type {
+            skip.push(format!(".respite.v1.{}", message.name()));
+            write_debug(&mut debug, message.name())?;
+            let module = snake_case(message.name());
+            for oneof in &message.oneof_decl {
+                write_debug(&mut debug, &format!("{module}::{}", pascal_case(oneof.name())))?;
+            }
+        }
+    }
+    std::fs::write(out.join("debug.rs"), debug)?;
+    tonic_prost_build::configure().skip_debug(skip).compile_fds(descriptors)?;
     Ok(())
+}
+
+fn write_debug(out: &mut String, path: &str) -> std::fmt::Result {
+    let name = path.rsplit("::").next().unwrap_or(path);
+    writeln!(
+        out,
+        "impl ::core::fmt::Debug for {path} {{
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{
+                f.write_str(\"{name}(..)\")
+            }}
+        }}"
+    )
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn pascal_case(name: &str) -> String {
+    name.split('_')
+        .flat_map(|word| {
+            let mut letters = word.chars();
+            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters)
+        })
+        .collect()
 }

@@ -1,4 +1,5 @@
 //! Stories through gRPC, on SQLite and on PostgreSQL.
 
+mod clock_changes;
 mod main_job;
 mod races;

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use e2e::{Engine, World, time};
+use e2e::{World, time};
 use sea_orm::{
-    ActiveModelTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, IntoActiveModel, TransactionTrait,
+    ActiveModelTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, IntoActiveModel,
+    TransactionTrait,
 };
 use store::{AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking};
 use tokio::{sync::Barrier, task::JoinSet};
@@ -69,7 +70,8 @@ e2e::stories! {
 }
 
 /// Pairs that keep one therapist, or one alias, busy twice.
-const OVERLAPS: &str = "select count(*) from booking a join booking b on a.id < b.id and a.occupies and b.occupies
+const OVERLAPS: &str =
+    "select count(*) from booking a join booking b on a.id < b.id and a.occupies and b.occupies
     and (a.therapist_id = b.therapist_id or a.alias_id = b.alias_id)
     and a.busy_from < b.busy_until and b.busy_from < a.busy_until";
 

@@ -1,7 +1,7 @@
 //! The contract: messages, clients, service traits and the descriptor set, generated from `proto/`.
 //!
-//! **Invariant:** no rule lives here. Messages have no `Debug`, since most of them carry what nobody but the
-//! caller may read.
+//! **Invariant:** no rule lives here. A message's `Debug` says its type and nothing else, since most of them
+//! carry what nobody but the caller may read.
 
 pub use respite::v1;
 
@@ -10,6 +10,7 @@ pub mod respite {
     /// Version 1 of the contract.
     pub mod v1 {
         tonic::include_proto!("respite.v1");
+        include!(concat!(env!("OUT_DIR"), "/debug.rs"));
     }
 }
 

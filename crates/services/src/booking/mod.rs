@@ -1,79 +1,227 @@
-//! Not written yet.
+//! A session held, booked, moved, joined, cancelled.
+
+mod admission;
+mod agenda;
+mod cancel;
+mod complete;
+mod confirm;
+mod hold;
+mod join;
+mod list;
+mod release;
+mod reschedule;
 
 use api::v1;
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QuerySelect, sea_query::LockType,
+};
+use store::{
+    AliasId, BookingId, TherapistId, booking,
+    booking::State,
+    booking_event::{self, Actor},
+    therapist,
+};
 use tonic::{Request, Response, Status};
 
-use crate::App;
+use crate::{App, access::Called, error::Error, field};
 
 #[tonic::async_trait]
 impl v1::booking_service_server::BookingService for App {
     async fn hold_slot(
         &self,
-        _request: Request<v1::HoldSlotRequest>,
+        request: Request<v1::HoldSlotRequest>,
     ) -> Result<Response<v1::HoldSlotResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(hold::hold_slot(self, alias, request.into_inner(), now).await?))
     }
 
     async fn confirm_booking(
         &self,
-        _request: Request<v1::ConfirmBookingRequest>,
+        request: Request<v1::ConfirmBookingRequest>,
     ) -> Result<Response<v1::ConfirmBookingResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(confirm::confirm_booking(self, alias, request.into_inner(), now).await?))
     }
 
     async fn release_hold(
         &self,
-        _request: Request<v1::ReleaseHoldRequest>,
+        request: Request<v1::ReleaseHoldRequest>,
     ) -> Result<Response<v1::ReleaseHoldResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(release::release_hold(self, alias, request.into_inner(), now).await?))
     }
 
     async fn reschedule_booking(
         &self,
-        _request: Request<v1::RescheduleBookingRequest>,
+        request: Request<v1::RescheduleBookingRequest>,
     ) -> Result<Response<v1::RescheduleBookingResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(reschedule::reschedule_booking(self, alias, request.into_inner(), now).await?))
     }
 
     async fn cancel_booking(
         &self,
-        _request: Request<v1::CancelBookingRequest>,
+        request: Request<v1::CancelBookingRequest>,
     ) -> Result<Response<v1::CancelBookingResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(cancel::cancel_booking(self, alias, request.into_inner(), now).await?))
     }
 
     async fn get_booking(
         &self,
-        _request: Request<v1::GetBookingRequest>,
+        request: Request<v1::GetBookingRequest>,
     ) -> Result<Response<v1::GetBookingResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let alias = request.alias()?;
+        Ok(Response::new(list::get_booking(self, alias, request.into_inner()).await?))
     }
 
     async fn list_bookings(
         &self,
-        _request: Request<v1::ListBookingsRequest>,
+        request: Request<v1::ListBookingsRequest>,
     ) -> Result<Response<v1::ListBookingsResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let alias = request.alias()?;
+        Ok(Response::new(list::list_bookings(self, alias, request.into_inner(), now).await?))
     }
 
     async fn list_agenda(
         &self,
-        _request: Request<v1::ListAgendaRequest>,
+        request: Request<v1::ListAgendaRequest>,
     ) -> Result<Response<v1::ListAgendaResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let therapist = request.therapist()?;
+        Ok(Response::new(agenda::list_agenda(self, therapist, request.into_inner()).await?))
     }
 
     async fn join_session(
         &self,
-        _request: Request<v1::JoinSessionRequest>,
+        request: Request<v1::JoinSessionRequest>,
     ) -> Result<Response<v1::JoinSessionResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let caller = request.caller();
+        Ok(Response::new(join::join_session(self, caller, request.into_inner(), now).await?))
     }
 
     async fn complete_booking(
         &self,
-        _request: Request<v1::CompleteBookingRequest>,
+        request: Request<v1::CompleteBookingRequest>,
     ) -> Result<Response<v1::CompleteBookingResponse>, Status> {
-        Err(Status::unimplemented("not written yet"))
+        let now = self.clock.now();
+        let therapist = request.therapist()?;
+        Ok(Response::new(complete::complete_booking(self, therapist, request.into_inner(), now).await?))
+    }
+}
+
+/// The alias's booking, with its therapist's time locked until the transaction ends.
+async fn lock_owned(
+    tx: &DatabaseTransaction,
+    id: BookingId,
+    alias: AliasId,
+) -> Result<(booking::Model, therapist::Model), Error> {
+    let missing = || Error::NotFound("booking");
+    let before = booking::Entity::owned(id, alias).one(tx).await?.ok_or_else(missing)?;
+    let therapist = lock_therapist(tx, before.therapist_id).await?;
+    // Only now does it stand still.
+    let booking = booking::Entity::owned(id, alias).one(tx).await?.ok_or_else(missing)?;
+    Ok((booking, therapist))
+}
+
+/// Locks one therapist's time: whoever writes to it takes turns.
+async fn lock_therapist(tx: &DatabaseTransaction, id: TherapistId) -> Result<therapist::Model, Error> {
+    therapist::Entity::find_by_id(id)
+        .lock(LockType::NoKeyUpdate)
+        .one(tx)
+        .await?
+        .ok_or(Error::NotFound("therapist"))
+}
+
+/// Writes a booking's new state, and to its history (B8) who made it so.
+async fn advance(
+    tx: &impl ConnectionTrait,
+    booking: booking::Model,
+    actor: Actor,
+    rescheduled: bool,
+    now: DateTime<Utc>,
+) -> Result<booking::Model, Error> {
+    let booking = booking.into_active_model().reset_all().update(tx).await?;
+    record(tx, &booking, actor, rescheduled, now).await?;
+    Ok(booking)
+}
+
+/// Adds to a booking's history (B8).
+async fn record(
+    tx: &impl ConnectionTrait,
+    booking: &booking::Model,
+    actor: Actor,
+    rescheduled: bool,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let before = booking_event::Entity::find()
+        .filter(booking_event::COLUMN.booking_id.eq(booking.id))
+        .count(tx)
+        .await?;
+    let event = booking_event::Model {
+        booking_id: booking.id,
+        sequence: i32::try_from(before + 1).unwrap_or(i32::MAX),
+        at: now.into(),
+        state: booking.state,
+        actor,
+        rescheduled,
+    };
+    event.into_active_model().insert(tx).await?;
+    Ok(())
+}
+
+/// What the worker sees.
+fn print(booking: booking::Model, therapist: &therapist::Model) -> v1::Booking {
+    let booking::Model {
+        id,
+        therapist_id,
+        alias_id: _,
+        session_type_id,
+        state,
+        occupies: _,
+        starts_at,
+        ends_at,
+        busy_from: _,
+        busy_until: _,
+        local_start: _,
+        time_zone,
+        modality,
+        hold_expires_at,
+        late_cancellation,
+        room: _,
+    } = booking;
+    v1::Booking {
+        id: id.to_string(),
+        therapist_id: therapist_id.to_string(),
+        therapist_display_name: therapist.profile.display_name.clone(),
+        session_type_id: session_type_id.to_string(),
+        state: print_state(state).into(),
+        session: Some(v1::Span {
+            start_time: Some(field::timestamp(starts_at)),
+            end_time: Some(field::timestamp(ends_at)),
+        }),
+        time_zone,
+        modality: field::to_modality(modality).into(),
+        hold_expire_time: hold_expires_at.filter(|_| state == State::Pending).map(field::timestamp),
+        late_cancellation,
+    }
+}
+
+fn print_state(state: State) -> v1::BookingState {
+    match state {
+        State::Pending => v1::BookingState::Pending,
+        State::Booked => v1::BookingState::Booked,
+        State::Arrived => v1::BookingState::Arrived,
+        State::Fulfilled => v1::BookingState::Fulfilled,
+        State::Cancelled => v1::BookingState::Cancelled,
+        State::NoShow => v1::BookingState::Noshow,
     }
 }

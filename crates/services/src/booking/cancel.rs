@@ -1,0 +1,44 @@
+//! B4: a booking is cancelled, and its time free at once.
+
+use api::v1;
+use chrono::{DateTime, TimeDelta, Utc};
+use store::{AliasId, BookingId, booking::State, booking_event::Actor};
+
+use super::{advance, lock_owned, print};
+use crate::{
+    App, Caller,
+    error::Error,
+    field,
+    once::{Once, Turn},
+    reminders,
+};
+
+/// How long ahead a cancellation is not late.
+const TIMELY: TimeDelta = TimeDelta::hours(24);
+
+pub(super) async fn cancel_booking(
+    app: &App,
+    alias: AliasId,
+    request: v1::CancelBookingRequest,
+    now: DateTime<Utc>,
+) -> Result<v1::CancelBookingResponse, Error> {
+    let v1::CancelBookingRequest { request_id, booking_id } = &request;
+    let booking_id: BookingId = field::id(booking_id, "booking_id")?;
+
+    let caller = Caller::Alias(alias);
+    let once = match Once::begin(app, caller, "CancelBooking", &request, request_id, now).await? {
+        Turn::Again(response) => return Ok(response),
+        Turn::First(once) => once,
+    };
+    let tx = &once.tx;
+    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    if booking.state != State::Booked || booking.starts_at <= now.into() {
+        return Err(Error::WrongState { state: booking.state });
+    }
+    booking.state = State::Cancelled;
+    booking.occupies = false;
+    booking.late_cancellation = booking.starts_at < (now + TIMELY).into();
+    let booking = advance(tx, booking, Actor::Alias, false, now).await?;
+    reminders::cancel(tx, booking.id).await?;
+    once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &therapist)) }).await
+}

@@ -1,0 +1,66 @@
+//! B1: what is held is booked.
+
+use api::v1;
+use chrono::{DateTime, Utc};
+use sea_orm::EntityTrait;
+use store::{AliasId, BookingId, booking::State, booking_event::Actor, session_type};
+
+use super::{
+    admission::{self, Wanted},
+    advance, lock_owned, print,
+};
+use crate::{
+    App, Caller, directory,
+    error::Error,
+    field,
+    once::{Once, Turn},
+    reminders,
+    slots::RosterUse,
+};
+
+pub(super) async fn confirm_booking(
+    app: &App,
+    alias: AliasId,
+    request: v1::ConfirmBookingRequest,
+    now: DateTime<Utc>,
+) -> Result<v1::ConfirmBookingResponse, Error> {
+    let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free } = &request;
+    let booking_id: BookingId = field::id(booking_id, "booking_id")?;
+
+    let caller = Caller::Alias(alias);
+    let once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
+        Turn::Again(response) => return Ok(response),
+        Turn::First(once) => once,
+    };
+    let tx = &once.tx;
+    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    if booking.state != State::Pending {
+        return Err(Error::WrongState { state: booking.state });
+    }
+    if booking.hold_expired(now) {
+        if !book_if_free {
+            return Err(Error::HoldExpired);
+        }
+        directory::licensed(tx, booking.therapist_id, now).await?;
+        let session_type = session_type::Entity::find_by_id(booking.session_type_id)
+            .one(tx)
+            .await?
+            .ok_or(Error::NotFound("session type"))?;
+        let wanted = Wanted {
+            alias,
+            session_type: &session_type,
+            start: booking.starts_at.into(),
+            // The worker chose this time, knowing the roster, when the hold was made.
+            roster_use: RosterUse::NONE,
+            moving: Some(booking.id),
+        };
+        let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+        admission::place(&mut booking, &admitted, &zone);
+    }
+    booking.state = State::Booked;
+    booking.occupies = true;
+    booking.hold_expires_at = None;
+    let booking = advance(tx, booking, Actor::Alias, false, now).await?;
+    reminders::plan(tx, once.safe()?, &booking, now).await?;
+    once.commit(v1::ConfirmBookingResponse { booking: Some(print(booking, &therapist)) }).await
+}

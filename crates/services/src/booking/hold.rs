@@ -1,0 +1,114 @@
+//! B1: a slot is kept for ten minutes.
+
+use api::v1;
+use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::BASE32_NOPAD;
+use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, PaginatorTrait, QueryFilter};
+use store::{
+    AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking, booking::State, booking_event::Actor,
+    session_type,
+};
+
+use super::{
+    admission::{self, Wanted},
+    lock_therapist, print, record,
+};
+use crate::{
+    App, Caller, directory,
+    error::Error,
+    field,
+    once::{Once, Turn},
+};
+
+/// How long a hold lasts.
+pub(super) const HOLD: TimeDelta = TimeDelta::minutes(10);
+/// How many holds an alias has at a time.
+pub(super) const MOST: usize = 3;
+
+pub(super) async fn hold_slot(
+    app: &App,
+    alias: AliasId,
+    request: v1::HoldSlotRequest,
+    now: DateTime<Utc>,
+) -> Result<v1::HoldSlotResponse, Error> {
+    let v1::HoldSlotRequest { request_id, therapist_id, session_type_id, start_time, modality, roster_use } =
+        &request;
+    let therapist_id: TherapistId = field::id(therapist_id, "therapist_id")?;
+    let session_type_id: SessionTypeId = field::id(session_type_id, "session_type_id")?;
+    let start = field::instant(field::given(*start_time, "start_time")?, "start_time")?;
+    let modality = match modality {
+        0 => None,
+        number => Some(field::modality(*number, "modality")?),
+    };
+
+    let caller = Caller::Alias(alias);
+    let once = match Once::begin(app, caller, "HoldSlot", &request, request_id, now).await? {
+        Turn::Again(response) => return Ok(response),
+        Turn::First(once) => once,
+    };
+    let tx = &once.tx;
+    let therapist = lock_therapist(tx, therapist_id).await?;
+    directory::licensed(tx, therapist_id, now).await?;
+    if !therapist.accepts_new_clients {
+        return Err(Error::NotFound("therapist"));
+    }
+    let session_type = session_type::Entity::offered_by(therapist_id)
+        .filter(session_type::COLUMN.id.eq(session_type_id))
+        .one(tx)
+        .await?
+        .ok_or(Error::NotFound("session type"))?;
+    let modality = choose(modality, &session_type)?;
+    let wanted =
+        Wanted { alias, session_type: &session_type, start, roster_use: (*roster_use).into(), moving: None };
+    let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+    check_holds(tx, alias, now).await?;
+
+    let mut booking = booking::Model {
+        id: BookingId::random(),
+        therapist_id,
+        alias_id: Some(alias),
+        session_type_id,
+        state: State::Pending,
+        occupies: true,
+        starts_at: start.into(),
+        ends_at: start.into(),
+        busy_from: start.into(),
+        busy_until: start.into(),
+        local_start: String::new(),
+        time_zone: String::new(),
+        modality,
+        hold_expires_at: Some((now + HOLD).into()),
+        late_cancellation: false,
+        room: room()?,
+    };
+    admission::place(&mut booking, &admitted, &zone);
+    let booking = booking.into_active_model().insert(tx).await?;
+    record(tx, &booking, Actor::Alias, false, now).await?;
+    once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &therapist)) }).await
+}
+
+/// At most three holds live at a time.
+pub(super) async fn check_holds(
+    tx: &impl sea_orm::ConnectionTrait,
+    alias: AliasId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let holds = booking::Entity::holds_of(alias, now).count(tx).await?;
+    if holds >= MOST as u64 { Err(Error::TooManyHolds { most: MOST }) } else { Ok(()) }
+}
+
+fn choose(modality: Option<Modality>, session_type: &session_type::Model) -> Result<Modality, Error> {
+    match (modality, session_type.modalities.0.as_slice()) {
+        (None, [only]) => Ok(*only),
+        (None, _) => Err(field::required("modality")),
+        (Some(modality), offered) if offered.contains(&modality) => Ok(modality),
+        (Some(_), _) => Err(field::out_of_range("modality", "one that the session type offers")),
+    }
+}
+
+/// A room's name: 128 random bits that say nothing (B7).
+fn room() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Randomness)?;
+    Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+}

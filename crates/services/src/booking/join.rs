@@ -1,0 +1,87 @@
+//! B7: both sides are told the room, from ten minutes before until the end.
+
+use api::v1;
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use store::{BookingId, booking, booking::State, booking_event::Actor, therapist};
+
+use super::{advance, lock_owned};
+use crate::{App, Caller, alias::handle, error::Error, field};
+
+/// How long before the start the room opens.
+const EARLY: TimeDelta = TimeDelta::minutes(10);
+
+pub(super) async fn join_session(
+    app: &App,
+    caller: Caller,
+    request: v1::JoinSessionRequest,
+    now: DateTime<Utc>,
+) -> Result<v1::JoinSessionResponse, Error> {
+    let v1::JoinSessionRequest { booking_id } = request;
+    let booking_id: BookingId = field::id(&booking_id, "booking_id")?;
+    let db = app.db.read();
+    let own = match caller {
+        Caller::Alias(alias) => booking::Entity::owned(booking_id, alias),
+        Caller::Therapist(therapist) => booking::Entity::find_by_id(booking_id)
+            .filter(booking::COLUMN.therapist_id.eq(therapist))
+            .filter(booking::COLUMN.hold_expires_at.is_null()),
+        Caller::Anonymous | Caller::Operator(_) => return Err(Error::CallerNotAllowed),
+    };
+    let booking = own.one(db).await?.ok_or(Error::NotFound("booking"))?;
+    check(&booking, now)?;
+
+    let display_name = match caller {
+        Caller::Alias(alias) => {
+            arrive(app, booking_id, alias, now).await?;
+            handle::pair(&app.keyring, alias, booking.therapist_id)
+        }
+        _ => {
+            therapist::Entity::find_by_id(booking.therapist_id)
+                .one(db)
+                .await?
+                .ok_or(Error::NotFound("therapist"))?
+                .profile
+                .display_name
+        }
+    };
+    Ok(v1::JoinSessionResponse {
+        join_uri: app.settings.join_template.replace("{room}", &booking.room),
+        display_name,
+        end_time: Some(field::timestamp(booking.ends_at)),
+    })
+}
+
+fn check(booking: &booking::Model, now: DateTime<Utc>) -> Result<(), Error> {
+    match booking.state {
+        State::Booked | State::Arrived => {}
+        state @ (State::Pending | State::Cancelled | State::Fulfilled | State::NoShow) => {
+            return Err(Error::WrongState { state });
+        }
+    }
+    let opens = DateTime::<Utc>::from(booking.starts_at) - EARLY;
+    if now < opens {
+        return Err(Error::JoinTooEarly { opens });
+    }
+    if now >= booking.ends_at.into() {
+        return Err(Error::JoinTooLate);
+    }
+    Ok(())
+}
+
+/// The worker has come. Joining again changes nothing, so this needs no request id.
+async fn arrive(
+    app: &App,
+    booking: BookingId,
+    alias: store::AliasId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let tx = app.db.write().await?;
+    let (mut booking, _) = lock_owned(&tx, booking, alias).await?;
+    check(&booking, now)?;
+    if booking.state == State::Booked {
+        booking.state = State::Arrived;
+        advance(&tx, booking, Actor::Alias, false, now).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}

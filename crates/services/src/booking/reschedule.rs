@@ -1,0 +1,58 @@
+//! B4: a booking moves in one step, or stays where it is.
+
+use api::v1;
+use chrono::{DateTime, Utc};
+use sea_orm::EntityTrait;
+use store::{AliasId, BookingId, booking::State, booking_event::Actor, session_type};
+
+use super::{
+    admission::{self, Wanted},
+    advance, lock_owned, print,
+};
+use crate::{
+    App, Caller, directory,
+    error::Error,
+    field,
+    once::{Once, Turn},
+    reminders,
+};
+
+pub(super) async fn reschedule_booking(
+    app: &App,
+    alias: AliasId,
+    request: v1::RescheduleBookingRequest,
+    now: DateTime<Utc>,
+) -> Result<v1::RescheduleBookingResponse, Error> {
+    let v1::RescheduleBookingRequest { request_id, booking_id, start_time, roster_use } = &request;
+    let booking_id: BookingId = field::id(booking_id, "booking_id")?;
+    let start = field::instant(field::given(*start_time, "start_time")?, "start_time")?;
+
+    let caller = Caller::Alias(alias);
+    let once = match Once::begin(app, caller, "RescheduleBooking", &request, request_id, now).await? {
+        Turn::Again(response) => return Ok(response),
+        Turn::First(once) => once,
+    };
+    let tx = &once.tx;
+    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    if booking.state != State::Booked || booking.starts_at <= now.into() {
+        return Err(Error::WrongState { state: booking.state });
+    }
+    // Whoever is a client already may move, even if no new ones are accepted or the type was withdrawn.
+    directory::licensed(tx, booking.therapist_id, now).await?;
+    let session_type = session_type::Entity::find_by_id(booking.session_type_id)
+        .one(tx)
+        .await?
+        .ok_or(Error::NotFound("session type"))?;
+    let wanted = Wanted {
+        alias,
+        session_type: &session_type,
+        start,
+        roster_use: (*roster_use).into(),
+        moving: Some(booking.id),
+    };
+    let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+    admission::place(&mut booking, &admitted, &zone);
+    let booking = advance(tx, booking, Actor::Alias, true, now).await?;
+    reminders::plan(tx, once.safe()?, &booking, now).await?;
+    once.commit(v1::RescheduleBookingResponse { booking: Some(print(booking, &therapist)) }).await
+}

@@ -1,0 +1,68 @@
+//! When one worker has time, for a search and for a booking alike.
+
+use calendar::{Span, Unavailable};
+use chrono::{DateTime, Utc};
+use sea_orm::ConnectionTrait;
+use store::{AliasId, BookingId, booking};
+
+use crate::{App, alias, error::Error, roster, sealed::Safe};
+
+/// What the stored roster means for one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RosterUse {
+    ignore_shifts: bool,
+    beyond_published: bool,
+}
+
+impl RosterUse {
+    /// The roster is not asked.
+    pub(crate) const NONE: Self = Self { ignore_shifts: true, beyond_published: true };
+}
+
+impl From<Option<api::v1::RosterUse>> for RosterUse {
+    fn from(message: Option<api::v1::RosterUse>) -> Self {
+        let api::v1::RosterUse { ignore_shifts, beyond_published } = message.unwrap_or_default();
+        Self { ignore_shifts, beyond_published }
+    }
+}
+
+/// What a worker has no time for.
+pub(crate) struct Worker {
+    /// What the roster takes away (S2, S4).
+    pub(crate) unavailable: Vec<Unavailable>,
+    /// The worker's own holds and bookings, buffers included.
+    pub(crate) busy: Vec<Span>,
+    /// There is a roster, and it was asked.
+    pub(crate) fits_roster: bool,
+}
+
+impl Worker {
+    /// What takes time away in `range`. A booking that is to be moved does not stand in its own way.
+    pub(crate) async fn during(
+        app: &App,
+        db: &impl ConnectionTrait,
+        safe: &Safe,
+        alias: AliasId,
+        range: Span,
+        roster_use: RosterUse,
+        moving: Option<BookingId>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let busy = booking::Entity::keeping_alias(alias, range, now)
+            .all(db)
+            .await?
+            .iter()
+            .filter(|booking| Some(booking.id) != moving)
+            .filter_map(booking::Model::busy)
+            .collect();
+        let roster = if roster_use.ignore_shifts { None } else { roster::load(db, safe, alias).await? };
+        let Some(roster) = roster else {
+            return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
+        };
+        let settings = alias::settings(db, safe, alias).await?;
+        let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
+        let unavailable =
+            calendar::unavailable(&roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
+        Ok(Self { unavailable, busy, fits_roster: true })
+    }
+}
