@@ -639,6 +639,11 @@ mod tests {
         assert_eq!(url.with_password("a@b/c").unwrap().as_str(), "postgres://respite:a%40b%2Fc@db/respite");
     }
 
+    #[test]
+    fn the_settings_of_the_compose_file_can_be_used() {
+        Config::parse("compose.toml", include_str!("../../../deploy/compose.toml")).unwrap();
+    }
+
     /// Every setting by its path, asked of the parser itself: it lists what it would have taken.
     fn settings(table: &str) -> Option<Vec<String>> {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };

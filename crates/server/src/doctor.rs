@@ -144,11 +144,11 @@ async fn database(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
         Ok(Schema::Current { last }) => Finding::ok(SUBJECT, format!("{url}, schema {last}")),
         Ok(Schema::Ahead) => Finding::warn(SUBJECT, format!("{url}, schema of a newer program")),
         Ok(Schema::Behind { pending }) if embedded => {
-            Finding::ok(SUBJECT, format!("{url}, {} steps to be made at the next start", pending.len()))
+            Finding::ok(SUBJECT, format!("{url}, steps to be made at the next start: {}", pending.len()))
         }
         Ok(Schema::Behind { pending }) => Finding::fail(
             SUBJECT,
-            format!("{url} is {} steps behind this program: run `respite migrate up`", pending.len()),
+            format!("{url} lacks {} of this program's steps: run `respite migrate up`", pending.len()),
         ),
         Err(error) => Finding::fail(SUBJECT, format!("{url}: {error}")),
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use services::{App, SERVICE_NAMES};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
@@ -36,8 +37,8 @@ pub enum HealthError {
     #[error("nothing answers")]
     Unreachable(#[from] tonic::transport::Error),
     /// Something answers, and not as the health service does.
-    #[error("answered with {}", .0.code())]
-    Refused(#[from] tonic::Status),
+    #[error("the answer was {0:?}")]
+    Refused(Code),
     /// It does not take work.
     #[error("not serving")]
     NotServing,
@@ -47,8 +48,9 @@ pub enum HealthError {
 pub async fn ask(endpoint: Endpoint) -> Result<(), HealthError> {
     let endpoint = endpoint.connect_timeout(ANSWER).timeout(ANSWER);
     let channel: Channel = endpoint.connect().await?;
-    let answer = HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await?;
-    match answer.into_inner().status() {
+    let question = HealthCheckRequest { service: WHOLE.to_owned() };
+    let answer = HealthClient::new(channel).check(question).await;
+    match answer.map_err(|refused| HealthError::Refused(refused.code()))?.into_inner().status() {
         Answer::Serving => Ok(()),
         _ => Err(HealthError::NotServing),
     }
@@ -104,8 +106,8 @@ pub(crate) async fn dismiss_watchers(reporter: &mut HealthReporter) {
 
 /// The health protocol's name for all services together.
 const WHOLE: &str = "";
-const ANSWER: Duration = Duration::from_secs(3);
-const CHECK_AGAIN: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(2);
+const CHECK_AGAIN: Duration = Duration::from_secs(2);
 const CHECK_SOON: Duration = Duration::from_millis(500);
 
 async fn check(app: &App) -> Result<(), Unready> {

@@ -40,7 +40,7 @@ pub enum OpenError {
     #[error("database: {0}")]
     Database(#[from] store::Error),
     /// The database lacks steps that this program needs.
-    #[error("the database is {pending} steps behind this program: run `respite migrate up`")]
+    #[error("the database lacks {pending} of this program's steps: run `respite migrate up`")]
     Behind {
         /// How many.
         pending: usize,

@@ -95,7 +95,7 @@ pub(super) async fn remind(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
     nurse.client.reminders().set_contact(request).await?;
     let letter = there(next_letter(stage, 0).await?, "letter with a code")?;
     stage.screen.say(&format!("She gives an address, {EMAIL}. Before anything else is sent to it, it proves itself:"));
-    show(stage, &letter);
+    stage.screen.letter(&letter);
     let code: String = letter.body().chars().filter(char::is_ascii_digit).take(6).collect();
     let request = v1::ConfirmContactRequest { request_id: request_id(), code };
     nurse.client.reminders().confirm_contact(request).await?;
@@ -114,7 +114,7 @@ pub(super) async fn remind(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
     stage.move_clock(due, "the reminder is due");
     let letter = there(next_letter(stage, 1).await?, "reminder letter")?;
     stage.screen.say("What her phone shows, to her and to a colleague who looks over her shoulder:");
-    show(stage, &letter);
+    stage.screen.letter(&letter);
     let home = stage.home();
     let clock = home.local(session.start()).format("%H:%M").to_string();
     stage.screen.holds("it says the time on her own clock", letter.body().contains(&clock), &clock);
@@ -234,8 +234,4 @@ async fn next_letter(stage: &Stage, seen: usize) -> Result<Option<Letter>, Broke
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(None)
-}
-
-fn show(stage: &mut Stage, letter: &Letter) {
-    stage.screen.quote(&format!("To: {}\nSubject: {}\n\n{}", letter.to().as_str(), letter.subject(), letter.body()));
 }

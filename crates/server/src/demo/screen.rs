@@ -6,6 +6,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use calendar::Zone;
 use chrono::{DateTime, Utc};
+use notify::Letter;
 
 /// Standard output, with colours on a terminal alone. A reader that has gone does not stop the story.
 pub(super) struct Screen {
@@ -78,6 +79,12 @@ impl Screen {
         for line in text.trim_end().lines() {
             self.line(format_args!("{DIM}|{DIM:#} {line}"));
         }
+    }
+
+    /// A letter as it arrives.
+    pub(super) fn letter(&mut self, letter: &Letter) {
+        let (to, subject, body) = (letter.to().as_str(), letter.subject(), letter.body());
+        self.quote(&format!("To: {to}\nSubject: {subject}\n\n{body}"));
     }
 
     /// Time passes.

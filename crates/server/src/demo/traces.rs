@@ -1,0 +1,114 @@
+//! What the database knows about the nurse, and what is left when she goes.
+
+use api::v1;
+
+use super::booking::{Booked, EMAIL, agenda_entry, as_therapist};
+use super::finding::{Nurse, PLACE, Week};
+use super::inside::{self, Files};
+use super::screen::{BOLD, count};
+use super::{Broken, Stage};
+
+/// What must be gone after she has gone.
+pub(super) struct Traces {
+    wrapped_key: Vec<u8>,
+}
+
+pub(super) async fn show(
+    stage: &mut Stage,
+    nurse: &Nurse,
+    week: &Week,
+    booked: &Booked,
+) -> Result<Traces, Broken> {
+    stage.screen.step("What the database knows about her");
+    let db = stage.app.db.clone();
+    let tables = inside::tables(db.read(), &nurse.id).await?;
+    stage.screen.say("Every table that says something about her, with one of its rows as a thief would read it:");
+    for table in tables.iter().filter(|table| table.hers > 0) {
+        let hers = usize::try_from(table.hers).unwrap_or_default();
+        stage.screen.line(format_args!(
+            "{BOLD}{}{BOLD:#}, {} of {} hers",
+            table.name,
+            table.hers,
+            count(usize::try_from(table.rows).unwrap_or(hers), "row", "rows")
+        ));
+        let columns = table.columns.iter().map(|(name, value)| format!("{name}: {value}"));
+        stage.screen.row("", &columns.collect::<Vec<_>>().join(" · "));
+    }
+    let nothing: Vec<&str> =
+        tables.iter().filter(|table| table.hers == 0).map(|table| table.name.as_str()).collect();
+    stage.screen.say(&format!("Nothing about her is in {}.", nothing.join(", ")));
+
+    let files = Files::read(&stage.folder.join("respite.db"))?;
+    stage.screen.say(&format!(
+        "Now the files themselves, {} with {} bytes, searched for what must not be in them: as it is, in \
+         hexadecimal and in base64.",
+        files.names.join(", "),
+        files.bytes
+    ));
+    let phrase = nurse.secret.to_phrase();
+    let words: Vec<&str> = phrase.split(' ').collect();
+    let in_sequence: Vec<String> = words.windows(2).map(|pair| pair.join(" ")).collect();
+    let times = week.shifts.iter().flat_map(|shift| [shift.span.start(), shift.span.end()]);
+    let times = times.flat_map(|at| {
+        [at.timestamp().to_string(), at.format("%Y%m%dT%H%M").to_string(), at.format("%Y-%m-%dT%H:%M").to_string()]
+    });
+    let local = EMAIL.split('@').next().unwrap_or(EMAIL);
+    for (what, canaries) in [
+        ("her mail address, or the part before the @", vec![EMAIL.to_owned(), local.to_owned()]),
+        ("any two words of her phrase in sequence", in_sequence),
+        ("any start or end of her shifts", times.collect()),
+        ("the hospital's name", vec![PLACE.to_owned(), "St Alban".to_owned()]),
+    ] {
+        let found = canaries.iter().filter(|canary| files.hold(canary.as_bytes())).count();
+        stage.screen.holds(&format!("not found: {what}"), found == 0, format_args!("{found} of {}", canaries.len()));
+    }
+    let seed = nurse.secret.login_key().to_bytes();
+    stage.screen.holds("not found: the key she signs in with", !files.hold(&seed), "the key");
+    stage.screen.holds(
+        "found by the same search: her therapist's public name, so the search can find",
+        files.hold(booked.first.therapist_display_name.as_bytes()),
+        "nothing",
+    );
+    Ok(Traces { wrapped_key: inside::wrapped_key(db.read(), &nurse.id).await? })
+}
+
+pub(super) async fn erase(
+    stage: &mut Stage,
+    nurse: &Nurse,
+    booked: &Booked,
+    traces: &Traces,
+) -> Result<(), Broken> {
+    stage.screen.step("She goes");
+    let erased = nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await?.into_inner();
+    stage.screen.say("One call, no questions. The key to everything sealed goes first.");
+    stage.screen.same("the session to come is cancelled", &1, &erased.cancelled_bookings);
+
+    let db = stage.app.db.clone();
+    let tables = inside::tables(db.read(), &nurse.id).await?;
+    let left: Vec<&str> = tables.iter().filter(|table| table.hers > 0).map(|table| table.name.as_str()).collect();
+    stage.screen.holds("no row of any table names her", left.is_empty(), left.join(", "));
+    let signed_in = stage.device().await?.login(nurse.secret.login_key()).await;
+    let refused = signed_in.err().and_then(|error| error.refusal().map(|refusal| refusal.reason.clone()));
+    let refused = refused.unwrap_or_default();
+    stage.screen.same("her twelve words open nothing", &"LOGIN_REFUSED", &refused.as_str());
+
+    let row = inside::booking(db.read(), &booked.first.id).await?;
+    let row = row.iter().map(|(name, value)| format!("{name}: {value}"));
+    stage.screen.say("What is left is time that was taken, by nobody:");
+    stage.screen.row("booking", &row.collect::<Vec<_>>().join(" · "));
+    let therapist = as_therapist(stage, &booked.first.therapist_id).await?;
+    let entry = agenda_entry(stage, &therapist, &booked.first).await?;
+    let handle = entry.map(|entry| entry.handle);
+    stage.screen.holds(
+        "the therapist's agenda keeps the hour, and no handle",
+        handle.as_deref() == Some(""),
+        handle.as_deref().unwrap_or("nothing"),
+    );
+    let files = Files::read(&stage.folder.join("respite.db"))?;
+    stage.screen.holds(
+        "her sealing key is in no file any more, so nothing that was sealed can be opened",
+        !files.hold(&traces.wrapped_key),
+        "the wrapped key, in a page that SQLite has freed and not overwritten",
+    );
+    Ok(())
+}
