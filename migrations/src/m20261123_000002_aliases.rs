@@ -1,11 +1,15 @@
 //! Who calls: aliases with their keys, operators, tokens, and answers already given.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{big_integer, binary, binary_null, boolean, date, integer, string, uuid},
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
 #[async_trait::async_trait]
+#[expect(clippy::too_many_lines, reason = "a schema is read in one piece")]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         // No column says when an alias was made.
@@ -121,9 +125,16 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in
-            ["request", "used_challenge", "access_token", "operator", "contact", "roster", "alias_key", "alias"]
-        {
+        for table in [
+            "request",
+            "used_challenge",
+            "access_token",
+            "operator",
+            "contact",
+            "roster",
+            "alias_key",
+            "alias",
+        ] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }
         Ok(())

@@ -1,11 +1,16 @@
 //! Bookings, which the database itself keeps from overlapping, their history, and reminders.
 
-use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{big_integer, big_integer_null, boolean, integer, string, uuid, uuid_null},
+    sea_orm::DbBackend,
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
 #[async_trait::async_trait]
+#[expect(clippy::too_many_lines, reason = "a schema is read in one piece")]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
@@ -34,7 +39,9 @@ impl MigrationTrait for Migration {
                     .foreign_key(
                         reference("booking", "alias_id", "alias").on_delete(ForeignKeyAction::SetNull),
                     )
-                    .check(Expr::cust("busy_from <= starts_at and starts_at < ends_at and ends_at <= busy_until"))
+                    .check(Expr::cust(
+                        "busy_from <= starts_at and starts_at < ends_at and ends_at <= busy_until",
+                    ))
                     .to_owned(),
             )
             .await?;
@@ -68,7 +75,8 @@ impl MigrationTrait for Migration {
                     .col(boolean("rescheduled"))
                     .primary_key(Index::create().col("booking_id").col("sequence"))
                     .foreign_key(
-                        reference("booking_event", "booking_id", "booking").on_delete(ForeignKeyAction::Cascade),
+                        reference("booking_event", "booking_id", "booking")
+                            .on_delete(ForeignKeyAction::Cascade),
                     )
                     .to_owned(),
             )
@@ -109,7 +117,9 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager
-            .create_index(Index::create().name("reminder_alias_id").table("reminder").col("alias_id").to_owned())
+            .create_index(
+                Index::create().name("reminder_alias_id").table("reminder").col("alias_id").to_owned(),
+            )
             .await?;
         manager
             .get_connection()

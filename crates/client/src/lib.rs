@@ -21,8 +21,6 @@
 //! # }
 //! ```
 
-#![expect(clippy::must_use_candidate, reason = "every function here is called for its result alone")]
-#![expect(clippy::missing_panics_doc, reason = "each `expect` says why it cannot fail")]
 
 mod error;
 mod phrase;

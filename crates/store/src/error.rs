@@ -51,9 +51,8 @@ impl From<DbErr> for Error {
 fn driver(error: &sqlx::Error) -> Error {
     let sqlx::Error::Database(refusal) = error else {
         return match error {
-            sqlx::Error::Io(_) => Error::Unavailable("connection lost"),
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Error::Unavailable("connection lost"),
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Error::Unavailable("no free connection"),
-            sqlx::Error::WorkerCrashed => Error::Unavailable("connection lost"),
             _ => Error::Failed { kind: "the driver", code: String::new() },
         };
     };

@@ -9,7 +9,7 @@ use crate::{
     App, availability,
     error::Error,
     sealed::Safe,
-    slots::{RosterUse, Worker},
+    slots::{Asked, RosterUse, Worker},
 };
 
 /// A session that is wanted.
@@ -46,7 +46,7 @@ pub(super) async fn admit(
         .filter(|booking| Some(booking.id) != moving)
         .filter_map(booking::Model::busy)
         .collect();
-    let worker = Worker::during(app, tx, safe, alias, range, roster_use, moving, now).await?;
+    let worker = Worker::during(app, tx, safe, Asked { alias, range, roster_use, moving }, now).await?;
     let admitted = calendar::admit(
         &Admission {
             schedule: &schedule,

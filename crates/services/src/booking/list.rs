@@ -37,7 +37,7 @@ pub(super) async fn get_booking(
         .await?;
     Ok(v1::GetBookingResponse {
         booking: Some(print(booking, &therapist)),
-        history: history.into_iter().map(print_event).collect(),
+        history: history.iter().map(print_event).collect(),
     })
 }
 
@@ -111,12 +111,12 @@ pub(super) fn next_page(
         return Ok(String::new());
     }
     bookings.truncate(page_size);
-    let last = bookings.last().map(|last| (DateTime::<Utc>::from(last.starts_at), last.id.0));
-    list.token(&last)
+    let end = bookings.last().map(|last| (DateTime::<Utc>::from(last.starts_at), last.id.0));
+    list.token(&end)
 }
 
-fn print_event(event: booking_event::Model) -> v1::BookingEvent {
-    let booking_event::Model { booking_id: _, sequence: _, at, state, actor, rescheduled } = event;
+fn print_event(event: &booking_event::Model) -> v1::BookingEvent {
+    let &booking_event::Model { booking_id: _, sequence: _, at, state, actor, rescheduled } = event;
     let actor = match actor {
         Actor::Alias => v1::Actor::Alias,
         Actor::Therapist => v1::Actor::Therapist,

@@ -142,7 +142,7 @@ async fn lock_therapist(tx: &DatabaseTransaction, id: TherapistId) -> Result<the
 }
 
 /// Writes a booking's new state, and to its history (B8) who made it so.
-async fn advance(
+pub(crate) async fn advance(
     tx: &impl ConnectionTrait,
     booking: booking::Model,
     actor: Actor,

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use crate::{App, access::Called};
 
 pub(crate) use search::earliest;
-pub(crate) use worker::{RosterUse, Worker};
+pub(crate) use worker::{Asked, RosterUse, Worker};
 
 #[tonic::async_trait]
 impl v1::slot_service_server::SlotService for App {

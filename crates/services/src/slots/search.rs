@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use store::{AliasId, TherapistId, booking, session_type};
 use uuid::Uuid;
 
-use super::Worker;
+use super::{Asked, Worker};
 use crate::{
     App, Caller, availability,
     directory::{self, Candidate},
@@ -71,7 +71,8 @@ pub(super) async fn search_slots(
 
     let db = app.db.read();
     let safe = Safe::open(app, db, alias).await?;
-    let worker = Worker::during(app, db, &safe, alias, around(window), roster_use.into(), None, now).await?;
+    let asked = Asked { alias, range: around(window), roster_use: roster_use.into(), moving: None };
+    let worker = Worker::during(app, db, &safe, asked, now).await?;
     let directory::Candidates { found: mut candidates, removed } =
         directory::candidates(app, &filter, &language, now).await?;
     let mut removals: HashMap<v1::Constraint, usize> = removed.into_iter().collect();
@@ -83,20 +84,76 @@ pub(super) async fn search_slots(
         candidates.retain(|candidate| !candidate.session_types.is_empty());
         *removals.entry(v1::Constraint::Duration).or_default() += before - candidates.len();
     }
-    let therapists = Times::load(app, &candidates, window, now).await?;
-
+    let times = Times::load(app, &candidates, window, now).await?;
     let fits_roster = worker.fits_roster;
-    let scan = move || {
-        let mut page = BTreeSet::new();
+
+    // Arithmetic over every therapist; it must not keep other calls waiting.
+    let scan = Scan { worker, window, after, page_size, now, removals };
+    let work = move || (scan.over(&candidates, &times), candidates, times);
+    let (Page { mut found, removals }, candidates, times) =
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Interrupted)?;
+
+    // One more than the page holds says that there is another.
+    let more = found.len() > page_size;
+    if more {
+        found.pop_last();
+    }
+    let next_page_token = match found.last() {
+        Some(end) if more => list.token(&end.place)?,
+        _ => String::new(),
+    };
+    let crisis_resources = if found.is_empty() || filter.urgent() {
+        directory::crisis_resources(filter.country())
+    } else {
+        Vec::new()
+    };
+    let hits = found
+        .into_iter()
+        .filter_map(|found| {
+            let candidate = &candidates[found.candidate];
+            let (schedule, _) = times.of(candidate)?;
+            Some(hit(&found, candidate, schedule, fits_roster, &language))
+        })
+        .collect();
+    Ok(v1::SearchSlotsResponse {
+        hits,
+        next_page_token,
+        removals: print_removals(removals),
+        crisis_resources,
+    })
+}
+
+/// One search, without the therapists it goes over.
+struct Scan {
+    worker: Worker,
+    window: Span,
+    /// Where the page before ended.
+    after: Option<Place>,
+    page_size: usize,
+    now: DateTime<Utc>,
+    /// What the filter took away.
+    removals: HashMap<v1::Constraint, usize>,
+}
+
+/// What a search found.
+struct Page {
+    /// The earliest, up to one more than the page holds.
+    found: BTreeSet<Found>,
+    removals: HashMap<v1::Constraint, usize>,
+}
+
+impl Scan {
+    fn over(self, candidates: &[Candidate], times: &Times) -> Page {
+        let Self { worker, window, after, page_size, now, mut removals } = self;
+        let mut found = BTreeSet::new();
         for (index, candidate) in candidates.iter().enumerate() {
-            let Some((schedule, busy)) = therapists.of(candidate) else { continue };
+            let Some((schedule, busy)) = times.of(candidate) else { continue };
             let open = schedule.open(window);
-            for (kind_index, kind) in candidate.session_types.iter().enumerate() {
-                let rules = kind.rules();
+            for (session_type, kind) in candidate.session_types.iter().enumerate() {
                 let admission = Admission {
                     schedule,
                     open: &open,
-                    session: &rules,
+                    session: &kind.rules(),
                     busy,
                     alias_busy: &worker.busy,
                     unavailable: &worker.unavailable,
@@ -122,51 +179,15 @@ pub(super) async fn search_slots(
                     if after.is_some_and(|after| place <= after) {
                         continue;
                     }
-                    page.insert(Found { place, session, candidate: index, session_type: kind_index });
-                    // One more than the page tells whether there is another.
-                    if page.len() > page_size + 1 {
-                        page.pop_last();
+                    found.insert(Found { place, session, candidate: index, session_type });
+                    if found.len() > page_size + 1 {
+                        found.pop_last();
                     }
                 }
             }
         }
-        (page, removals, candidates, therapists)
-    };
-    // Arithmetic over every therapist; it must not keep other calls waiting.
-    let (mut page, removals, candidates, therapists) =
-        tokio::task::spawn_blocking(scan).await.map_err(|_| Error::Interrupted)?;
-
-    let more = page.len() > page_size;
-    if more {
-        page.pop_last();
+        Page { found, removals }
     }
-    let next_page_token = match page.last() {
-        Some(last) if more => list.token(&last.place)?,
-        _ => String::new(),
-    };
-    let crisis_resources = if page.is_empty() || filter.urgent() {
-        directory::crisis_resources(filter.country())
-    } else {
-        Vec::new()
-    };
-    let hits = page
-        .into_iter()
-        .filter_map(|found| {
-            let candidate = &candidates[found.candidate];
-            let (schedule, _) = therapists.of(candidate)?;
-            Some(hit(&found, candidate, schedule, fits_roster, &language))
-        })
-        .collect();
-    let mut removals: Vec<_> = removals
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(constraint, count)| v1::Removal {
-            constraint: constraint.into(),
-            count: i32::try_from(count).unwrap_or(i32::MAX),
-        })
-        .collect();
-    removals.sort_unstable_by_key(|removal| (Reverse(removal.count), removal.constraint));
-    Ok(v1::SearchSlotsResponse { hits, next_page_token, removals, crisis_resources })
 }
 
 /// The first opening of each therapist inside `window`, whoever asks.
@@ -277,6 +298,19 @@ fn hit(
         modalities: kind.modalities.0.iter().map(|modality| field::to_modality(*modality).into()).collect(),
         reasons,
     }
+}
+
+fn print_removals(removals: HashMap<v1::Constraint, usize>) -> Vec<v1::Removal> {
+    let mut removals: Vec<_> = removals
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(constraint, count)| v1::Removal {
+            constraint: constraint.into(),
+            count: i32::try_from(count).unwrap_or(i32::MAX),
+        })
+        .collect();
+    removals.sort_unstable_by_key(|removal| (Reverse(removal.count), removal.constraint));
+    removals
 }
 
 /// What took a start away, as the worker may be told; what is not open at all was never there to be taken.

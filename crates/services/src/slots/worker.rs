@@ -26,6 +26,18 @@ impl From<Option<api::v1::RosterUse>> for RosterUse {
     }
 }
 
+/// Whose time, when.
+pub(crate) struct Asked {
+    /// The worker.
+    pub(crate) alias: AliasId,
+    /// When.
+    pub(crate) range: Span,
+    /// What the roster means.
+    pub(crate) roster_use: RosterUse,
+    /// A booking that is to be moved, and does not stand in its own way (B4).
+    pub(crate) moving: Option<BookingId>,
+}
+
 /// What a worker has no time for.
 pub(crate) struct Worker {
     /// What the roster takes away (S2, S4).
@@ -37,17 +49,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// What takes time away in `range`. A booking that is to be moved does not stand in its own way.
+    /// What takes time away.
     pub(crate) async fn during(
         app: &App,
         db: &impl ConnectionTrait,
         safe: &Safe,
-        alias: AliasId,
-        range: Span,
-        roster_use: RosterUse,
-        moving: Option<BookingId>,
+        asked: Asked,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
+        let Asked { alias, range, roster_use, moving } = asked;
         let busy = booking::Entity::keeping_alias(alias, range, now)
             .all(db)
             .await?
