@@ -74,7 +74,12 @@ pub async fn serve(
     let health = health.max_decoding_message_size(LARGEST_HEALTH_CHECK);
     let routes = services::routes(&app).add_service(health);
     #[cfg(feature = "reflection")]
-    let routes = routes.add_service(reflection());
+    let routes = routes.add_service(
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+            .build_v1()
+            .expect("the descriptors are the build's own"),
+    );
     let (drain, draining) = oneshot::channel::<()>();
     let serving = server
         .layer(cors(&origins))
@@ -139,23 +144,6 @@ fn cors(origins: &[Origin]) -> CorsLayer {
         .max_age(PREFLIGHT)
         // No cache keeps the answer to a POST.
         .vary(Vary::list([]))
-}
-
-#[cfg(feature = "reflection")]
-fn reflection() -> impl tonic::codegen::Service<
-    http::Request<tonic::body::Body>,
-    Response = http::Response<tonic::body::Body>,
-    Error = std::convert::Infallible,
-    Future: Send + 'static,
-> + tonic::server::NamedService
-+ Clone
-+ Send
-+ Sync
-+ 'static {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(api::DESCRIPTORS)
-        .build_v1()
-        .expect("the descriptors are the build's own")
 }
 
 /// Runs a worker, and runs it again if it panics: reminders must not end with one bad row.
