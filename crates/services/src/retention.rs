@@ -15,7 +15,8 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
     loop {
         if let Err(error) = sweep(&app).await {
-            tracing::warn!(%error, "what has served its time was not forgotten");
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what has served its time was not forgotten");
         }
         tokio::select! {
             biased;

@@ -2,19 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
     sea_query::{Expr, LockType},
 };
 use store::{
-    AliasId, Instant, access_token, alias, alias_key, booking, booking_event, contact, reminder, request,
-    roster,
+    AliasId, Instant, access_token, alias, alias_key, booking, booking_event::Actor, contact, reminder,
+    request, roster, therapist,
 };
 
 use crate::{
     App,
+    booking::advance,
     error::{Error, Unauthenticated},
 };
 
@@ -34,6 +33,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     reminder::Entity::delete_many().filter(reminder::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     request::Entity::delete_many().filter(request::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;
+    lock_therapists(&tx, alias).await?;
     let cancelled = cancel_all(&tx, alias, now).await?;
     booking::Entity::update_many()
         .col_expr(booking::Column::AliasId, Expr::value(None::<AliasId>))
@@ -45,6 +45,23 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     Ok(cancelled)
 }
 
+/// Locks the time of everybody the alias has a booking with, in one order, so that no therapist who completes
+/// one meanwhile writes the alias back to it.
+async fn lock_therapists(tx: &DatabaseTransaction, alias: AliasId) -> Result<(), Error> {
+    let with = booking::Entity::find()
+        .select_only()
+        .column(booking::Column::TherapistId)
+        .filter(booking::COLUMN.alias_id.eq(alias))
+        .into_query();
+    therapist::Entity::find()
+        .filter(therapist::Column::Id.in_subquery(with))
+        .order_by_asc(therapist::Column::Id)
+        .lock(LockType::NoKeyUpdate)
+        .all(tx)
+        .await?;
+    Ok(())
+}
+
 /// Gives up what is held and cancels what is booked and has not begun; counts the latter.
 async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>) -> Result<i32, Error> {
     let held = booking::COLUMN.state.eq(booking::State::Pending);
@@ -54,32 +71,15 @@ async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>
     let given_up = booking::Entity::find()
         .filter(booking::COLUMN.alias_id.eq(alias))
         .filter(Condition::any().add(held).add(to_come))
-        .lock(LockType::NoKeyUpdate)
         .all(tx)
         .await?;
     let mut cancelled = 0;
-    for row in given_up {
-        let (id, booked) = (row.id, row.state == booking::State::Booked);
-        let late = booked && DateTime::<Utc>::from(row.starts_at) - now < IN_TIME;
-        let mut row = row.into_active_model();
-        row.state = Set(booking::State::Cancelled);
-        row.occupies = Set(false);
-        row.late_cancellation = Set(late);
-        row.update(tx).await?;
-        let last = booking_event::Entity::find()
-            .filter(booking_event::COLUMN.booking_id.eq(id))
-            .order_by_desc(booking_event::Column::Sequence)
-            .one(tx)
-            .await?;
-        let event = booking_event::Model {
-            booking_id: id,
-            sequence: last.map_or(0, |last| last.sequence) + 1,
-            at: now.into(),
-            state: booking::State::Cancelled,
-            actor: booking_event::Actor::Alias,
-            rescheduled: false,
-        };
-        event.into_active_model().insert(tx).await?;
+    for mut row in given_up {
+        let booked = row.state == booking::State::Booked;
+        row.state = booking::State::Cancelled;
+        row.occupies = false;
+        row.late_cancellation = booked && row.starts_at < (now + IN_TIME).into();
+        advance(tx, row, Actor::Alias, false, now).await?;
         cancelled += i32::from(booked);
     }
     Ok(cancelled)

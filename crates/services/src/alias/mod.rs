@@ -15,7 +15,7 @@ use sea_orm::EntityTrait;
 use store::alias;
 use tonic::{Request, Response, Status};
 
-pub(crate) use self::settings::{AliasSettings, settings};
+pub(crate) use self::settings::settings;
 use crate::{
     App,
     access::{Called, TokenHash},

@@ -36,7 +36,7 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
             Ok(Batch { full: true, delivered: _ }) => Duration::ZERO,
             Ok(Batch { full: false, delivered: _ }) => PAUSE,
             Err(error) => {
-                tracing::warn!(%error, "reminders were not claimed");
+                tracing::warn!(error = &error as &dyn std::error::Error, "reminders were not claimed");
                 PAUSE
             }
         };
@@ -141,11 +141,11 @@ async fn settle(app: &App, claim: reminder::Model, now: DateTime<Utc>) -> Outcom
     let verdict = match AssertUnwindSafe(deliver(app, &claim, now)).catch_unwind().await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a reminder could not be delivered");
+            tracing::warn!(error = &error as &dyn std::error::Error, "a reminder could not be written");
             Verdict::Failed
         }
         Err(_) => {
-            tracing::error!("delivering a reminder panicked");
+            tracing::error!("writing a reminder panicked");
             Verdict::Failed
         }
     };
@@ -156,7 +156,12 @@ async fn settle(app: &App, claim: reminder::Model, now: DateTime<Utc>) -> Outcom
     match record(app, &claim, &verdict, now).await {
         Ok(()) => {}
         // Its lease ends, and it is tried again under the same Message-ID.
-        Err(error) => tracing::warn!(%error, "what became of a reminder could not be recorded"),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the end of a delivery was not recorded"
+            );
+        }
     }
     match verdict {
         Verdict::Sent => Outcome::Sent,

@@ -1,5 +1,7 @@
 //! When sessions are reminded of, written in the transaction that books or moves them (R1).
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
@@ -49,19 +51,18 @@ pub(super) async fn replan(
         .filter(booking::COLUMN.starts_at.gt(Instant::from(now)))
         .all(tx)
         .await?;
-    for session in sessions {
-        let of_session = Condition::all()
-            .add(reminder::COLUMN.booking_id.eq(session.id))
-            .add(reminder::COLUMN.kind.eq(reminder::Kind::Session));
-        let sent = reminder::Entity::find()
-            .filter(of_session.clone())
-            .filter(reminder::COLUMN.state.eq(reminder::State::Sent))
-            .one(tx)
-            .await?;
-        if sent.is_none() {
-            reminder::Entity::delete_many().filter(of_session).exec(tx).await?;
-            write(tx, alias, &session, lead, now).await?;
-        }
+    let of_sessions = Condition::all()
+        .add(reminder::COLUMN.alias_id.eq(alias))
+        .add(reminder::Column::BookingId.is_in(sessions.iter().map(|session| session.id)));
+    reminder::Entity::delete_many()
+        .filter(of_sessions.clone())
+        .filter(reminder::COLUMN.state.ne(reminder::State::Sent))
+        .exec(tx)
+        .await?;
+    let sent = reminder::Entity::find().filter(of_sessions).all(tx).await?;
+    let sent: HashSet<_> = sent.into_iter().filter_map(|reminder| reminder.booking_id).collect();
+    for session in sessions.iter().filter(|session| !sent.contains(&session.id)) {
+        write(tx, alias, session, lead, now).await?;
     }
     Ok(())
 }
