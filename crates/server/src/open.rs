@@ -66,7 +66,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         zones.version = zones.in_force.version(),
         zones.source = zones.in_force.source(),
         database = %config.database.url,
-        "ready to serve"
+        "opened"
     );
     Ok(App {
         db,
