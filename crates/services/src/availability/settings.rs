@@ -83,3 +83,38 @@ fn field(error: &SettingsError, saved: Saved) -> String {
         (_, Saved::SessionType) => session("duration"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{NaiveDate, TimeDelta, Weekday};
+
+    use super::*;
+
+    #[track_caller]
+    fn check_field(error: &SettingsError, saved: Saved, expected: &str) {
+        assert_eq!(field(error, saved), expected);
+    }
+
+    #[test]
+    fn a3_a_refusal_names_a_field_of_the_request() {
+        use SettingsError as E;
+        let date = NaiveDate::MIN;
+        let notice = E::NoticeBeyondHorizon { notice: TimeDelta::days(3), days: 1 };
+        check_field(&notice, Saved::Schedule, "schedule.minimum_notice");
+        check_field(&E::HorizonOutOfRange, Saved::Schedule, "schedule.horizon_days");
+        check_field(&E::WindowsOverlap { first: 0, second: 3 }, Saved::Schedule, "schedule.windows[3]");
+        check_field(&E::TravelReversed { index: 1 }, Saved::Schedule, "schedule.travels[1].end_date");
+        let short = E::WindowShorterThanSession { window: 2, weekday: Weekday::Mon };
+        check_field(&short, Saved::Schedule, "schedule.windows[2]");
+        check_field(&short, Saved::SessionType, "session_type.duration");
+        let short = E::OverrideShorterThanSession { index: 7, window: 1, date };
+        check_field(&short, Saved::DateOverride, "date_override.hours[1]");
+        check_field(&short, Saved::Schedule, "schedule.windows");
+        check_field(&short, Saved::SessionType, "session_type.duration");
+        let overlap = E::OverrideHoursOverlap { index: 7, window: 0, date };
+        check_field(&overlap, Saved::DateOverride, "date_override.hours[0]");
+        check_field(&E::GridOffsetOutOfRange { session: 4 }, Saved::SessionType, "session_type.grid_offset");
+        let buffer = E::BufferOutOfRange { session: 0, before: true };
+        check_field(&buffer, Saved::SessionType, "session_type.buffer_before");
+    }
+}

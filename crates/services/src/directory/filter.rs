@@ -381,3 +381,247 @@ fn gender_name(gender: Gender) -> &'static str {
         Gender::NonBinary => "non_binary",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use store::{CredentialId, List, SessionTypeId, therapist::Specialization};
+
+    use super::*;
+
+    fn asked(filter: v1::TherapistFilter) -> Filter {
+        Filter::parse(Some(filter)).unwrap()
+    }
+
+    fn specializations(texts: &[&str]) -> v1::TherapistFilter {
+        let specializations = texts.iter().map(|text| (*text).to_owned()).collect();
+        v1::TherapistFilter { specializations, ..Default::default() }
+    }
+
+    fn therapist(had: &[(&str, u8)]) -> Profile {
+        let specializations = had
+            .iter()
+            .map(|(slug, years)| Specialization { slug: (*slug).to_owned(), years: *years })
+            .collect();
+        Profile {
+            specializations,
+            languages: vec!["en".to_owned(), "de-AT".to_owned()],
+            gender: Some(Gender::NonBinary),
+            ..profile::blank()
+        }
+    }
+
+    fn licensed_in(jurisdictions: &[&str]) -> Vec<credential::Model> {
+        vec![credential::Model {
+            id: CredentialId::random(),
+            therapist_id: TherapistId::random(),
+            taxonomy_code: "103TC0700X".to_owned(),
+            licence_number: "1".to_owned(),
+            jurisdictions: List(jurisdictions.iter().map(|code| (*code).to_owned()).collect()),
+            expires_on: NaiveDate::MAX,
+            verified: true,
+        }]
+    }
+
+    fn offers(modalities: &[Modality]) -> Vec<session_type::Model> {
+        vec![session_type::Model {
+            id: SessionTypeId::random(),
+            therapist_id: TherapistId::random(),
+            display_name: String::new(),
+            duration_minutes: 50,
+            buffer_before_minutes: 0,
+            buffer_after_minutes: 0,
+            grid_interval_minutes: 30,
+            grid_offset_minutes: 0,
+            modalities: List(modalities.to_vec()),
+            withdrawn: false,
+        }]
+    }
+
+    /// What the filter says to somebody with everything: reasons as `CRITERION value (label) for asked`.
+    fn judge(
+        filter: v1::TherapistFilter,
+        had: &[(&str, u8)],
+    ) -> Result<(Vec<String>, usize, u32), &'static str> {
+        let (credentials, offered) = (licensed_in(&["US", "CA-BC"]), offers(&[Modality::Video]));
+        match asked(filter).judge(&therapist(had), &credentials, &offered, "de-CH") {
+            Ok(Verdict { reasons, matched, years }) => {
+                let text = |reason: &v1::MatchReason| {
+                    let name = reason.criterion().as_str_name();
+                    let name = name.strip_prefix("CRITERION_").unwrap();
+                    let asked = if reason.asked.is_empty() { "" } else { " for " };
+                    format!("{name} {} ({}){asked}{}", reason.value, reason.label, reason.asked)
+                };
+                Ok((reasons.iter().map(text).collect(), matched, years))
+            }
+            Err(constraint) => Err(constraint.as_str_name()),
+        }
+    }
+
+    type Expected<'a> = Result<(&'a [&'a str], usize, u32), &'static str>;
+
+    #[track_caller]
+    fn check(filter: v1::TherapistFilter, had: &[(&str, u8)], expected: Expected<'_>) {
+        let expected = expected.map(|(reasons, matched, years)| {
+            (reasons.iter().map(|reason| (*reason).to_owned()).collect::<Vec<_>>(), matched, years)
+        });
+        assert_eq!(judge(filter, had), expected);
+    }
+
+    #[track_caller]
+    fn check_refused(filter: v1::TherapistFilter, field: &str, wanted: &Violation) {
+        match Filter::parse(Some(filter)).unwrap_err() {
+            Error::Invalid { field: found, violation } => {
+                assert_eq!((found.as_str(), &violation), (field, wanted));
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn d2_a_broader_term_finds_the_narrower_and_says_so() {
+        let had = [("ptsd", 4), ("burnout", 9)];
+        check(
+            specializations(&["trauma"]),
+            &had,
+            Ok((&["SPECIALIZATION ptsd (Posttraumatische Belastungsstörung) for trauma"], 1, 4)),
+        );
+    }
+
+    #[test]
+    fn d4_the_entry_asked_for_is_a_better_answer_than_a_narrower_one() {
+        let had = [("ptsd", 20), ("trauma", 2)];
+        check(specializations(&["trauma"]), &had, Ok((&["SPECIALIZATION trauma (Trauma)"], 1, 2)));
+    }
+
+    #[test]
+    fn d3_any_takes_one_and_all_takes_all() {
+        let had = [("burnout", 3)];
+        let mut filter = specializations(&["burnout", "panic"]);
+        check(filter.clone(), &had, Ok((&["SPECIALIZATION burnout (Burn-out)"], 1, 3)));
+        filter.set_specialization_match(v1::SpecializationMatch::All);
+        check(filter, &had, Err("CONSTRAINT_SPECIALIZATION"));
+    }
+
+    #[test]
+    fn d3_a_narrower_term_does_not_find_the_broader() {
+        check(specializations(&["ptsd"]), &[("trauma", 30)], Err("CONSTRAINT_SPECIALIZATION"));
+    }
+
+    #[test]
+    fn d4_without_a_question_years_are_the_most_in_anything() {
+        check(v1::TherapistFilter::default(), &[("burnout", 3), ("grief", 8)], Ok((&[], 0, 8)));
+    }
+
+    #[test]
+    fn d3_every_criterion_removes_whom_it_does_not_fit_and_the_first_counts() {
+        let genders = vec![v1::Gender::Male.into()];
+        let mut filter = v1::TherapistFilter { genders, ..Default::default() };
+        check(filter.clone(), &[], Err("CONSTRAINT_GENDER"));
+        filter.jurisdiction = "CA".to_owned();
+        check(filter.clone(), &[], Err("CONSTRAINT_JURISDICTION"));
+        filter.modalities = vec![v1::Modality::Chat.into()];
+        check(filter.clone(), &[], Err("CONSTRAINT_MODALITY"));
+        filter.languages = vec!["fr".to_owned()];
+        check(filter.clone(), &[], Err("CONSTRAINT_LANGUAGE"));
+        filter.specializations = vec!["burnout".to_owned()];
+        check(filter, &[], Err("CONSTRAINT_SPECIALIZATION"));
+    }
+
+    #[test]
+    fn d4_every_criterion_that_matched_is_a_reason() {
+        let filter = v1::TherapistFilter {
+            languages: vec!["DE".to_owned(), "fr".to_owned(), "en".to_owned()],
+            modalities: vec![v1::Modality::Chat.into(), v1::Modality::Video.into()],
+            jurisdiction: "US-NY".to_owned(),
+            genders: vec![v1::Gender::NonBinary.into()],
+            ..Default::default()
+        };
+        let reasons: &[&str] = &[
+            "LANGUAGE de-AT (Deutsch (AT)) for DE",
+            "LANGUAGE en (English)",
+            "MODALITY video (Video)",
+            "JURISDICTION US (US) for US-NY",
+            "GENDER non_binary (Nichtbinär)",
+        ];
+        check(filter, &[], Ok((reasons, 0, 0)));
+    }
+
+    #[test]
+    fn d3_languages_are_found_by_basic_filtering() {
+        for (tag, range, found) in [
+            ("de", "de", true),
+            ("de-AT", "de", true),
+            ("de-AT", "DE-at", true),
+            ("de", "de-AT", false),
+            ("den", "de", false),
+            ("fil", "fi", false),
+            ("zh-Hant-TW", "zh-Hant", true),
+            ("zh-Hant-TW", "zh-TW", false),
+        ] {
+            assert_eq!(speaks(tag, range), found, "{range} and {tag}");
+        }
+    }
+
+    #[test]
+    fn d3_a_credential_holds_where_it_was_given_and_inside() {
+        for (code, place, found) in [
+            ("US-NY", "US-NY", true),
+            ("US", "US-NY", true),
+            ("US", "US", true),
+            ("US-NY", "US", false),
+            ("US-NY", "US-NJ", false),
+            ("DE", "US", false),
+        ] {
+            assert_eq!(holds(code, place), found, "{code} at {place}");
+        }
+    }
+
+    #[test]
+    fn d2_words_that_mean_one_thing_are_asked_once() {
+        let filter = asked(specializations(&["burnout", "burned out", "Burn-out"]));
+        assert_eq!(filter.specializations.len(), 1);
+    }
+
+    #[test]
+    fn b9_whoever_types_it_is_told_whom_to_call() {
+        for text in ["suicidal-thoughts", "I want to die", "suicide", "Suizid", "sucidal thoughts"] {
+            assert!(asked(specializations(&["burnout", text])).urgent(), "{text}");
+        }
+        assert!(!asked(specializations(&["burnout"])).urgent());
+    }
+
+    #[test]
+    fn bad_filters_are_refused_by_field() {
+        let text = |text: &str| text.to_owned();
+        check_refused(
+            specializations(&["burnout", "xyzzy"]),
+            "filter.specializations[1]",
+            &Violation::UnknownTerm,
+        );
+        check_refused(
+            specializations(&["burnout", "burnout"]),
+            "filter.specializations[1]",
+            &Violation::Duplicate,
+        );
+        let long = "a".repeat(101);
+        let too_long = Violation::TooLong { most: 100, unit: "characters" };
+        check_refused(specializations(&[&long]), "filter.specializations[0]", &too_long);
+        let many = (0..11).map(|n| format!("x{n}")).collect();
+        let filter = v1::TherapistFilter { languages: many, ..Default::default() };
+        check_refused(filter, "filter.languages", &Violation::TooMany { most: 10 });
+        let filter = v1::TherapistFilter { genders: vec![0], ..Default::default() };
+        check_refused(filter, "filter.genders[0]", &Violation::Required);
+        let filter = v1::TherapistFilter { therapist_ids: vec![text("me")], ..Default::default() };
+        check_refused(filter, "filter.therapist_ids[0]", &Violation::Malformed { expected: "a UUID" });
+        let filter = v1::TherapistFilter { specialization_match: 9, ..Default::default() };
+        let expected = Violation::Malformed { expected: "a way to match" };
+        check_refused(filter, "filter.specialization_match", &expected);
+    }
+
+    #[test]
+    fn a_country_is_the_head_of_a_jurisdiction() {
+        let filter = v1::TherapistFilter { jurisdiction: "US-NY".to_owned(), ..Default::default() };
+        assert_eq!(asked(filter).country(), Some("US"));
+        assert_eq!(Filter::default().country(), None);
+    }
+}

@@ -283,3 +283,274 @@ fn modalities(offered: &[session_type::Model]) -> impl Iterator<Item = Modality>
         .into_iter()
         .filter(|modality| offered.iter().any(|offered| offered.modalities.0.contains(modality)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::NaiveDate;
+    use prost::Message;
+    use store::{CredentialId, List, Opaque, TherapistId};
+
+    use super::*;
+    use crate::{Clock, Settings};
+
+    async fn app() -> App {
+        App {
+            db: store::Db::connect("sqlite::memory:", 1).await.unwrap(),
+            clock: Clock::stopped(chrono::DateTime::UNIX_EPOCH),
+            rules: calendar::Rules::compiled_in(),
+            keyring: Arc::new(vault::Keyring::generate()),
+            post: notify::Post::Log,
+            settings: Arc::new(Settings {
+                audience: String::new(),
+                proof_of_work_bits: 0,
+                join_template: String::new(),
+            }),
+        }
+    }
+
+    fn row() -> therapist::Model {
+        therapist::Model {
+            id: TherapistId::random(),
+            public_key: Opaque(vec![0; 32]),
+            accepts_new_clients: false,
+            profile: blank(),
+        }
+    }
+
+    fn message() -> v1::Therapist {
+        v1::Therapist {
+            id: String::new(),
+            display_name: "Ada Lindner".to_owned(),
+            gender: v1::Gender::Female.into(),
+            credentials: Vec::new(),
+            specializations: vec![v1::TherapistSpecialization { slug: "burnout".to_owned(), years: 70 }],
+            approaches: vec!["cbt".to_owned()],
+            languages: vec!["de".to_owned(), "en".to_owned()],
+            modalities: Vec::new(),
+            time_zone: "Europe/Berlin".to_owned(),
+            texts: vec![v1::LocalizedText {
+                language_code: "de".to_owned(),
+                text: "Guten Tag.\nBis bald.".to_owned(),
+            }],
+            cultural_competences: vec!["migration".to_owned()],
+            experienced_with_healthcare_workers: true,
+            experienced_with_night_staff: true,
+            accepts_new_clients: true,
+            exclusion_tags: vec!["St. Agnes".to_owned()],
+        }
+    }
+
+    fn fields() -> Vec<String> {
+        let set = prost_types::FileDescriptorSet::decode(api::DESCRIPTORS).unwrap();
+        let messages = set.file.into_iter().flat_map(|file| file.message_type);
+        let therapist = messages.into_iter().find(|message| message.name() == "Therapist").unwrap();
+        therapist.field.iter().map(|field| field.name().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn d1_every_field_of_a_profile_is_changed_or_refused() {
+        let app = app().await;
+        for field in fields() {
+            let outcome = set(&app, &field, &message(), &mut row());
+            match outcome {
+                Ok(()) => assert!(CHANGEABLE.contains(&field.as_str()), "{field}"),
+                Err(Error::Invalid { violation: Violation::NotChangeable, .. }) => {
+                    assert!(["credentials", "id", "modalities"].contains(&field.as_str()), "{field}");
+                }
+                Err(other) => panic!("{field}: {other}"),
+            }
+        }
+        for path in ["", "name", "*", "texts.text", "displayName"] {
+            let refused = set(&app, path, &message(), &mut row()).unwrap_err();
+            assert!(
+                matches!(refused, Error::Invalid { field, violation: Violation::Malformed { .. } } if field == "update_mask")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn d1_what_was_written_is_what_is_shown() {
+        let app = app().await;
+        let mut row = row();
+        for path in CHANGEABLE {
+            set(&app, path, &message(), &mut row).unwrap();
+        }
+        let id = row.id.to_string();
+        let shown = show(row, Vec::new(), &[], Sight::Full, NaiveDate::MIN);
+        assert!(shown == v1::Therapist { id, ..message() });
+    }
+
+    #[test]
+    fn an_empty_mask_means_what_is_set_and_passes_over_what_is_the_servers() {
+        let therapist = v1::Therapist {
+            id: "x".to_owned(),
+            modalities: vec![1],
+            texts: message().texts,
+            accepts_new_clients: true,
+            ..Default::default()
+        };
+        assert_eq!(paths_set(&therapist), ["accepts_new_clients", "texts"]);
+        let therapist = v1::Therapist { credentials: vec![v1::Credential::default()], ..Default::default() };
+        assert_eq!(paths_set(&therapist), ["credentials"], "which is then refused");
+        let mut all = paths_set(&message());
+        all.sort_unstable();
+        assert_eq!(all, CHANGEABLE);
+    }
+
+    fn check(app: &App, path: &str, change: fn(&mut v1::Therapist), field: &str, wanted: &Violation) {
+        let mut message = message();
+        change(&mut message);
+        match set(app, path, &message, &mut row()) {
+            Err(Error::Invalid { field: found, violation }) => {
+                assert_eq!((found.as_str(), &violation), (field, wanted));
+            }
+            other => panic!("{path} {field}: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn d1_bad_texts_are_refused_by_field() {
+        let app = app().await;
+        let check =
+            |path: &str, change, field: &str, wanted: &Violation| check(&app, path, change, field, wanted);
+        let characters = |most| Violation::TooLong { most, unit: "characters" };
+        check(
+            "display_name",
+            |t| t.display_name = " ".to_owned(),
+            "therapist.display_name",
+            &Violation::Required,
+        );
+        check(
+            "display_name",
+            |t| t.display_name = "a".repeat(101),
+            "therapist.display_name",
+            &characters(100),
+        );
+        check(
+            "display_name",
+            |t| t.display_name = "a\nb".to_owned(),
+            "therapist.display_name",
+            &Violation::Malformed { expected: "text on one line" },
+        );
+        check("gender", |t| t.gender = 9, "therapist.gender", &Violation::Malformed { expected: "a gender" });
+        check("languages", |t| t.languages.clear(), "therapist.languages", &Violation::Required);
+        check(
+            "languages",
+            |t| t.languages.push("DE".to_owned()),
+            "therapist.languages[2]",
+            &Violation::Duplicate,
+        );
+        check(
+            "languages",
+            |t| t.languages = vec!["d".to_owned()],
+            "therapist.languages[0]",
+            &Violation::Malformed { expected: "a BCP 47 language tag" },
+        );
+        check(
+            "time_zone",
+            |t| t.time_zone = "Berlin".to_owned(),
+            "therapist.time_zone",
+            &Violation::UnknownZone,
+        );
+        check(
+            "texts",
+            |t| t.texts[0].text = "a".repeat(2_001),
+            "therapist.texts[0].text",
+            &characters(2_000),
+        );
+        check("texts", |t| t.texts[0].text.clear(), "therapist.texts[0].text", &Violation::Required);
+        check(
+            "texts",
+            |t| t.texts.push(v1::LocalizedText { language_code: "DE".to_owned(), text: "b".to_owned() }),
+            "therapist.texts[1]",
+            &Violation::Duplicate,
+        );
+        check(
+            "exclusion_tags",
+            |t| t.exclusion_tags = (0..21).map(|n| n.to_string()).collect(),
+            "therapist.exclusion_tags",
+            &Violation::TooMany { most: 20 },
+        );
+        check(
+            "exclusion_tags",
+            |t| t.exclusion_tags[0] = "a".repeat(61),
+            "therapist.exclusion_tags[0]",
+            &characters(60),
+        );
+    }
+
+    #[tokio::test]
+    async fn d1_bad_terms_are_refused_by_field() {
+        let app = app().await;
+        let check =
+            |path: &str, change, field: &str, wanted: &Violation| check(&app, path, change, field, wanted);
+        let out_of_years = Violation::OutOfRange { allowed: "0 to 70" };
+        check(
+            "approaches",
+            |t| t.approaches = vec!["burnout".to_owned()],
+            "therapist.approaches[0]",
+            &Violation::UnknownTerm,
+        );
+        check(
+            "cultural_competences",
+            |t| t.cultural_competences = vec!["cbt".to_owned()],
+            "therapist.cultural_competences[0]",
+            &Violation::UnknownTerm,
+        );
+        check(
+            "specializations",
+            |t| t.specializations[0].slug = "Burnout".to_owned(),
+            "therapist.specializations[0].slug",
+            &Violation::UnknownTerm,
+        );
+        check(
+            "specializations",
+            |t| t.specializations[0].years = 71,
+            "therapist.specializations[0].years",
+            &out_of_years,
+        );
+        check(
+            "specializations",
+            |t| t.specializations[0].years = -1,
+            "therapist.specializations[0].years",
+            &out_of_years,
+        );
+        check(
+            "specializations",
+            |t| {
+                t.specializations.push(v1::TherapistSpecialization { slug: "burnout".to_owned(), years: 1 });
+            },
+            "therapist.specializations[1]",
+            &Violation::Duplicate,
+        );
+    }
+
+    #[test]
+    fn d1_the_public_sees_what_holds_today_and_no_licence_number() {
+        let today: NaiveDate = "2026-11-23".parse().unwrap();
+        let credential = |verified, expires: &str| credential::Model {
+            id: CredentialId::random(),
+            therapist_id: TherapistId::random(),
+            taxonomy_code: "103TC0700X".to_owned(),
+            licence_number: "DE-1".to_owned(),
+            jurisdictions: List(vec!["DE".to_owned()]),
+            expires_on: expires.parse().unwrap(),
+            verified,
+        };
+        let credentials = vec![
+            credential(true, "2026-11-23"),
+            credential(true, "2026-11-22"),
+            credential(false, "2027-01-01"),
+        ];
+        let mut row = row();
+        row.profile.exclusion_tags = vec!["St. Agnes".to_owned()];
+        let public = show(row.clone(), credentials.clone(), &[], Sight::Public, today);
+        assert_eq!(public.credentials.len(), 1, "a licence holds through its last day");
+        assert!(public.credentials[0].licence_number.is_empty() && public.exclusion_tags.is_empty());
+        let full = show(row, credentials, &[], Sight::Full, today);
+        assert_eq!(full.credentials.len(), 3);
+        assert_eq!((full.credentials[0].licence_number.as_str(), full.exclusion_tags.len()), ("DE-1", 1));
+    }
+}

@@ -108,3 +108,42 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(matched: usize, opening: Option<i64>, years: u32, id: u128) -> Place {
+        Place { matched: Reverse(matched), opening, years: Reverse(years), id: Uuid::from_u128(id) }
+    }
+
+    #[test]
+    fn d4_matches_then_the_opening_then_years_then_the_id() {
+        let ranked = [
+            place(2, Some(200), 1, 9),
+            place(1, Some(100), 1, 8),
+            place(1, Some(100), 1, 9),
+            place(1, Some(200), 30, 1),
+            place(1, Some(200), 2, 1),
+            place(0, Some(50), 60, 0),
+        ];
+        assert!(ranked.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_place_survives_its_page_token() {
+        let place = place(3, None, 12, u128::MAX);
+        let json = serde_json::to_vec(&place).unwrap();
+        assert_eq!(serde_json::from_slice::<Place>(&json).unwrap(), place);
+    }
+
+    #[test]
+    fn a_window_is_at_most_31_days() {
+        let span = |seconds: i64| v1::Span {
+            start_time: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
+            end_time: Some(prost_types::Timestamp { seconds: 1_800_000_000 + seconds, nanos: 0 }),
+        };
+        assert!(searchable(span(31 * 86_400), "window").is_ok());
+        assert!(searchable(span(31 * 86_400 + 1), "window").is_err());
+    }
+}
