@@ -177,6 +177,14 @@ def icalendar(shifts):
     return "\r\n".join([*lines, "END:VCALENDAR", ""]).encode()
 
 
+def search_in(search, start, end):
+    """The same search in another window."""
+    narrowed = slot.SearchSlotsRequest()
+    narrowed.CopyFrom(search)
+    narrowed.window.CopyFrom(span(start, end))
+    return narrowed
+
+
 def in_the_way(hit, shifts):
     """The shift whose duty, way, rest or sleep the slot lies in (S2)."""
     start, end = instant(hit.slot.session.start_time), instant(hit.slot.session.end_time)
@@ -208,12 +216,12 @@ def main_job(address):
 
     # An alias; made twice with the same key, it is the same one.
     key = Key(os.urandom(16))
-    made = anybody.call(AliasServiceStub, "CreateAlias", key.create_alias(anybody)).alias
-    again = anybody.call(AliasServiceStub, "CreateAlias", key.create_alias(anybody)).alias
+    creation = key.create_alias(anybody)
+    made = anybody.call(AliasServiceStub, "CreateAlias", creation).alias
+    again = anybody.call(AliasServiceStub, "CreateAlias", creation).alias
     check(made.id == again.id and made.handle == again.handle, "one key, one alias")
-    forged = key.create_alias(anybody)
-    forged.signature = bytes(64)
-    anybody.refused("UNAUTHENTICATED", "SIGNATURE_INVALID", None, AliasServiceStub, "CreateAlias", forged)
+    creation.signature = bytes(64)
+    anybody.refused("UNAUTHENTICATED", "SIGNATURE_INVALID", None, AliasServiceStub, "CreateAlias", creation)
     stranger = Key(os.urandom(16)).login(anybody)
     anybody.refused("UNAUTHENTICATED", "LOGIN_REFUSED", None, AliasServiceStub, "FinishLogin", stranger)
     signed = anybody.call(AliasServiceStub, "FinishLogin", key.login(anybody))
@@ -251,10 +259,13 @@ def main_job(address):
     check(starts == sorted(starts), "the earliest slot is first")
     taken_away = {removal.constraint for removal in found.removals if removal.count > 0}
     check(slot.CONSTRAINT_SLEEP in taken_away, "sleep after a night took slots away")
-    wanted.roster_use.ignore_shifts = True
-    anyway = worker.call(SlotServiceStub, "SearchSlots", wanted).hits
-    check(any(in_the_way(hit, shifts) for hit in anyway), "without the roster, slots lie in the way of nights")
-    wanted.roster_use.ignore_shifts = False
+    mornings = [search_in(wanted, end, end + COMMUTE + SLEEP) for _, end in shifts[:4]]
+    asleep = [hit for morning in mornings for hit in worker.call(SlotServiceStub, "SearchSlots", morning).hits]
+    check(not asleep, "nothing is offered to somebody who sleeps after a night")
+    for morning in mornings:
+        morning.roster_use.ignore_shifts = True
+    awake = [hit for morning in mornings for hit in worker.call(SlotServiceStub, "SearchSlots", morning).hits]
+    check(awake, "without the roster, there are slots on such a morning")
 
     # Hold and confirm; a repeated request gives the same answer, another one under its id is refused.
     hit, holding, held = hold_first_free(worker, found.hits)
