@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the tests need besides Rust and a C compiler. Sourced; `install_tools` puts it in place.
+# What the tests need besides Rust and a C compiler. Sourced; `install_tools` puts it in place, `$root` and `$tools`
+# say where things are, and PATH finds the programs.
 #
 # Debian's packages come by apt-get when root asks; without root, or elsewhere, the missing ones are named.
 # Everything else stays under target/tools, at the versions of clients/python/requirements.txt and
