@@ -10,15 +10,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::BodyExt;
 use sea_orm::{ConnectionTrait, EntityTrait};
 use sha2::{Digest, Sha256};
 use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token, alias, operator, therapist};
-use tonic::Status;
+use tonic::{Status, codegen::Bytes};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
 use crate::{
-    App,
+    App, MAX_REQUEST,
     error::{Error, Unauthenticated},
 };
 
@@ -38,6 +39,8 @@ pub enum Caller {
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
+    /// Anybody; a token is not looked at, so that one that has ended stands in nobody's way.
+    Open,
     /// Anybody; a token is looked at if there is one.
     Public,
     /// Workers.
@@ -59,7 +62,7 @@ impl Policy {
         use Caller as C;
         use Policy as P;
         match (self, caller) {
-            (P::Public, _)
+            (P::Open | P::Public, _)
             | (P::Anyone, C::Alias(_) | C::Therapist(_) | C::Operator(_))
             | (P::Alias, C::Alias(_))
             | (P::Therapist, C::Therapist(_))
@@ -74,11 +77,11 @@ impl Policy {
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
 pub const POLICIES: [(&str, Policy); 49] = [
-    ("/respite.v1.AliasService/BeginCreateAlias", Policy::Public),
-    ("/respite.v1.AliasService/BeginLogin", Policy::Public),
-    ("/respite.v1.AliasService/CreateAlias", Policy::Public),
+    ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
+    ("/respite.v1.AliasService/BeginLogin", Policy::Open),
+    ("/respite.v1.AliasService/CreateAlias", Policy::Open),
     ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
-    ("/respite.v1.AliasService/FinishLogin", Policy::Public),
+    ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
@@ -108,8 +111,8 @@ pub const POLICIES: [(&str, Policy); 49] = [
     ("/respite.v1.DirectoryService/CreateTherapist", Policy::Operator),
     ("/respite.v1.DirectoryService/DeleteCredential", Policy::TherapistOrOperator),
     ("/respite.v1.DirectoryService/GetTherapist", Policy::Public),
-    ("/respite.v1.DirectoryService/ListCrisisResources", Policy::Public),
-    ("/respite.v1.DirectoryService/ListSpecializations", Policy::Public),
+    ("/respite.v1.DirectoryService/ListCrisisResources", Policy::Open),
+    ("/respite.v1.DirectoryService/ListSpecializations", Policy::Open),
     ("/respite.v1.DirectoryService/ListTherapists", Policy::Operator),
     ("/respite.v1.DirectoryService/SearchTherapists", Policy::Public),
     ("/respite.v1.DirectoryService/UpdateTherapist", Policy::Therapist),
@@ -139,7 +142,7 @@ const PREFIX: &str = "ct1_";
 impl Token {
     pub(crate) fn generate() -> Result<Self, Error> {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|_| Error::Sealed("no randomness"))?;
+        getrandom::fill(&mut bytes).map_err(|_| Error::Randomness)?;
         Ok(Self(bytes))
     }
 
@@ -202,7 +205,7 @@ impl<S, Sent, Answered> Service<Request<Sent>> for Access<S>
 where
     S: Service<Request<Sent>, Response = Response<Answered>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    Sent: Send + 'static,
+    Sent: BodyExt<Data = Bytes> + Send + Unpin + 'static,
     Answered: Default,
 {
     type Response = S::Response;
@@ -222,7 +225,10 @@ where
             let Some(policy) = policy(request.uri().path()) else {
                 return Ok(Status::unimplemented("there is no such call").into_http());
             };
-            let header = request.headers().get(AUTHORIZATION).cloned();
+            let header = match policy {
+                Policy::Open => None,
+                _ => request.headers().get(AUTHORIZATION).cloned(),
+            };
             let admitted = async {
                 let (caller, token) = identify(&app, header, app.clock.now()).await?;
                 policy.admits(caller)?;
@@ -236,9 +242,24 @@ where
                     }
                     inner.call(request).await
                 }
-                Err(error) => Ok(Status::from(error).into_http()),
+                Err(error) => {
+                    read_away(request.into_body()).await;
+                    Ok(Status::from(error).into_http())
+                }
             }
         })
+    }
+}
+
+/// Reads what a small request still sends. Over HTTP/1.1, which gRPC-Web uses, a connection with an unread request
+/// is closed, and the client may fail to write before it reads why it was refused.
+async fn read_away(mut body: impl BodyExt<Data = Bytes> + Unpin) {
+    let mut length = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        length += frame.data_ref().map_or(0, Bytes::len);
+        if length > MAX_REQUEST {
+            return;
+        }
     }
 }
 

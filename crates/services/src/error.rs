@@ -90,6 +90,12 @@ pub enum Error {
     /// The database refused or failed.
     #[error("the data layer refused")]
     Store(#[from] store::Error),
+    /// The operating system gave no randomness.
+    #[error("no randomness")]
+    Randomness,
+    /// A computation was broken off, as at the end of the process.
+    #[error("interrupted")]
+    Interrupted,
     /// Something sealed does not open, or what was in it is not what belongs there.
     #[error("something sealed cannot be read")]
     Sealed(&'static str),
@@ -264,6 +270,10 @@ impl From<Error> for Status {
                     Code::Internal
                 }
             },
+            Error::Randomness | Error::Interrupted => {
+                tracing::error!(%error, "call failed");
+                Code::Internal
+            }
             Error::Sealed(what) => {
                 tracing::error!(what, "something sealed cannot be read");
                 Code::Internal
@@ -349,7 +359,7 @@ fn reason(error: &Error) -> &'static str {
             store::Error::Unavailable(_) => "DATABASE_UNAVAILABLE",
             store::Error::Failed { .. } => "INTERNAL",
         },
-        Error::Sealed(_) => "INTERNAL",
+        Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn issue(
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, Error> {
     let mut nonce = [0; NONCE];
-    getrandom::fill(&mut nonce).map_err(|_| Error::Sealed("no randomness"))?;
+    getrandom::fill(&mut nonce).map_err(|_| Error::Randomness)?;
     let expiry = (now + kind.lasts()).timestamp().to_be_bytes();
     let code = keyring.mac(Purpose::Challenge, &[kind.label(), key, &nonce, &expiry]);
     Ok([&nonce[..], &expiry, &code].concat())

@@ -8,7 +8,7 @@ use crate::error::Error;
 /// A name that only the alias itself sees.
 pub(crate) fn random() -> Result<String, Error> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|_| Error::Sealed("no randomness"))?;
+    getrandom::fill(&mut bytes).map_err(|_| Error::Randomness)?;
     Ok(words(bytes))
 }
 

@@ -287,7 +287,7 @@ async fn record(
 
 /// How long to wait after the `attempts`th failure.
 fn backoff(attempts: i32) -> Result<TimeDelta, Error> {
-    let random = getrandom::u32().map_err(|_| Error::Sealed("no randomness"))?;
+    let random = getrandom::u32().map_err(|_| Error::Randomness)?;
     Ok(delay(attempts, random))
 }
 

@@ -111,7 +111,7 @@ fn due(
 }
 
 fn jitter() -> Result<TimeDelta, Error> {
-    let random = getrandom::u32().map_err(|_| Error::Sealed("no randomness"))?;
+    let random = getrandom::u32().map_err(|_| Error::Randomness)?;
     Ok(spread(random))
 }
 
