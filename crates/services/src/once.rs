@@ -101,7 +101,7 @@ impl Once {
             Some(safe) => safe.seal(RESPONSE, &encoded),
             None => Opaque(encoded),
         };
-        row.into_active_model().insert(&tx).await?;
+        request::Entity::insert(row.into_active_model()).exec_without_returning(&tx).await?;
         tx.commit().await?;
         Ok(response)
     }

@@ -1,6 +1,6 @@
 //! An alias goes at once and for good.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
@@ -13,12 +13,9 @@ use store::{
 
 use crate::{
     App,
-    booking::advance,
+    booking::{advance, is_late},
     error::{Error, Unauthenticated},
 };
-
-/// How long ahead a cancellation is not late (B4).
-const IN_TIME: TimeDelta = TimeDelta::hours(24);
 
 /// Erases the alias, and says how many sessions to come were cancelled.
 pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<i32, Error> {
@@ -78,7 +75,7 @@ async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>
         let booked = row.state == booking::State::Booked;
         row.state = booking::State::Cancelled;
         row.occupies = false;
-        row.late_cancellation = booked && row.starts_at < (now + IN_TIME).into();
+        row.late_cancellation = booked && is_late(&row, now);
         advance(tx, row, Actor::Alias, false, now).await?;
         cancelled += i32::from(booked);
     }

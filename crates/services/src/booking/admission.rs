@@ -22,6 +22,16 @@ pub(super) struct Wanted<'a> {
     pub(super) moving: Option<BookingId>,
 }
 
+/// A session that may be held.
+pub(super) struct Decided {
+    /// Its time.
+    pub(super) admitted: Admitted,
+    /// The therapist's.
+    pub(super) zone: Zone,
+    /// How many the alias holds already.
+    pub(super) holds: usize,
+}
+
 /// Decides, and lets go of expired holds in the way. The therapist's time must be locked.
 pub(super) async fn admit(
     app: &App,
@@ -29,7 +39,7 @@ pub(super) async fn admit(
     safe: &Safe,
     wanted: &Wanted<'_>,
     now: DateTime<Utc>,
-) -> Result<(Admitted, Zone), Error> {
+) -> Result<Decided, Error> {
     let &Wanted { alias, session_type, start, roster_use, moving } = wanted;
     let therapist = session_type.therapist_id;
     let schedule =
@@ -39,14 +49,15 @@ pub(super) async fn admit(
     // A day on each side is more than a session with its buffers.
     let range = Span::new(start - TimeDelta::days(1), start + TimeDelta::days(1))
         .ok_or(calendar::Refusal::OutsideHours)?;
-    let busy = booking::Entity::keeping(therapist, range, now)
-        .all(tx)
-        .await?
-        .iter()
-        .filter(|booking| Some(booking.id) != moving)
-        .filter_map(booking::Model::busy)
-        .collect();
-    let worker = Worker::during(app, tx, safe, Asked { alias, range, roster_use, moving }, now).await?;
+    let others = booking::Entity::bearing_on(therapist, alias, range, now).all(tx).await?;
+    let (expired, live): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|booking| booking.hold_expired(now));
+    let staying = || live.iter().filter(|booking| Some(booking.id) != moving);
+    let theirs = staying().filter(|booking| booking.therapist_id == therapist);
+    let own = staying().filter(|booking| booking.alias_id == Some(alias));
+    let busy = theirs.filter_map(booking::Model::busy).collect();
+    let asked = Asked { alias, range, roster_use, busy: own.filter_map(booking::Model::busy).collect() };
+    let worker = Worker::during(app, tx, safe, asked).await?;
     let admitted = calendar::admit(
         &Admission {
             schedule: &schedule,
@@ -59,13 +70,19 @@ pub(super) async fn admit(
         },
         start,
     )?;
-    booking::Entity::let_go_of_expired(tx, therapist, alias, admitted.busy, now).await?;
-    Ok((admitted, schedule.zone))
+    let in_the_way = |hold: &booking::Model| hold.busy().is_some_and(|busy| busy.overlaps(admitted.busy));
+    if expired.iter().any(in_the_way) {
+        booking::Entity::let_go_of_expired(tx, therapist, alias, admitted.busy, now).await?;
+    }
+    let held = |booking: &&booking::Model| {
+        booking.state == booking::State::Pending && booking.alias_id == Some(alias)
+    };
+    Ok(Decided { admitted, zone: schedule.zone, holds: live.iter().filter(held).count() })
 }
 
 /// Writes the admitted time into a booking.
-pub(super) fn place(booking: &mut booking::Model, admitted: &Admitted, zone: &Zone) {
-    let Admitted { session, busy } = admitted;
+pub(super) fn place(booking: &mut booking::Model, decided: &Decided) {
+    let Decided { admitted: Admitted { session, busy }, zone, holds: _ } = decided;
     booking.starts_at = session.start().into();
     booking.ends_at = session.end().into();
     booking.busy_from = busy.start().into();

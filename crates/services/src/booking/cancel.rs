@@ -1,10 +1,10 @@
 //! B4: a booking is cancelled, and its time free at once.
 
 use api::v1;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use store::{AliasId, BookingId, booking::State, booking_event::Actor};
 
-use super::{advance, lock_owned, print};
+use super::{advance, is_late, lock_owned, print};
 use crate::{
     App, Caller,
     error::Error,
@@ -12,9 +12,6 @@ use crate::{
     once::{Once, Turn},
     reminders,
 };
-
-/// How long ahead a cancellation is not late.
-const TIMELY: TimeDelta = TimeDelta::hours(24);
 
 pub(super) async fn cancel_booking(
     app: &App,
@@ -37,7 +34,7 @@ pub(super) async fn cancel_booking(
     }
     booking.state = State::Cancelled;
     booking.occupies = false;
-    booking.late_cancellation = booking.starts_at < (now + TIMELY).into();
+    booking.late_cancellation = is_late(&booking, now);
     let booking = advance(tx, booking, Actor::Alias, false, now).await?;
     reminders::cancel(tx, booking.id).await?;
     once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &therapist)) }).await

@@ -54,8 +54,8 @@ pub(super) async fn confirm_booking(
             roster_use: RosterUse::NONE,
             moving: Some(booking.id),
         };
-        let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
-        admission::place(&mut booking, &admitted, &zone);
+        let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+        admission::place(&mut booking, &decided);
     }
     booking.state = State::Booked;
     booking.occupies = true;

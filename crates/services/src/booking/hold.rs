@@ -3,7 +3,7 @@
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE32_NOPAD;
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, PaginatorTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 use store::{
     AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking, booking::State, booking_event::Actor,
     session_type,
@@ -60,8 +60,10 @@ pub(super) async fn hold_slot(
     let modality = choose(modality, &session_type)?;
     let wanted =
         Wanted { alias, session_type: &session_type, start, roster_use: (*roster_use).into(), moving: None };
-    let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
-    check_holds(tx, alias, now).await?;
+    let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+    if decided.holds >= MOST {
+        return Err(Error::TooManyHolds { most: MOST });
+    }
 
     let mut booking = booking::Model {
         id: BookingId::random(),
@@ -81,20 +83,10 @@ pub(super) async fn hold_slot(
         late_cancellation: false,
         room: room()?,
     };
-    admission::place(&mut booking, &admitted, &zone);
-    let booking = booking.into_active_model().insert(tx).await?;
+    admission::place(&mut booking, &decided);
+    booking::Entity::insert(booking.clone().into_active_model()).exec_without_returning(tx).await?;
     record(tx, &booking, Actor::Alias, false, now).await?;
     once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &therapist)) }).await
-}
-
-/// At most three holds live at a time.
-pub(super) async fn check_holds(
-    tx: &impl sea_orm::ConnectionTrait,
-    alias: AliasId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let holds = booking::Entity::holds_of(alias, now).count(tx).await?;
-    if holds >= MOST as u64 { Err(Error::TooManyHolds { most: MOST }) } else { Ok(()) }
 }
 
 fn choose(modality: Option<Modality>, session_type: &session_type::Model) -> Result<Modality, Error> {

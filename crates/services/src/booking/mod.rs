@@ -12,7 +12,7 @@ mod release;
 mod reschedule;
 
 use api::v1;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     PaginatorTrait, QueryFilter, QuerySelect, sea_query::LockType,
@@ -125,9 +125,17 @@ async fn lock_owned(
     alias: AliasId,
 ) -> Result<(booking::Model, therapist::Model), Error> {
     let missing = || Error::NotFound("booking");
-    let before = booking::Entity::owned(id, alias).one(tx).await?.ok_or_else(missing)?;
-    let therapist = lock_therapist(tx, before.therapist_id).await?;
-    // Only now does it stand still.
+    // Whose it is never changes, all else only stands still once that is locked.
+    let with = booking::Entity::owned(id, alias)
+        .select_only()
+        .column(booking::Column::TherapistId)
+        .into_query();
+    let therapist = therapist::Entity::find()
+        .filter(therapist::Column::Id.in_subquery(with))
+        .lock(LockType::NoKeyUpdate)
+        .one(tx)
+        .await?
+        .ok_or_else(missing)?;
     let booking = booking::Entity::owned(id, alias).one(tx).await?.ok_or_else(missing)?;
     Ok((booking, therapist))
 }
@@ -149,7 +157,8 @@ pub(crate) async fn advance(
     rescheduled: bool,
     now: DateTime<Utc>,
 ) -> Result<booking::Model, Error> {
-    let booking = booking.into_active_model().reset_all().update(tx).await?;
+    let row = booking.clone().into_active_model().reset_all();
+    booking::Entity::update_many().set(row).filter(booking::COLUMN.id.eq(booking.id)).exec(tx).await?;
     record(tx, &booking, actor, rescheduled, now).await?;
     Ok(booking)
 }
@@ -162,20 +171,13 @@ async fn record(
     rescheduled: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let before = booking_event::Entity::find()
-        .filter(booking_event::COLUMN.booking_id.eq(booking.id))
-        .count(tx)
-        .await?;
-    let event = booking_event::Model {
-        booking_id: booking.id,
-        sequence: i32::try_from(before + 1).unwrap_or(i32::MAX),
-        at: now.into(),
-        state: booking.state,
-        actor,
-        rescheduled,
-    };
-    event.into_active_model().insert(tx).await?;
+    booking_event::Entity::append(tx, booking.id, now.into(), booking.state, actor, rescheduled).await?;
     Ok(())
+}
+
+/// Whether cancelling now is late: less than 24 hours ahead (B4).
+pub(crate) fn is_late(booking: &booking::Model, now: DateTime<Utc>) -> bool {
+    booking.starts_at < (now + TimeDelta::hours(24)).into()
 }
 
 /// What the worker sees.

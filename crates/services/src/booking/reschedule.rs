@@ -50,9 +50,11 @@ pub(super) async fn reschedule_booking(
         roster_use: (*roster_use).into(),
         moving: Some(booking.id),
     };
-    let (admitted, zone) = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
-    admission::place(&mut booking, &admitted, &zone);
+    let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+    admission::place(&mut booking, &decided);
     let booking = advance(tx, booking, Actor::Alias, true, now).await?;
+    // One that was sent for the old time must not stand in the way of the new one.
+    reminders::cancel(tx, booking.id).await?;
     reminders::plan(tx, once.safe()?, &booking, now).await?;
     once.commit(v1::RescheduleBookingResponse { booking: Some(print(booking, &therapist)) }).await
 }

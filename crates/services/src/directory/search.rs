@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use api::v1;
 use calendar::Span;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use store::TherapistId;
 use uuid::Uuid;
@@ -59,7 +59,10 @@ pub(crate) async fn search(
     let opening_of: Vec<_> = rows.iter().map(|row| openings.get(&row.id).copied()).collect();
     let shown = therapist::complete(app.db.read(), rows, Sight::Public, today(now)).await?;
     let hits = shown.into_iter().zip(reasons).zip(opening_of).map(|((therapist, mut reasons), opening)| {
-        reasons.extend(opening.map(|at| plain_reason(v1::Criterion::Opening, &at.to_rfc3339(), &language)));
+        reasons.extend(opening.map(|at| {
+            let value = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            plain_reason(v1::Criterion::Opening, &value, &language)
+        }));
         v1::TherapistHit {
             therapist: Some(therapist),
             reasons,

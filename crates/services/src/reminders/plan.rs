@@ -18,15 +18,13 @@ use crate::{
 /// The shortest lead time is 15 minutes, so none leaves in the last 5.
 const JITTER: TimeDelta = TimeDelta::minutes(10);
 
-/// Plans the reminder of a session that was just booked or moved, instead of those it had.
+/// Plans the reminder of a session that was just booked, or moved and then rid of those it had.
 pub(crate) async fn plan(
     tx: &DatabaseTransaction,
     safe: &Safe,
     booking: &booking::Model,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    // One that was sent for the old time must not stand in the way of the new one.
-    reminder::Entity::delete_many().filter(reminder::COLUMN.booking_id.eq(booking.id)).exec(tx).await?;
     let Some(alias) = booking.alias_id else { return Ok(()) };
     let lead = lead(tx, safe, alias).await?;
     write(tx, alias, booking, lead, now).await
@@ -94,7 +92,7 @@ async fn write(
         attempts: 0,
         next_attempt_at: due_at.into(),
     };
-    row.into_active_model().insert(tx).await?;
+    reminder::Entity::insert(row.into_active_model()).exec_without_returning(tx).await?;
     Ok(())
 }
 

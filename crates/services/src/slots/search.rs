@@ -71,8 +71,11 @@ pub(super) async fn search_slots(
 
     let db = app.db.read();
     let safe = Safe::open(app, db, alias).await?;
-    let asked = Asked { alias, range: around(window), roster_use: roster_use.into(), moving: None };
-    let worker = Worker::during(app, db, &safe, asked, now).await?;
+    let range = around(window);
+    let own = booking::Entity::keeping_alias(alias, range, now).all(db).await?;
+    let busy = own.iter().filter_map(booking::Model::busy).collect();
+    let asked = Asked { alias, range, roster_use: roster_use.into(), busy };
+    let worker = Worker::during(app, db, &safe, asked).await?;
     let directory::Candidates { found: mut candidates, removed } =
         directory::candidates(app, &filter, &language, now).await?;
     let mut removals: HashMap<v1::Constraint, usize> = removed.into_iter().collect();

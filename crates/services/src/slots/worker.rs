@@ -34,8 +34,8 @@ pub(crate) struct Asked {
     pub(crate) range: Span,
     /// What the roster means.
     pub(crate) roster_use: RosterUse,
-    /// A booking that is to be moved, and does not stand in its own way (B4).
-    pub(crate) moving: Option<BookingId>,
+    /// The worker's own holds and bookings then, buffers included.
+    pub(crate) busy: Vec<Span>,
 }
 
 /// What a worker has no time for.
@@ -55,16 +55,8 @@ impl Worker {
         db: &impl ConnectionTrait,
         safe: &Safe,
         asked: Asked,
-        now: DateTime<Utc>,
     ) -> Result<Self, Error> {
-        let Asked { alias, range, roster_use, moving } = asked;
-        let busy = booking::Entity::keeping_alias(alias, range, now)
-            .all(db)
-            .await?
-            .iter()
-            .filter(|booking| Some(booking.id) != moving)
-            .filter_map(booking::Model::busy)
-            .collect();
+        let Asked { alias, range, roster_use, busy } = asked;
         let roster = if roster_use.ignore_shifts { None } else { roster::load(db, safe, alias).await? };
         let Some(roster) = roster else {
             return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
