@@ -14,9 +14,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
-use sea_orm::{
-    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect, sea_query::LockType,
-};
+use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect, sea_query::LockType};
 use store::{Opaque, RequestId, alias, operator, request, therapist};
 use uuid::Uuid;
 use vault::Purpose;

@@ -1,7 +1,7 @@
 //! Sessions held or booked.
 
 use calendar::Span;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{Condition, DeriveActiveEnum, EnumIter, Select, entity::prelude::*, sea_query::Expr};
 
 use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId};
@@ -111,12 +111,22 @@ impl Entity {
         Self::busy_during(span, now).filter(COLUMN.alias_id.eq(alias))
     }
 
-    /// Holds of `alias` that have not expired.
-    pub fn holds_of(alias: AliasId, now: DateTime<Utc>) -> Select<Self> {
-        Self::find()
-            .filter(live(now))
-            .filter(COLUMN.alias_id.eq(alias))
-            .filter(COLUMN.state.eq(State::Pending))
+    /// Whatever a hold of `alias` with `therapist` in `range` has to be judged by, in one statement: the therapist's
+    /// sessions that start in `range`, and the alias's from a day ago on, with its holds. Those expired are among them.
+    pub fn bearing_on(
+        therapist: TherapistId,
+        alias: AliasId,
+        range: Span,
+        now: DateTime<Utc>,
+    ) -> Select<Self> {
+        let with = Condition::all()
+            .add(COLUMN.therapist_id.eq(therapist))
+            .add(COLUMN.starts_at.gte(Instant::from(range.start())))
+            .add(COLUMN.starts_at.lt(Instant::from(range.end())));
+        let of = Condition::all()
+            .add(COLUMN.alias_id.eq(alias))
+            .add(COLUMN.starts_at.gte(Instant::from(now - TimeDelta::days(1))));
+        Self::find().filter(COLUMN.occupies.eq(true)).filter(Condition::any().add(with).add(of))
     }
 
     /// The booking, if it is the alias's own.

@@ -1,6 +1,10 @@
 //! What happened to bookings (B8).
 
-use sea_orm::{DeriveActiveEnum, EnumIter, entity::prelude::*};
+use sea_orm::{
+    DeriveActiveEnum, EnumIter, QuerySelect, QueryTrait,
+    entity::prelude::*,
+    sea_query::{Query, SubQueryStatement},
+};
 
 use crate::{BookingId, Instant, booking::State};
 
@@ -39,4 +43,34 @@ pub enum Actor {
     Operator,
     /// Respite by itself.
     System,
+}
+
+impl Entity {
+    /// Adds what just happened to a booking, whose row the transaction has locked, behind what happened before.
+    pub async fn append(
+        tx: &impl ConnectionTrait,
+        booking_id: BookingId,
+        at: Instant,
+        state: State,
+        actor: Actor,
+        rescheduled: bool,
+    ) -> Result<(), DbErr> {
+        let next = Self::find()
+            .select_only()
+            .expr(Expr::cust("count(*) + 1"))
+            .filter(COLUMN.booking_id.eq(booking_id))
+            .into_query();
+        let row = [
+            (Column::BookingId, Expr::value(booking_id)),
+            (Column::Sequence, Expr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(next)))),
+            (Column::At, Expr::value(at)),
+            (Column::State, Expr::value(state)),
+            (Column::Actor, Expr::value(actor)),
+            (Column::Rescheduled, Expr::value(rescheduled)),
+        ];
+        let (columns, values): (Vec<_>, Vec<_>) = row.into_iter().unzip();
+        let statement = Query::insert().into_table(Entity).columns(columns).values_panic(values).to_owned();
+        tx.execute(&statement).await?;
+        Ok(())
+    }
 }

@@ -50,8 +50,7 @@ pub(super) async fn admit(
     let range = Span::new(start - TimeDelta::days(1), start + TimeDelta::days(1))
         .ok_or(calendar::Refusal::OutsideHours)?;
     let others = booking::Entity::bearing_on(therapist, alias, range, now).all(tx).await?;
-    let (expired, live): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|booking| booking.hold_expired(now));
+    let (expired, live): (Vec<_>, Vec<_>) = others.into_iter().partition(|booking| booking.hold_expired(now));
     let staying = || live.iter().filter(|booking| Some(booking.id) != moving);
     let theirs = staying().filter(|booking| booking.therapist_id == therapist);
     let own = staying().filter(|booking| booking.alias_id == Some(alias));

@@ -15,7 +15,7 @@ use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QuerySelect, sea_query::LockType,
+    QueryFilter, QuerySelect, QueryTrait, sea_query::LockType,
 };
 use store::{
     AliasId, BookingId, TherapistId, booking,
@@ -126,10 +126,8 @@ async fn lock_owned(
 ) -> Result<(booking::Model, therapist::Model), Error> {
     let missing = || Error::NotFound("booking");
     // Whose it is never changes, all else only stands still once that is locked.
-    let with = booking::Entity::owned(id, alias)
-        .select_only()
-        .column(booking::Column::TherapistId)
-        .into_query();
+    let with =
+        booking::Entity::owned(id, alias).select_only().column(booking::Column::TherapistId).into_query();
     let therapist = therapist::Entity::find()
         .filter(therapist::Column::Id.in_subquery(with))
         .lock(LockType::NoKeyUpdate)

@@ -1,9 +1,8 @@
 //! When one worker has time, for a search and for a booking alike.
 
 use calendar::{Span, Unavailable};
-use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
-use store::{AliasId, BookingId, booking};
+use store::AliasId;
 
 use crate::{App, alias, error::Error, roster, sealed::Safe};
 
