@@ -5,6 +5,7 @@
 
 pub mod config;
 mod connection;
+pub mod demo;
 pub mod doctor;
 pub mod health;
 pub mod key;

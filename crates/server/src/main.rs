@@ -27,6 +27,14 @@ enum Command {
     /// Without settings: on 127.0.0.1:50051, with an embedded database `respite.db` and its key `respite.key`
     /// in the working directory, both made at the first start.
     Serve,
+    /// Show all of it in a temporary folder: a directory, and a nurse who finds somebody to talk to
+    ///
+    /// Every step is checked. Afterwards it keeps serving, until interrupted, for whoever wants to play on.
+    Demo {
+        /// End after the story, with status 1 if a step did not hold
+        #[arg(long)]
+        exit: bool,
+    },
     /// Move the database's schema, or show where it is
     ///
     /// The embedded database is moved up at every start; a PostgreSQL only by this command. Running it from
@@ -82,6 +90,7 @@ async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
     let config = || Config::load(file);
     match command {
         Command::Serve => command::serve::run(&config()?).await,
+        Command::Demo { exit } => command::demo::run(exit).await,
         Command::Migrate { direction } => command::migrate::run(&config()?, direction).await,
         Command::CheckConfig => command::check::settings(&config()?),
         Command::Doctor => command::check::doctor(&config()?).await,

@@ -1,6 +1,7 @@
 //! What each command does; results go to standard output, everything else to standard error.
 
 pub(crate) mod check;
+pub(crate) mod demo;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod operator;

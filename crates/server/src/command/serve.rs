@@ -29,7 +29,7 @@ pub(crate) async fn run(config: &Config) -> Outcome {
 }
 
 /// Ends with the first SIGTERM or SIGINT.
-fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use api::v1;
 use calendar::Span;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Timelike};
 use client::{Client, Refusal, Secret, request_id};
 use notify::Letter;
 
-use super::finding::{self, Nurse, hold, instant, span, start, therapist, timestamp};
+use super::finding::{Nurse, hold, instant, span, start, therapist, timestamp};
 use super::screen::{BOLD, both_times, time};
 use super::{Broken, Stage, there};
 use crate::seed;
@@ -44,7 +44,7 @@ pub(super) async fn book(
     // Between the sleep after a night and the next one, if there is such a slot.
     let afternoon = |hit: &&v1::SlotHit| {
         let at = home.local(start(hit));
-        at.date() > home.local(start(&offered[0])).date() && (16..20).contains(&chrono::Timelike::hour(&at))
+        at.date() > home.local(start(&offered[0])).date() && (16..20).contains(&at.hour())
     };
     let wanted = there(offered.iter().find(afternoon).or(offered.first()), "slot to hold")?;
     let zone = there(stage.app.rules.zone(&wanted.slot.clone().unwrap_or_default().time_zone), "zone")?;
@@ -52,21 +52,36 @@ pub(super) async fn book(
     let held = nurse.client.bookings().hold_slot(request.clone()).await?.into_inner().booking;
     let held = there(held, "booking")?;
     let expires = there(instant(held.hold_expire_time.as_ref()), "end of the hold")?;
-    stage.screen.row("held", &format!("{} with {}", both_times(&home, &zone, start(wanted)), wanted.therapist_display_name));
+    stage.screen.row(
+        "held",
+        &format!("{} with {}", both_times(&home, &zone, start(wanted)), wanted.therapist_display_name),
+    );
     stage.screen.row("kept for her until", &time(&home, expires));
     stage.screen.same("a hold lasts ten minutes", &10, &(expires - stage.app.clock.now()).num_minutes());
 
     let again = nurse.client.bookings().hold_slot(request.clone()).await?.into_inner().booking;
     let again = there(again, "booking")?;
-    stage.screen.same("her phone lost the answer and asks again: the same hold, not a second one", &held.id, &again.id);
+    stage.screen.same(
+        "her phone lost the answer and asks again: the same hold, not a second one",
+        &held.id,
+        &again.id,
+    );
     let other = v1::HoldSlotRequest { modality: v1::Modality::Audio.into(), ..request.clone() };
     let refused = refusal(nurse.client.bookings().hold_slot(other).await);
-    stage.screen.same("the same request id with another wish is refused", &"REQUEST_ID_REUSED", &refused.as_str());
+    stage.screen.same(
+        "the same request id with another wish is refused",
+        &"REQUEST_ID_REUSED",
+        &refused.as_str(),
+    );
 
     let somebody = somebody_else(stage).await?;
     let late = v1::HoldSlotRequest { request_id: request_id(), ..request };
     let refused = refusal(somebody.bookings().hold_slot(late).await);
-    stage.screen.same("somebody else wants it too and is not told who was faster", &"SLOT_TAKEN", &refused.as_str());
+    stage.screen.same(
+        "somebody else wants it too and is not told who was faster",
+        &"SLOT_TAKEN",
+        &refused.as_str(),
+    );
 
     let first = confirm(nurse, &held).await?;
     stage.screen.same("confirmed", &v1::BookingState::Booked.as_str_name(), &first.state().as_str_name());
@@ -94,13 +109,16 @@ pub(super) async fn remind(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
     let request = v1::SetContactRequest { request_id: request_id(), contact: Some(contact) };
     nurse.client.reminders().set_contact(request).await?;
     let letter = there(next_letter(stage, 0).await?, "letter with a code")?;
-    stage.screen.say(&format!("She gives an address, {EMAIL}. Before anything else is sent to it, it proves itself:"));
+    stage.screen.say(&format!(
+        "She gives an address, {EMAIL}. Before anything else is sent to it, it proves itself:"
+    ));
     stage.screen.letter(&letter);
     let code: String = letter.body().chars().filter(char::is_ascii_digit).take(6).collect();
     let request = v1::ConfirmContactRequest { request_id: request_id(), code };
     nurse.client.reminders().confirm_contact(request).await?;
 
-    let planned = nurse.client.reminders().list_reminders(v1::ListRemindersRequest {}).await?.into_inner().reminders;
+    let planned =
+        nurse.client.reminders().list_reminders(v1::ListRemindersRequest {}).await?.into_inner().reminders;
     let due = planned.iter().find(|reminder| reminder.booking_id == booked.first.id);
     let due = there(due.and_then(|reminder| instant(reminder.due_time.as_ref())), "reminder")?;
     let session = booked.session()?;
@@ -123,7 +141,11 @@ pub(super) async fn remind(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
         .chain(["Respite", "therap", "session", "burnout", "video"])
         .filter(|word| letter.body().to_lowercase().contains(&word.to_lowercase()))
         .collect();
-    stage.screen.holds("and neither what, nor with whom, nor from whom", telling.is_empty(), telling.join(", "));
+    stage.screen.holds(
+        "and neither what, nor with whom, nor from whom",
+        telling.is_empty(),
+        telling.join(", "),
+    );
     services::reminders::deliver_due(&stage.app).await?;
     stage.screen.same("it is sent once", &2, &stage.outbox.letters().len());
     Ok(())
@@ -138,12 +160,12 @@ pub(super) async fn agenda(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
         let zone = there(stage.app.rules.zone(&entry.time_zone), "zone")?;
         let at = there(span(entry.session.as_ref()), "session in the agenda")?.start();
         let seen = format!(
-            "{}   {BOLD}{}{BOLD:#}   {}",
+            "{} · {BOLD}{}{BOLD:#} · {}",
             time(&zone, at),
             entry.handle,
             entry.state().as_str_name().trim_start_matches("BOOKING_STATE_").to_lowercase(),
         );
-        stage.screen.row(&format!("{}:", booking.therapist_display_name), &seen);
+        stage.screen.row(&booking.therapist_display_name, &seen);
         handles.push(entry.handle);
     }
     let [first, second] = [&handles[0], &handles[1]];

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::{google::r#type::Date, v1};
 use calendar::{Roster, Shift, ShiftKind, ShiftRules, Span, Unavailable, WorkerRefusal, Zone, unavailable};
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc, Weekday};
 use client::{Client, Secret, request_id};
 
 use super::screen::{BOLD, both_times, count, time};
 use super::{Broken, HOME, Stage, there, week};
 
 /// What a tired person types: German, with a typing error.
-const TYPED: &str = "bin ausgebrant";
+const TYPED: &str = "ich kann nich mehr";
 
 /// The hospital in the roster file, which nobody may find in the database.
 pub(super) const PLACE: &str = "St Alban Hospital, Ward 7";
@@ -86,7 +86,11 @@ pub(super) async fn directory(stage: &mut Stage) -> Result<(), Broken> {
         stage.screen.row(name, &in_words(&hit.reasons));
     }
     let reasoned = found.iter().all(|hit| !hit.reasons.is_empty());
-    stage.screen.holds("somebody is found, and nobody without a reason", reasoned && !found.is_empty(), found.len());
+    stage.screen.holds(
+        "somebody is found, and nobody without a reason",
+        reasoned && !found.is_empty(),
+        found.len(),
+    );
     Ok(())
 }
 
@@ -102,8 +106,8 @@ pub(super) async fn alias(stage: &mut Stage) -> Result<Nurse, Broken> {
     let phrase = secret.to_phrase();
     let words: Vec<&str> = phrase.split(' ').collect();
     for four in words.chunks(4) {
-        let four: String = four.iter().map(|word| format!("{word:<12}")).collect();
-        stage.screen.line(format_args!("    {BOLD}{}{BOLD:#}", four.trim_end()));
+        let four: Vec<String> = four.iter().map(|word| format!("{word:<11}")).collect();
+        stage.screen.line(format_args!("    {BOLD}{}{BOLD:#}", four.join(" ").trim_end()));
     }
     let created = anybody.create_alias(&secret.login_key()).await?;
     stage.screen.say(&format!(
@@ -152,7 +156,7 @@ pub(super) async fn roster(stage: &mut Stage, nurse: &Nurse) -> Result<Week, Bro
 
     let kept = nurse.client.roster().get_roster(v1::GetRosterRequest {}).await?.into_inner().roster;
     let kept = there(kept, "roster")?;
-    let shifts: Vec<Shift> = kept.shifts.iter().filter_map(|shift| self::shift(shift)).collect();
+    let shifts: Vec<Shift> = kept.shifts.iter().filter_map(self::shift).collect();
     let span = there(
         Span::new(midnight(&home, monday), midnight(&home, sunday + Days::new(1))),
         "week of seven days",
@@ -174,25 +178,40 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
     let (offered, removals) = search(nurse, week, v1::RosterUse::default()).await?;
     let starts: BTreeSet<_> = offered.iter().map(start).collect();
     stage.screen.say(&format!(
-        "Asked for: burnout, German, by video, in that week. {} with {}. The first five:",
+        "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why:",
         count(offered.len(), "slot", "slots"),
         count(offered.iter().map(therapist).collect::<BTreeSet<_>>().len(), "therapist", "therapists"),
     ));
-    for hit in offered.iter().take(5) {
+    let (mut day, mut why) = (None, String::new());
+    for hit in &offered {
+        let date = home.local(start(hit)).date();
+        if day.replace(date) == Some(date) {
+            continue;
+        }
         let zone = there(stage.app.rules.zone(&slot(hit).time_zone), "zone of a therapist")?;
+        let minutes = session(hit).map_or(0, |session| session.duration().num_minutes());
         let at = both_times(&home, &zone, start(hit));
-        stage.screen.line(format_args!("{BOLD}{at:<40}{BOLD:#} {}", hit.therapist_display_name));
-        stage.screen.line(format_args!("    {}", in_words(&hit.reasons)));
+        stage
+            .screen
+            .line(format_args!("{BOLD}{at:<44}{BOLD:#} {}, {minutes} min", hit.therapist_display_name));
+        let words = in_words(&hit.reasons);
+        if words != why {
+            stage.screen.detail(&words);
+            why = words;
+        }
     }
     for line in week::draw(&home, week.monday, &week.unavailable, &starts.into_iter().collect::<Vec<_>>()) {
         stage.screen.line(line);
     }
-    let free = |hit: &v1::SlotHit| session(hit).and_then(|it| week::taken_by(&week.unavailable, it)).is_none();
+    let free =
+        |hit: &v1::SlotHit| session(hit).and_then(|it| week::taken_by(&week.unavailable, it)).is_none();
     let wrong = offered.iter().filter(|hit| !free(hit)).count();
     stage.screen.holds("something is offered", !offered.is_empty(), "nothing");
     stage.screen.same("no slot lies in a shift, on the way, in the rest or in the sleep", &0, &wrong);
 
-    stage.screen.say("What took starts away that the therapists' hours would allow, and therapists:");
+    stage.screen.say(
+        "What took the others away, of the starts that the therapists' hours allow, and of the therapists:",
+    );
     for (constraint, removed) in &removals {
         let (what, one, many) = constraint_in_words(*constraint);
         stage.screen.row(&count(*removed, one, many), what);
@@ -228,7 +247,8 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
             _ => ("COLLIDES_WITH_REST", "she is about to leave for a shift"),
         };
         let found = refused.map(|refusal| refusal.reason).unwrap_or_default();
-        let claim = format!("{} with {}: {reason}, {why}", time(&home, start(hit)), hit.therapist_display_name);
+        let claim =
+            format!("{} with {}: {reason}, {why}", time(&home, start(hit)), hit.therapist_display_name);
         stage.screen.same(&claim, &reason, &found.as_str());
     }
     Ok(offered)

@@ -41,7 +41,9 @@ pub(super) async fn booking(db: &DatabaseConnection, id: &str) -> Result<Vec<(St
 
 /// The alias's wrapped data key.
 pub(super) async fn wrapped_key(db: &DatabaseConnection, alias: &str) -> Result<Vec<u8>, DbErr> {
-    one(db, &format!("select wrapped_key from alias_key where alias_id = {}", blob(alias))).await?.try_get_by_index(0)
+    one(db, &format!("select wrapped_key from alias_key where alias_id = {}", blob(alias)))
+        .await?
+        .try_get_by_index(0)
 }
 
 /// Everything the database has on disk, to be searched.
@@ -104,7 +106,8 @@ async fn columns(db: &DatabaseConnection, table: &str) -> Result<Vec<String>, Db
 /// The condition on a row of `table` that it is about `alias`.
 fn hers(table: &str, columns: &[String], alias: &str) -> String {
     let alias = blob(alias);
-    let owner = ["alias_id", "caller_id"].into_iter().find(|owner| columns.iter().any(|column| column == owner));
+    let owner =
+        ["alias_id", "caller_id"].into_iter().find(|owner| columns.iter().any(|column| column == owner));
     match owner {
         Some(owner) => format!("{owner} = {alias}"),
         None if table == "alias" => format!("id = {alias}"),
@@ -131,6 +134,7 @@ async fn first(
 
 /// SQL for a column's value in words; what is sealed or hashed is told by its length alone.
 fn readable(column: &str) -> String {
+    let nothing = if column == "alias_id" { "nobody''s" } else { "-" };
     let kind = match column {
         "public_key" => "public key",
         "wrapped_key" => "wrapped",
@@ -139,12 +143,12 @@ fn readable(column: &str) -> String {
         _ => "sealed",
     };
     let number = if column.ends_with("_at") || column == "at" || column.starts_with("busy_") {
-        format!("strftime('%Y-%m-%d %H:%MZ', {column}, 'unixepoch')")
+        format!("strftime('%Y-%m-%dT%H:%MZ', {column}, 'unixepoch')")
     } else {
         format!("cast({column} as text)")
     };
     format!(
-        "case typeof({column}) when 'null' then 'nobody''s' \
+        "case typeof({column}) when 'null' then '{nothing}' \
          when 'blob' then case length({column}) when 16 then lower(substr(hex({column}), 1, 8)) || '...' \
          else '{kind}, ' || length({column}) || ' bytes' end \
          when 'integer' then {number} else cast({column} as text) end"

@@ -68,7 +68,7 @@ pub async fn run(
     let config = settings(folder.path())?;
     let outbox = Outbox::default();
     let mut app = open::open(&config).await?;
-    // Zone rules, tokens and notices all count whole minutes from here.
+    // Whole minutes, so that what is printed is exact.
     let begin = app.clock.now().duration_trunc(TimeDelta::minutes(1)).unwrap_or_default();
     app.clock = Clock::stopped(begin);
     app.post = Post::Outbox(outbox.clone());
@@ -152,7 +152,7 @@ impl Stage {
 #[derive(Debug, Error)]
 enum Broken {
     #[error(transparent)]
-    Call(#[from] client::Error),
+    Call(Box<client::Error>),
     #[error("database: {0}")]
     Database(#[from] sea_orm::DbErr),
     #[error("services: {0}")]
@@ -173,9 +173,15 @@ impl fmt::Display for Missing {
     }
 }
 
+impl From<client::Error> for Broken {
+    fn from(error: client::Error) -> Self {
+        Self::Call(Box::new(error))
+    }
+}
+
 impl From<Status> for Broken {
     fn from(status: Status) -> Self {
-        Self::Call(status.into())
+        client::Error::from(status).into()
     }
 }
 
@@ -189,6 +195,8 @@ const HOME: &str = "Europe/London";
 
 async fn tell(stage: &mut Stage) -> Result<(), Broken> {
     stage.screen.title("Respite: a nurse finds somebody to talk to, around her shifts, under no name");
+    let now = screen::time(&stage.home(), stage.app.clock.now());
+    stage.screen.clock(&format!("The story's clock stands still at {now} until it is moved."));
     finding::directory(stage).await?;
     let nurse = finding::alias(stage).await?;
     let week = finding::roster(stage, &nurse).await?;
@@ -213,10 +221,8 @@ fn settings(folder: &Path) -> Result<Config, ConfigError> {
 
 /// On the usual port, or on any if that is taken.
 fn listen() -> io::Result<TcpListener> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, Config::default().listen.port())).or_else(|_| {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        })?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, Config::default().listen.port()))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

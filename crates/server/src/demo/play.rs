@@ -49,12 +49,17 @@ fn invite(screen: &mut Screen, address: &str, key: &Path) {
     );
     for (method, data) in [
         ("ListSpecializations", r#"{"query": "can't do this anymore", "languageCode": "en"}"#),
-        ("SearchTherapists", r#"{"filter": {"specializations": ["burnout"], "languages": ["de"]}, "pageSize": 2}"#),
+        (
+            "SearchTherapists",
+            r#"{"filter": {"specializations": ["burnout"], "languages": ["de"]}, "pageSize": 2}"#,
+        ),
         ("ListCrisisResources", r#"{"countryCode": "GB"}"#),
     ] {
         // An apostrophe would end the shell's quotes.
         let data = data.replace('\'', r"'\''");
-        screen.line(format_args!("{BOLD}{call} --data '{data}' {address}/respite.v1.DirectoryService/{method}{BOLD:#}"));
+        screen.line(format_args!(
+            "{BOLD}{call} --data '{data}' {address}/respite.v1.DirectoryService/{method}{BOLD:#}"
+        ));
     }
     screen.say("Sign in as a made-up therapist, and read the agenda:");
     screen.line(format_args!("{BOLD}token=$(tests/clients/sign_in.sh {} {host}){BOLD:#}", key.display()));
@@ -62,7 +67,8 @@ fn invite(screen: &mut Screen, address: &str, key: &Path) {
         "{BOLD}{call} --header \"authorization: Bearer $token\" --data '{{}}' \
          {address}/respite.v1.AvailabilityService/GetSchedule{BOLD:#}"
     ));
-    screen.say("An alias signs proofs and challenges, which takes a program; this one does all of the story:");
+    screen
+        .say("An alias signs proofs and challenges, which takes a program; this one does all of the story:");
     screen.line(format_args!(
         "{BOLD}target/tools/venv/bin/python tests/clients/python/main_job.py {host}{BOLD:#}"
     ));

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use calendar::Zone;
@@ -11,6 +12,7 @@ use notify::Letter;
 /// Standard output, with colours on a terminal alone. A reader that has gone does not stop the story.
 pub(super) struct Screen {
     out: anstream::Stdout,
+    begun: Instant,
     steps: u32,
     held: u32,
     broken: u32,
@@ -28,7 +30,7 @@ const INDENT: &str = "   ";
 
 impl Default for Screen {
     fn default() -> Self {
-        Self { out: anstream::stdout(), steps: 0, held: 0, broken: 0 }
+        Self { out: anstream::stdout(), begun: Instant::now(), steps: 0, held: 0, broken: 0 }
     }
 }
 
@@ -71,6 +73,13 @@ impl Screen {
         for line in wrapped(value, WIDTH - INDENT.len() - NAME) {
             self.line(format_args!("{DIM}{name:<NAME$}{DIM:#}{line}"));
             name = "";
+        }
+    }
+
+    /// What belongs to the line before, broken into lines.
+    pub(super) fn detail(&mut self, text: &str) {
+        for line in wrapped(text, WIDTH - 2 * INDENT.len()) {
+            self.line(format_args!("{INDENT}{DIM}{line}{DIM:#}"));
         }
     }
 
@@ -117,10 +126,10 @@ impl Screen {
 
     /// The last line of the story: whether all of it held.
     pub(super) fn verdict(&mut self) -> bool {
-        let (held, broken) = (self.held, self.broken);
+        let (held, broken, seconds) = (self.held, self.broken, self.begun.elapsed().as_secs_f32());
         self.put("");
         if broken == 0 {
-            self.put(format_args!("{GOOD}All {held} checks of the story held.{GOOD:#}"));
+            self.put(format_args!("{GOOD}All {held} checks of the story held, in {seconds:.1} s.{GOOD:#}"));
         } else {
             self.put(format_args!("{BAD}{broken} of {} checks did not hold.{BAD:#}", held + broken));
         }
@@ -153,7 +162,8 @@ pub(super) fn city(zone: &Zone) -> String {
 }
 
 /// `1 night`, `3 nights`.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or_default();
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -190,7 +200,13 @@ mod tests {
         let at = "2026-12-01T23:30:00Z".parse().unwrap();
         let london = zone("Europe/London");
         assert_eq!(both_times(&london, &london, at), "Tue 1 Dec 23:30 London");
-        assert_eq!(both_times(&london, &zone("America/New_York"), at), "Tue 1 Dec 23:30 London (18:30 New York)");
-        assert_eq!(both_times(&london, &zone("Europe/Berlin"), at), "Tue 1 Dec 23:30 London (Wed 00:30 Berlin)");
+        assert_eq!(
+            both_times(&london, &zone("America/New_York"), at),
+            "Tue 1 Dec 23:30 London (18:30 New York)"
+        );
+        assert_eq!(
+            both_times(&london, &zone("Europe/Berlin"), at),
+            "Tue 1 Dec 23:30 London (Wed 00:30 Berlin)"
+        );
     }
 }

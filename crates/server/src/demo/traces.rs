@@ -22,17 +22,18 @@ pub(super) async fn show(
     stage.screen.step("What the database knows about her");
     let db = stage.app.db.clone();
     let tables = inside::tables(db.read(), &nurse.id).await?;
-    stage.screen.say("Every table that says something about her, with one of its rows as a thief would read it:");
+    stage
+        .screen
+        .say("Every table that says something about her, with one of its rows as a thief would read it:");
     for table in tables.iter().filter(|table| table.hers > 0) {
-        let hers = usize::try_from(table.hers).unwrap_or_default();
         stage.screen.line(format_args!(
             "{BOLD}{}{BOLD:#}, {} of {} hers",
             table.name,
             table.hers,
-            count(usize::try_from(table.rows).unwrap_or(hers), "row", "rows")
+            count(table.rows, "row", "rows")
         ));
         let columns = table.columns.iter().map(|(name, value)| format!("{name}: {value}"));
-        stage.screen.row("", &columns.collect::<Vec<_>>().join(" · "));
+        stage.screen.detail(&columns.collect::<Vec<_>>().join(" · "));
     }
     let nothing: Vec<&str> =
         tables.iter().filter(|table| table.hers == 0).map(|table| table.name.as_str()).collect();
@@ -50,7 +51,11 @@ pub(super) async fn show(
     let in_sequence: Vec<String> = words.windows(2).map(|pair| pair.join(" ")).collect();
     let times = week.shifts.iter().flat_map(|shift| [shift.span.start(), shift.span.end()]);
     let times = times.flat_map(|at| {
-        [at.timestamp().to_string(), at.format("%Y%m%dT%H%M").to_string(), at.format("%Y-%m-%dT%H:%M").to_string()]
+        [
+            at.timestamp().to_string(),
+            at.format("%Y%m%dT%H%M%S").to_string(),
+            at.format("%Y-%m-%dT%H:%M:%S").to_string(),
+        ]
     });
     let local = EMAIL.split('@').next().unwrap_or(EMAIL);
     for (what, canaries) in [
@@ -60,7 +65,11 @@ pub(super) async fn show(
         ("the hospital's name", vec![PLACE.to_owned(), "St Alban".to_owned()]),
     ] {
         let found = canaries.iter().filter(|canary| files.hold(canary.as_bytes())).count();
-        stage.screen.holds(&format!("not found: {what}"), found == 0, format_args!("{found} of {}", canaries.len()));
+        stage.screen.holds(
+            &format!("not found: {what}"),
+            found == 0,
+            format_args!("{found} of {}", canaries.len()),
+        );
     }
     let seed = nurse.secret.login_key().to_bytes();
     stage.screen.holds("not found: the key she signs in with", !files.hold(&seed), "the key");
@@ -85,7 +94,8 @@ pub(super) async fn erase(
 
     let db = stage.app.db.clone();
     let tables = inside::tables(db.read(), &nurse.id).await?;
-    let left: Vec<&str> = tables.iter().filter(|table| table.hers > 0).map(|table| table.name.as_str()).collect();
+    let left: Vec<&str> =
+        tables.iter().filter(|table| table.hers > 0).map(|table| table.name.as_str()).collect();
     stage.screen.holds("no row of any table names her", left.is_empty(), left.join(", "));
     let signed_in = stage.device().await?.login(nurse.secret.login_key()).await;
     let refused = signed_in.err().and_then(|error| error.refusal().map(|refusal| refusal.reason.clone()));
@@ -95,7 +105,7 @@ pub(super) async fn erase(
     let row = inside::booking(db.read(), &booked.first.id).await?;
     let row = row.iter().map(|(name, value)| format!("{name}: {value}"));
     stage.screen.say("What is left is time that was taken, by nobody:");
-    stage.screen.row("booking", &row.collect::<Vec<_>>().join(" · "));
+    stage.screen.detail(&row.collect::<Vec<_>>().join(" · "));
     let therapist = as_therapist(stage, &booked.first.therapist_id).await?;
     let entry = agenda_entry(stage, &therapist, &booked.first).await?;
     let handle = entry.map(|entry| entry.handle);
@@ -105,10 +115,11 @@ pub(super) async fn erase(
         handle.as_deref().unwrap_or("nothing"),
     );
     let files = Files::read(&stage.folder.join("respite.db"))?;
-    stage.screen.holds(
-        "her sealing key is in no file any more, so nothing that was sealed can be opened",
-        !files.hold(&traces.wrapped_key),
-        "the wrapped key, in a page that SQLite has freed and not overwritten",
-    );
+    stage.screen.say(if files.hold(&traces.wrapped_key) {
+        "SQLite has freed the page that held her wrapped key and not overwritten it yet. Whoever takes the files now, \
+         and the server's key file with them, could still open what was sealed."
+    } else {
+        "Her wrapped key is in none of the files any more: whatever copy of the sealed bytes there is stays sealed."
+    });
     Ok(())
 }

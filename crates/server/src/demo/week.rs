@@ -25,19 +25,24 @@ pub(super) fn draw(
     for date in monday.iter_days().take(7) {
         let mut line = format!("{:<8}", date.format("%a %-d").to_string());
         for half_hour in 0..48 {
-            let at = zone.resolve_start(date.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(30 * half_hour));
+            let at = zone
+                .resolve_start(date.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(30 * half_hour));
             let sign = if offered.iter().any(|start| (at..at + TimeDelta::minutes(30)).contains(start)) {
                 OFFERED
             } else {
-                unavailable.iter().find(|time| time.span.contains_instant(at)).map_or(FREE, |time| sign(time.reason))
+                unavailable
+                    .iter()
+                    .find(|time| time.span.contains_instant(at))
+                    .map_or(FREE, |time| sign(time.reason))
             };
-            let Sign { sign, style, .. } = sign;
-            let _ = write!(line, "{style}{sign}{style:#}");
+            let Sign { glyph, style, .. } = sign;
+            let _ = write!(line, "{style}{glyph}{style:#}");
         }
         lines.push(line);
     }
-    let known = [FREE, SHIFT, COMMUTE, REST, SLEEP].into_iter().chain((!offered.is_empty()).then_some(OFFERED));
-    let known = known.map(|Sign { sign, style, meaning }| format!("{style}{sign}{style:#} {meaning}"));
+    let known =
+        [FREE, SHIFT, COMMUTE, REST, SLEEP].into_iter().chain((!offered.is_empty()).then_some(OFFERED));
+    let known = known.map(|Sign { glyph, style, meaning }| format!("{style}{glyph}{style:#} {meaning}"));
     lines.push(format!("{}{}", " ".repeat(8), known.collect::<Vec<_>>().join("   ")));
     lines
 }
@@ -48,18 +53,19 @@ pub(super) fn taken_by(unavailable: &[Unavailable], session: Span) -> Option<Wor
 }
 
 struct Sign {
-    sign: char,
+    glyph: char,
     style: Style,
     meaning: &'static str,
 }
 
-const FREE: Sign = Sign { sign: '·', style: Style::new(), meaning: "free" };
-const SHIFT: Sign = Sign { sign: '█', style: AnsiColor::Red.on_default(), meaning: "on shift" };
-const COMMUTE: Sign = Sign { sign: '▒', style: AnsiColor::Yellow.on_default(), meaning: "on the way" };
-const REST: Sign = Sign { sign: '░', style: AnsiColor::Yellow.on_default(), meaning: "rest before a shift" };
-const SLEEP: Sign = Sign { sign: 'z', style: AnsiColor::Blue.on_default(), meaning: "sleep after a night" };
-const UNKNOWN: Sign = Sign { sign: '?', style: Style::new().dimmed(), meaning: "not published" };
-const OFFERED: Sign = Sign { sign: 'o', style: AnsiColor::Green.on_default().bold(), meaning: "offered" };
+const FREE: Sign = Sign { glyph: '·', style: Style::new(), meaning: "free" };
+const SHIFT: Sign = Sign { glyph: '█', style: AnsiColor::Red.on_default(), meaning: "on shift" };
+const COMMUTE: Sign = Sign { glyph: '▒', style: AnsiColor::Yellow.on_default(), meaning: "on the way" };
+const REST: Sign =
+    Sign { glyph: '░', style: AnsiColor::Yellow.on_default(), meaning: "rest before a shift" };
+const SLEEP: Sign = Sign { glyph: 'z', style: AnsiColor::Blue.on_default(), meaning: "sleep after a night" };
+const UNKNOWN: Sign = Sign { glyph: '?', style: Style::new().dimmed(), meaning: "not published" };
+const OFFERED: Sign = Sign { glyph: 'o', style: AnsiColor::Green.on_default().bold(), meaning: "offered" };
 
 fn sign(reason: WorkerRefusal) -> Sign {
     match reason {
@@ -73,7 +79,7 @@ fn sign(reason: WorkerRefusal) -> Sign {
 
 #[cfg(test)]
 mod tests {
-    use calendar::{Rules, Roster, Shift, ShiftRules, Span, classify, unavailable};
+    use calendar::{Roster, Rules, Shift, ShiftRules, Span, classify, unavailable};
     use chrono::{DateTime, NaiveDate, Utc};
 
     use super::draw;
@@ -84,7 +90,12 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let span = Span::new(at("2026-11-30T20:30:00Z"), at("2026-12-01T07:30:00Z")).unwrap();
         let night = Shift { span, kind: classify(span, &zone) };
-        let roster = Roster::new(&zone, vec![night], NaiveDate::from_ymd_opt(2026, 12, 31), at("2026-11-23T00:00:00Z"));
+        let roster = Roster::new(
+            &zone,
+            vec![night],
+            NaiveDate::from_ymd_opt(2026, 12, 31),
+            at("2026-11-23T00:00:00Z"),
+        );
         let range = Span::new(at("2026-11-30T00:00:00Z"), at("2026-12-07T00:00:00Z")).unwrap();
         let taken = unavailable(&roster.unwrap(), &ShiftRules::default(), &zone, range, false);
         let monday = NaiveDate::from_ymd_opt(2026, 11, 30).unwrap();
