@@ -26,7 +26,7 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
     }
 }
 
-const EVERY: Duration = Duration::from_secs(60 * 60);
+const EVERY: Duration = Duration::from_hours(1);
 /// After a hold expired, for clients that still ask about it.
 const HOLDS: TimeDelta = TimeDelta::days(1);
 /// After a letter that was given up was due, for operators who look into it.

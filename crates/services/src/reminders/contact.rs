@@ -101,6 +101,8 @@ pub(super) async fn set(
     contact: Contact,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    use contact::Column as C;
+
     let today = now.date_naive();
     let before = contact::Entity::find_by_id(alias).one(&once.tx).await?;
     let sent = before.filter(|row| row.codes_sent_on == today).map_or(0, |row| row.codes_sent);
@@ -117,7 +119,6 @@ pub(super) async fn set(
         codes_sent_on: today,
         codes_sent: sent + 1,
     };
-    use contact::Column as C;
     let replaced =
         [C::Sealed, C::Confirmed, C::CodeId, C::CodeExpiresAt, C::CodeAttempts, C::CodesSentOn, C::CodesSent];
     contact::Entity::insert(row.into_active_model())
@@ -178,7 +179,7 @@ pub(super) async fn confirm(
     row.update(tx).await?;
     // What fell due while nothing could be sent leaves now.
     reminder::Entity::update_many()
-        .col_expr(reminder::Column::NextAttemptAt, reminder::COLUMN.due_at.into_expr().into())
+        .col_expr(reminder::Column::NextAttemptAt, reminder::COLUMN.due_at.into_expr())
         .filter(reminder::COLUMN.alias_id.eq(alias))
         .filter(reminder::COLUMN.kind.eq(reminder::Kind::Session))
         .filter(reminder::COLUMN.state.eq(reminder::State::Planned))
@@ -315,8 +316,8 @@ mod tests {
         }
     }
 
-    fn lead(seconds: i64) -> Option<prost_types::Duration> {
-        Some(prost_types::Duration { seconds, nanos: 0 })
+    fn lead(seconds: i64) -> prost_types::Duration {
+        prost_types::Duration { seconds, nanos: 0 }
     }
 
     #[test]
@@ -332,12 +333,12 @@ mod tests {
         check(|contact| contact.language_code.clear(), Some("contact.language_code"));
         check(|contact| contact.level = 2, None);
         check(|contact| contact.level = 3, Some("contact.level"));
-        check(|contact| contact.lead_time = lead(15 * 60), None);
-        check(|contact| contact.lead_time = lead(7 * 86_400), None);
-        check(|contact| contact.lead_time = lead(14 * 60), Some("contact.lead_time"));
-        check(|contact| contact.lead_time = lead(7 * 86_400 + 60), Some("contact.lead_time"));
-        check(|contact| contact.lead_time = lead(0), Some("contact.lead_time"));
-        check(|contact| contact.lead_time = lead(15 * 60 + 1), Some("contact.lead_time"));
+        check(|contact| contact.lead_time = Some(lead(15 * 60)), None);
+        check(|contact| contact.lead_time = Some(lead(7 * 86_400)), None);
+        check(|contact| contact.lead_time = Some(lead(14 * 60)), Some("contact.lead_time"));
+        check(|contact| contact.lead_time = Some(lead(7 * 86_400 + 60)), Some("contact.lead_time"));
+        check(|contact| contact.lead_time = Some(lead(0)), Some("contact.lead_time"));
+        check(|contact| contact.lead_time = Some(lead(15 * 60 + 1)), Some("contact.lead_time"));
     }
 
     #[test]

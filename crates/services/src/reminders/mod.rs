@@ -110,16 +110,16 @@ impl v1::reminder_service_server::ReminderService for App {
             .all(self.db.read())
             .await
             .map_err(Error::from)?;
-        let reminders = reminders.into_iter().map(print).collect();
+        let reminders = reminders.iter().map(print).collect();
         Ok(Response::new(v1::ListRemindersResponse { reminders }))
     }
 }
 
 const MOST_LISTED: u64 = 100;
 
-fn print(row: reminder::Model) -> v1::Reminder {
+fn print(row: &reminder::Model) -> v1::Reminder {
     // How often it was tried is between us and the mail server.
-    let reminder::Model {
+    let &reminder::Model {
         id: _,
         alias_id: _,
         booking_id,
