@@ -22,8 +22,8 @@ call() {
 
 address=$2
 # An Ed25519 seed becomes a private key that openssl reads by what RFC 8410 puts before it.
-hex=302e020100300506032b657004220420$(tr -d '[:space:]' <"$1")
-printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" >"$work/key"
+{ printf 302e020100300506032b657004220420; tr -d '[:space:]' <"$1"; } | tr '[:lower:]' '[:upper:]' |
+    basenc --base16 -d >"$work/key"
 public=$(openssl pkey -inform DER -in "$work/key" -pubout -outform DER | tail -c 32 | base64)
 
 challenge=$(call BeginLogin "{\"publicKey\": \"$public\"}" | jq -r .challenge)

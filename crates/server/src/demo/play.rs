@@ -48,20 +48,18 @@ fn invite(screen: &mut Screen, address: &str, key: &Path) {
          path is target/tools/web/node_modules/.bin:",
     );
     for (method, data) in [
-        ("ListSpecializations", r#"{"query": "can't do this anymore", "languageCode": "en"}"#),
+        ("ListSpecializations", r#"{"query": "ich kann nich mehr", "languageCode": "en"}"#),
         (
             "SearchTherapists",
             r#"{"filter": {"specializations": ["burnout"], "languages": ["de"]}, "pageSize": 2}"#,
         ),
         ("ListCrisisResources", r#"{"countryCode": "GB"}"#),
     ] {
-        // An apostrophe would end the shell's quotes.
-        let data = data.replace('\'', r"'\''");
         screen.line(format_args!(
             "{BOLD}{call} --data '{data}' {address}/respite.v1.DirectoryService/{method}{BOLD:#}"
         ));
     }
-    screen.say("Sign in as a made-up therapist, and read the agenda:");
+    screen.say("Sign in as one of the made-up therapists, and read their week:");
     screen.line(format_args!("{BOLD}token=$(tests/clients/sign_in.sh {} {host}){BOLD:#}", key.display()));
     screen.line(format_args!(
         "{BOLD}{call} --header \"authorization: Bearer $token\" --data '{{}}' \
