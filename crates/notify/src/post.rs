@@ -287,9 +287,15 @@ impl Smtp {
         })))
     }
 
-    async fn deliver(&self, letter: &Letter, now: DateTime<Utc>) -> Result<(), DeliveryError> {
-        const FAREWELL: Duration = Duration::from_secs(1);
+    /// Connects, encrypts and logs in as for a letter, and says goodbye: whether the settings work.
+    pub async fn greet(&self) -> Result<(), Fault> {
+        let server = &*self.0;
+        let mut connection = timeout(server.timeout, server.connect()).await.map_err(|_| Fault::Timeout)??;
+        let _ = timeout(FAREWELL, connection.abort()).await;
+        Ok(())
+    }
 
+    async fn deliver(&self, letter: &Letter, now: DateTime<Utc>) -> Result<(), DeliveryError> {
         let server = &*self.0;
         let message = written(&server.sender, letter, now);
         let mut connection = timeout(server.timeout, server.hand_over(&message))
@@ -300,6 +306,9 @@ impl Smtp {
         Ok(())
     }
 }
+
+/// How long a server is given to hear the farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Server {
     async fn hand_over(&self, message: &lettre::Message) -> Result<AsyncSmtpConnection, DeliveryError> {

@@ -157,6 +157,21 @@ async fn both_ways_of_encryption_carry_letters() {
 }
 
 #[tokio::test]
+async fn a_greeting_tells_whether_letters_would_get_through() {
+    async fn greet(post: &Post) -> Result<(), Fault> {
+        let Post::Smtp(smtp) = post else { panic!("there is a mail server") };
+        smtp.greet().await
+    }
+
+    let sink = Sink::start("starttls");
+    assert_eq!(greet(&encrypted(&sink, "required", "")).await, Ok(()));
+    assert_eq!(greet(&post(sink.port, "tls = 'required'")).await, Err(Fault::Encryption));
+    let plain = Sink::start("plain");
+    assert_eq!(greet(&post(plain.port, "tls = 'required'")).await, Err(Fault::Unsuitable));
+    assert_eq!(greet(&post(1, "tls = 'none'")).await, Err(Fault::Connection));
+}
+
+#[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let other = Sink::start("starttls");
     for (mode, tls) in [("starttls", "required"), ("wrapper", "wrapper")] {

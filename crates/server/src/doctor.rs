@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Datelike, Utc};
-use notify::SmtpSettings;
+use notify::Post;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use services::Clock;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{Endpoint, Server};
 
@@ -204,21 +203,17 @@ fn are_stale(version: &str, now: DateTime<Utc>) -> bool {
 
 async fn mail(config: &Config) -> Finding {
     const SUBJECT: &str = "mail";
-    let Some(SmtpSettings { host, port, tls, .. }) = &config.mail else {
-        return Finding::warn(SUBJECT, "no mail server: reminders are logged and go nowhere");
+    let smtp = match open::post(config) {
+        Ok(Post::Smtp(smtp)) => smtp,
+        Ok(Post::Log | Post::Outbox(_)) => {
+            return Finding::warn(SUBJECT, "no mail server: reminders are logged and go nowhere");
+        }
+        Err(error) => return Finding::fail(SUBJECT, error),
     };
-    if let Err(error) = open::post(config) {
-        return Finding::fail(SUBJECT, error);
-    }
-    let port = port.unwrap_or(match tls {
-        notify::Tls::Wrapper => 465,
-        notify::Tls::Required => 587,
-        notify::Tls::None => 25,
-    });
-    match timeout(ANSWER, TcpStream::connect((host.as_str(), port))).await {
-        Ok(Ok(_)) => Finding::ok(SUBJECT, format!("{host}:{port} answers")),
-        Ok(Err(error)) => Finding::fail(SUBJECT, format!("{host}:{port}: {error}")),
-        Err(_) => Finding::fail(SUBJECT, format!("{host}:{port} does not answer")),
+    match timeout(ANSWER, smtp.greet()).await {
+        Ok(Ok(())) => Finding::ok(SUBJECT, "the mail server takes letters under these settings"),
+        Ok(Err(fault)) => Finding::fail(SUBJECT, format!("the mail server: {fault}")),
+        Err(_) => Finding::fail(SUBJECT, "the mail server does not answer"),
     }
 }
 
