@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -12,6 +12,8 @@ use crate::Error;
 
 /// How long a call waits for a connection before it is told to come back.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long ago a connection answered at most, if it is taken without being asked whether it lives.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// An embedded SQLite file or a PostgreSQL server.
 #[derive(Clone, Debug)]
@@ -50,6 +52,16 @@ impl Db {
         Ok(self.write.begin_with_options(immediate).await?)
     }
 
+    /// Takes what was deleted out of SQLite's files, where old pages would stay in the log until it is written over.
+    ///
+    /// Deleted rows are blank in the database file by `secure_delete`. PostgreSQL's own vacuum does this there.
+    pub async fn scrub(&self) -> Result<(), Error> {
+        if self.write.get_database_backend() == DbBackend::Sqlite {
+            self.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
+        }
+        Ok(())
+    }
+
     /// Closes every connection, waiting for those in use.
     pub async fn close(self) -> Result<(), Error> {
         self.write.clone().close().await?;
@@ -62,12 +74,14 @@ fn options(url: &str, max_connections: u32) -> ConnectOptions {
     options
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE)
+        .test_before_acquire_if_idle_for(FRESH)
         // Statements carry what must not be logged.
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)
                 .foreign_keys(true)
+                .pragma("secure_delete", "on")
                 .journal_mode(SqliteJournalMode::Wal)
                 // What was acknowledged is on disk.
                 .synchronous(SqliteSynchronous::Full)

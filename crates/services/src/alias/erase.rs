@@ -39,6 +39,12 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
         .await?;
     alias::Entity::delete_by_id(alias).exec(&tx).await?;
     tx.commit().await?;
+    if let Err(error) = app.db.scrub().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "old pages of the database were not blanked"
+        );
+    }
     Ok(cancelled)
 }
 
