@@ -4,18 +4,25 @@
 //! **Invariant:** what a story does, it does through gRPC; the database is looked into only to prove what is,
 //! or is not, in it.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use api::{google::r#type as gtype, v1};
+use api::{
+    google::r#type as gtype,
+    v1::{self, alias_service_client::AliasServiceClient},
+};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use client::{Client, Secret, SigningKey, request_id};
+use ed25519_dalek::Signer;
 use notify::{Letter, Outbox, Post};
-use sea_orm::{ActiveModelTrait, ConnectionTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, IntoActiveModel, Statement};
 use services::{App, Clock, Settings};
 use store::{Db, Opaque, OperatorId, operator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::{
+    Request,
+    transport::{Channel, Endpoint, Server},
+};
 
 /// Where a world keeps its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +142,17 @@ impl World {
 
     /// A verified therapist for burnout who speaks German and English, in `zone`, without hours yet.
     pub async fn therapist(&self, name: &str, zone: &str) -> Therapist {
+        self.therapist_like(profile(name, zone)).await
+    }
+
+    /// A therapist with this profile, whose credentials are verified, without hours yet.
+    pub async fn therapist_like(&self, profile: v1::Therapist) -> Therapist {
+        let zone = profile.time_zone.clone();
         let operator = self.operator().await;
         let key = Secret::generate().login_key();
         let request = v1::CreateTherapistRequest {
             request_id: request_id(),
-            therapist: Some(profile(name, zone)),
+            therapist: Some(profile),
             public_key: key.verifying_key().to_bytes().to_vec(),
         };
         let created = operator
@@ -159,7 +172,7 @@ impl World {
             operator.directory().verify_credential(request).await.expect("the credential is verified");
         }
         let client = self.anybody().await.login(key).await.expect("the therapist signs in");
-        Therapist { id: created.id, zone: zone.to_owned(), client, session_type_id: String::new() }
+        Therapist { id: created.id, zone, client, session_type_id: String::new() }
     }
 
     /// Moves the clock.
@@ -185,9 +198,46 @@ impl World {
     /// The answer to one SQL question about the data, as a count.
     pub async fn count(&self, sql: &str) -> i64 {
         let db = self.app.db.read();
-        let statement = sea_orm::Statement::from_string(db.get_database_backend(), sql);
+        let statement = Statement::from_string(db.get_database_backend(), sql);
         let row = db.query_one_raw(statement).await.expect("the question is understood").expect("a row");
         row.try_get_by_index(0).expect("a count")
+    }
+
+    /// Everything in every table, in an order of its own, by table: equal before and after what changes nothing.
+    pub async fn fingerprint(&self) -> BTreeMap<String, String> {
+        let sqlite = self.app.db.read().get_database_backend() == DbBackend::Sqlite;
+        let tables = if sqlite {
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite%' order by name"
+        } else {
+            "select tablename::text from pg_tables where schemaname = 'public' order by tablename"
+        };
+        let mut contents = BTreeMap::new();
+        for table in self.texts(tables).await {
+            let rows = if sqlite {
+                let columns = format!("select name from pragma_table_info('{table}')");
+                let columns = self.texts(&columns).await.into_iter().map(|name| format!("quote(\"{name}\")"));
+                let row = columns.collect::<Vec<_>>().join(" || '|' || ");
+                format!("select {row} as line from \"{table}\" order by line")
+            } else {
+                format!("select t::text as line from \"{table}\" t order by line")
+            };
+            contents.insert(table, self.texts(&rows).await.join("\n"));
+        }
+        contents
+    }
+
+    /// The answer to one SQL question about the data: the first column of every row, as text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let db = self.app.db.read();
+        let statement = Statement::from_string(db.get_database_backend(), sql);
+        let rows = db.query_all_raw(statement).await.expect("the question is understood");
+        rows.iter().map(|row| row.try_get_by_index(0).expect("a text")).collect()
+    }
+
+    /// Another server on the same data: its own connections, the same key, clock and letters.
+    pub async fn another_server(&self) -> App {
+        let db = Db::connect(&self.database, 4).await.expect("the database answers");
+        App { db, ..self.app.clone() }
     }
 
     /// Stops the server; the data stays.
@@ -251,7 +301,10 @@ impl Worker {
     pub async fn works(&self, zone: &str, shifts: &[(&str, &str)], publish_date: &str) {
         let shifts = shifts
             .iter()
-            .map(|(start, end)| v1::Shift { span: Some(span(start, end)), kind: v1::ShiftKind::Unspecified.into() })
+            .map(|(start, end)| v1::Shift {
+                span: Some(span(start, end)),
+                kind: v1::ShiftKind::Unspecified.into(),
+            })
             .collect();
         let request = v1::ImportRosterRequest {
             request_id: request_id(),
@@ -416,6 +469,40 @@ pub fn profile(name: &str, zone: &str) -> v1::Therapist {
     }
 }
 
+/// A connection without a client that signs in anew and asks again by itself.
+pub async fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    endpoint.connect().await.expect("the server answers")
+}
+
+/// An access token for whoever has the key.
+pub async fn sign_in(channel: &Channel, key: &SigningKey) -> String {
+    let mut service = AliasServiceClient::new(channel.clone());
+    let public_key = key.verifying_key().to_bytes().to_vec();
+    let begun = service.begin_login(v1::BeginLoginRequest { public_key }).await.expect("a challenge");
+    let finished = service.finish_login(finish_login(key, &begun.into_inner())).await.expect("a token");
+    finished.into_inner().access_token
+}
+
+/// A signed challenge.
+pub fn finish_login(key: &SigningKey, begun: &v1::BeginLoginResponse) -> v1::FinishLoginRequest {
+    let v1::BeginLoginResponse { challenge, audience } = begun;
+    let signed = [b"respite/login/v1\0", audience.as_bytes(), b"\0", challenge].concat();
+    v1::FinishLoginRequest {
+        public_key: key.verifying_key().to_bytes().to_vec(),
+        challenge: challenge.clone(),
+        signature: key.sign(&signed).to_bytes().to_vec(),
+    }
+}
+
+/// A request that brings a token.
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let token = format!("Bearer {token}").parse().expect("a token is ASCII");
+    request.metadata_mut().insert("authorization", token);
+    request
+}
+
 /// `2026-03-27T09:00:00Z`, or with an offset.
 pub fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).expect("an instant").to_utc()
@@ -446,11 +533,7 @@ pub fn starts(found: &v1::SearchSlotsResponse) -> Vec<String> {
 /// A date as the contract says it.
 pub fn date(text: &str) -> gtype::Date {
     let date: NaiveDate = text.parse().expect("a date");
-    gtype::Date {
-        year: date.year(),
-        month: date.month().cast_signed(),
-        day: date.day().cast_signed(),
-    }
+    gtype::Date { year: date.year(), month: date.month().cast_signed(), day: date.day().cast_signed() }
 }
 
 /// Whole minutes as the contract says them.

@@ -2,6 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod access;
+mod availability;
+mod bad_input;
 mod clock_changes;
+mod crash;
 mod main_job;
+mod migrations;
+mod privacy;
 mod races;
+mod reminders;
+mod search;

@@ -1,0 +1,293 @@
+//! The process is killed in the middle of its work, and what it acknowledged is there.
+//!
+//! **Invariant:** no process is touched here but those that were started here.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::v1::{self, booking_service_client::BookingServiceClient};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use client::{Refusal, request_id};
+use e2e::{Therapist, World, channel, sign_in, timestamp, with_token};
+use services::Clock;
+use tokio::{net::TcpStream, sync::watch, task::JoinSet};
+use tonic::{Request, Response, Status, transport::Channel};
+
+const WORKERS: u64 = 8;
+/// How many answers there are before the process is killed, each time: at some moment of what comes next.
+const KILLS: [usize; 5] = [37, 64, 23, 91, 48];
+
+e2e::stories! {
+    // B1, B2, B3, R1
+    async fn what_was_acknowledged_outlives_the_process(engine: Engine) {
+        let mut world = World::at(engine, &Clock::System.now().to_rfc3339()).await;
+        let week = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
+        let mut therapists = Vec::new();
+        for name in ["Ada", "Ben", "Cas"] {
+            therapists.push(world.therapist(name, "Etc/UTC").await.offers(week, 20, 0, 10, 10).await);
+        }
+        let therapists = Arc::new(therapists);
+        let mut keys = Vec::new();
+        for _ in 0..WORKERS {
+            keys.push(world.worker().await.key);
+        }
+        world.stop().await;
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::start(&world, folder.path()).await;
+        let (restarted, restarts) = watch::channel(0);
+        let (answers, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut work = JoinSet::new();
+        for (seed, key) in (1..).zip(keys) {
+            let channel = channel(process.address).await;
+            let token = sign_in(&channel, &key).await;
+            let service = BookingServiceClient::new(channel);
+            let worker = Busy { service, token, restarts: restarts.clone(), answers: answers.clone(), dice: 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed), asked_again: 0 };
+            work.spawn(worker.books_and_cancels(therapists.clone(), done.clone()));
+        }
+        for (round, kill) in KILLS.into_iter().enumerate() {
+            let target = answers.load(Ordering::SeqCst) + kill;
+            while answers.load(Ordering::SeqCst) < target {
+                assert!(work.try_join_next().is_none(), "a worker stopped");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            process.kill();
+            process.restart().await;
+            restarted.send(round + 1).unwrap();
+        }
+        done.store(true, Ordering::SeqCst);
+        let ends = work.join_all().await;
+
+        // Every booking that somebody was told of is as they were told, and there is no other.
+        let mut told = BTreeMap::new();
+        let mut asked_again = 0;
+        for mut end in ends {
+            for (id, state) in end.told {
+                let request = v1::GetBookingRequest { booking_id: id.clone() };
+                let seen = end.service.get_booking(with_token(request, &end.token)).await.unwrap().into_inner().booking.unwrap();
+                assert_eq!(seen.state(), state);
+                told.insert(id, state);
+            }
+            asked_again += end.asked_again;
+        }
+        let booked = told.values().filter(|state| **state == v1::BookingState::Booked).count();
+        assert!(booked > 30 && booked < told.len(), "{booked} of {}", told.len());
+        assert!(asked_again > 0, "no call was cut off: the process died between the calls");
+        let count = async |sql: &str| usize::try_from(world.count(sql).await).unwrap();
+        assert_eq!(count("select count(*) from booking where state = 'booked'").await, booked);
+        assert_eq!(count("select count(*) from booking where state = 'cancelled'").await, told.len() - booked);
+        assert_eq!(count("select count(*) from booking where state = 'pending'").await, 0);
+        // With its one reminder if it takes place, without any if not, and with its history.
+        assert_eq!(count("select count(*) from booking b where state = 'booked' and (select count(*) from reminder r where r.booking_id = b.id) <> 1").await, 0);
+        assert_eq!(count("select count(*) from reminder r join booking b on b.id = r.booking_id where b.state <> 'booked'").await, 0);
+        assert_eq!(count("select count(*) from booking b where (select count(*) from booking_event e where e.booking_id = b.id) <> case b.state when 'booked' then 2 else 3 end").await, 0);
+        let overlaps = "select count(*) from booking a join booking b on a.id < b.id and a.occupies and b.occupies
+            and (a.therapist_id = b.therapist_id or a.alias_id = b.alias_id)
+            and a.busy_from < b.busy_until and b.busy_from < a.busy_until";
+        assert_eq!(count(overlaps).await, 0);
+        process.kill();
+    }
+}
+
+/// A worker whose calls are cut off now and then, and who asks again until there is an answer.
+struct Busy {
+    service: BookingServiceClient<Channel>,
+    token: String,
+    restarts: watch::Receiver<usize>,
+    /// Of all workers.
+    answers: Arc<AtomicUsize>,
+    dice: u64,
+    asked_again: usize,
+}
+
+/// What a worker was told in the end.
+struct End {
+    service: BookingServiceClient<Channel>,
+    token: String,
+    told: BTreeMap<String, v1::BookingState>,
+    asked_again: usize,
+}
+
+impl Busy {
+    async fn books_and_cancels(mut self, therapists: Arc<Vec<Therapist>>, done: Arc<AtomicBool>) -> End {
+        let mut told = BTreeMap::new();
+        while !done.load(Ordering::SeqCst) {
+            let therapist = &therapists[self.roll(therapists.len())];
+            let start = first_day() + TimeDelta::minutes(10 * self.roll(6 * 24 * 10).cast_signed() as i64);
+            let wanted = v1::HoldSlotRequest {
+                request_id: request_id(),
+                therapist_id: therapist.id.clone(),
+                session_type_id: therapist.session_type_id.clone(),
+                start_time: Some(timestamp(start)),
+                modality: v1::Modality::Video.into(),
+                roster_use: None,
+            };
+            let asked =
+                self.insist(wanted, |mut service, request| async move { service.hold_slot(request).await });
+            let id = match asked.await {
+                Ok(held) => held.booking.unwrap().id,
+                Err(refused) => {
+                    assert!(
+                        ["SLOT_TAKEN", "OWN_BOOKING_OVERLAPS"].contains(&refused.reason.as_str()),
+                        "{refused}"
+                    );
+                    continue;
+                }
+            };
+            let confirm = v1::ConfirmBookingRequest {
+                request_id: request_id(),
+                booking_id: id.clone(),
+                book_if_free: false,
+            };
+            let booked =
+                self.insist(
+                    confirm,
+                    |mut service, request| async move { service.confirm_booking(request).await },
+                );
+            let mut booking = booked.await.expect("a hold that lives is confirmed").booking.unwrap();
+            if self.roll(3) == 0 {
+                let cancel = v1::CancelBookingRequest { request_id: request_id(), booking_id: id.clone() };
+                let cancelled = self.insist(cancel, |mut service, request| async move {
+                    service.cancel_booking(request).await
+                });
+                booking = cancelled.await.expect("what is booked is cancelled").booking.unwrap();
+            }
+            assert!(told.insert(id, booking.state()).is_none(), "two calls made one booking");
+        }
+        End { service: self.service, token: self.token, told, asked_again: self.asked_again }
+    }
+
+    /// Asks the same thing until somebody answers; whoever was cut off asks once more, and is told the same.
+    async fn insist<Q, T, F>(
+        &mut self,
+        request: Q,
+        call: impl Fn(BookingServiceClient<Channel>, Request<Q>) -> F,
+    ) -> Result<T, Refusal>
+    where
+        Q: Clone,
+        T: PartialEq,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut cut_off = false;
+        loop {
+            let seen = *self.restarts.borrow_and_update();
+            let ask = || call(self.service.clone(), with_token(request.clone(), &self.token));
+            match ask().await.map_err(Refusal::from) {
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    if cut_off && let Ok(again) = ask().await {
+                        assert!(again.into_inner() == answer, "one request id had two answers");
+                    }
+                    self.answers.fetch_add(1, Ordering::SeqCst);
+                    self.asked_again += usize::from(cut_off);
+                    return Ok(answer);
+                }
+                Err(refused) if refused.reason.is_empty() => {
+                    cut_off = true;
+                    // If the process came back meanwhile, at once.
+                    if *self.restarts.borrow() == seen {
+                        let _ = tokio::time::timeout(Duration::from_secs(5), self.restarts.changed()).await;
+                    }
+                }
+                Err(refused)
+                    if refused.reason == "DATABASE_UNAVAILABLE" || refused.reason == "OVERLOADED" => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+    }
+
+    fn roll(&mut self, sides: usize) -> usize {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        usize::try_from(self.dice % sides as u64).unwrap()
+    }
+}
+
+/// `respite serve`, which ends with this value at the latest.
+struct Process {
+    child: Child,
+    binary: PathBuf,
+    config: PathBuf,
+    address: SocketAddr,
+}
+
+impl Process {
+    /// On the world's data, with the world's key.
+    async fn start(world: &World, folder: &Path) -> Self {
+        let binary = binary();
+        let key = folder.join("respite.key");
+        fs::write(&key, world.app.keyring.to_text().as_bytes()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = folder.join("respite.toml");
+        let settings = format!(
+            "listen = \"{address}\"\naudience = \"{}\"\nkey_file = \"{}\"\n\
+             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"error\"\n",
+            world.app.settings.audience,
+            key.display(),
+            world.database,
+        );
+        fs::write(&config, settings).unwrap();
+        let child = spawn(&binary, &config);
+        let process = Self { child, binary, config, address };
+        process.ready().await;
+        process
+    }
+
+    /// Without a word of warning: SIGKILL.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    async fn restart(&mut self) {
+        self.child = spawn(&self.binary, &self.config);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        for _ in 0..600 {
+            if TcpStream::connect(self.address).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} does not listen on {}", self.binary.display(), self.address);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(binary: &Path, config: &Path) -> Child {
+    Command::new(binary).arg("--config").arg(config).arg("serve").stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// The program beside the folder this test was built into.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().and_then(Path::parent).unwrap().join("respite");
+    assert!(binary.exists(), "{} is missing: cargo build --package server", binary.display());
+    binary
+}
+
+/// The midnight after the next: far enough from now for any notice, by the machine's clock, which the process has.
+fn first_day() -> DateTime<Utc> {
+    Clock::System.now().duration_trunc(TimeDelta::days(1)).unwrap() + TimeDelta::days(2)
+}
