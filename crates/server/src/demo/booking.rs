@@ -8,8 +8,8 @@ use chrono::{TimeDelta, Timelike};
 use client::{Client, Refusal, Secret, request_id};
 use notify::Letter;
 
-use super::finding::{Nurse, hold, instant, span, start, therapist, timestamp};
-use super::screen::{BOLD, both_times, time};
+use super::finding::{Nurse, Slot, instant, span, timestamp};
+use super::screen::{BOLD, time};
 use super::{Broken, Stage, there};
 use crate::seed;
 
@@ -29,33 +29,19 @@ impl Booked {
     }
 }
 
-/// What the two therapists call the nurse.
-pub(super) struct Handles {
-    first: String,
-}
-
-pub(super) async fn book(
-    stage: &mut Stage,
-    nurse: &Nurse,
-    offered: &[v1::SlotHit],
-) -> Result<Booked, Broken> {
+pub(super) async fn book(stage: &mut Stage, nurse: &Nurse, offered: &[Slot]) -> Result<Booked, Broken> {
     stage.screen.step("Hold, confirm, and somebody who comes too late");
     let home = stage.home();
     // Between the sleep after a night and the next one, if there is such a slot.
-    let afternoon = |hit: &&v1::SlotHit| {
-        let at = home.local(start(hit));
-        at.date() > home.local(start(&offered[0])).date() && (16..20).contains(&at.hour())
-    };
+    let date = |slot: &Slot| home.local(slot.start()).date();
+    let afternoon =
+        |slot: &&Slot| date(slot) > date(&offered[0]) && (16..20).contains(&home.local(slot.start()).hour());
     let wanted = there(offered.iter().find(afternoon).or(offered.first()), "slot to hold")?;
-    let zone = there(stage.app.rules.zone(&wanted.slot.clone().unwrap_or_default().time_zone), "zone")?;
-    let request = hold(wanted);
+    let request = wanted.hold_request();
     let held = nurse.client.bookings().hold_slot(request.clone()).await?.into_inner().booking;
     let held = there(held, "booking")?;
     let expires = there(instant(held.hold_expire_time.as_ref()), "end of the hold")?;
-    stage.screen.row(
-        "held",
-        &format!("{} with {}", both_times(&home, &zone, start(wanted)), wanted.therapist_display_name),
-    );
+    stage.screen.row("held", &wanted.in_words(&home));
     stage.screen.row("kept for her until", &time(&home, expires));
     stage.screen.same("a hold lasts ten minutes", &10, &(expires - stage.app.clock.now()).num_minutes());
 
@@ -86,15 +72,13 @@ pub(super) async fn book(
     let first = confirm(nurse, &held).await?;
     stage.screen.same("confirmed", &v1::BookingState::Booked.as_str_name(), &first.state().as_str_name());
 
-    let later = |hit: &&v1::SlotHit| {
-        therapist(hit) != therapist(wanted) && start(hit) > start(wanted) + TimeDelta::days(1)
+    let later = |slot: &&Slot| {
+        slot.therapist_id != wanted.therapist_id && slot.start() > wanted.start() + TimeDelta::days(1)
     };
     let other = there(offered.iter().find(later), "slot with another therapist")?;
-    let held = nurse.client.bookings().hold_slot(hold(other)).await?.into_inner().booking;
+    let held = nurse.client.bookings().hold_slot(other.hold_request()).await?.into_inner().booking;
     let second = confirm(nurse, &there(held, "booking")?).await?;
-    let zone = there(stage.app.rules.zone(&second.time_zone), "zone")?;
-    let text = format!("{} with {}", both_times(&home, &zone, start(other)), second.therapist_display_name);
-    stage.screen.row("booked as well", &text);
+    stage.screen.row("booked as well", &other.in_words(&home));
     Ok(Booked { first, second })
 }
 
@@ -151,7 +135,8 @@ pub(super) async fn remind(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
     Ok(())
 }
 
-pub(super) async fn agenda(stage: &mut Stage, nurse: &Nurse, booked: &Booked) -> Result<Handles, Broken> {
+/// Returns what the first of them calls her.
+pub(super) async fn agenda(stage: &mut Stage, nurse: &Nurse, booked: &Booked) -> Result<String, Broken> {
     stage.screen.step("What the therapists see");
     let mut handles = Vec::new();
     for booking in [&booked.first, &booked.second] {
@@ -175,14 +160,14 @@ pub(super) async fn agenda(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
         different && !first.is_empty() && !second.is_empty(),
         format_args!("{first}, {second}, {}", nurse.handle),
     );
-    Ok(Handles { first: first.clone() })
+    Ok(first.clone())
 }
 
 pub(super) async fn join(
     stage: &mut Stage,
     nurse: &Nurse,
     booked: &Booked,
-    handles: &Handles,
+    handle: &str,
 ) -> Result<(), Broken> {
     stage.screen.step("Joining");
     let session = booked.session()?;
@@ -197,7 +182,7 @@ pub(super) async fn join(
     stage.screen.row("she is called", &hers.display_name);
     stage.screen.row("the therapist is called", &theirs.display_name);
     stage.screen.same("both are let into the same room", &hers.join_uri, &theirs.join_uri);
-    stage.screen.same("under the handle that this therapist knows", &handles.first, &hers.display_name);
+    stage.screen.same("under the handle that this therapist knows", &handle, &hers.display_name.as_str());
     Ok(())
 }
 

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{google::r#type::Date, v1};
-use calendar::{Roster, Shift, ShiftKind, ShiftRules, Span, Unavailable, WorkerRefusal, Zone, unavailable};
+use calendar::{
+    Roster, Rules, Shift, ShiftKind, ShiftRules, Span, Unavailable, WorkerRefusal, Zone, unavailable,
+};
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc, Weekday};
 use client::{Client, Secret, request_id};
 
+use super::booking::refusal;
 use super::screen::{BOLD, both_times, count, time};
 use super::{Broken, HOME, Stage, there, week};
 
@@ -31,6 +34,55 @@ pub(super) struct Week {
     span: Span,
     pub(super) shifts: Vec<Shift>,
     unavailable: Vec<Unavailable>,
+}
+
+/// One start that can be held.
+pub(super) struct Slot {
+    pub(super) therapist_id: String,
+    /// The therapist's name.
+    therapist: String,
+    session_type_id: String,
+    session: Span,
+    /// The therapist's.
+    zone: Zone,
+    reasons: Vec<v1::MatchReason>,
+}
+
+impl Slot {
+    fn read(hit: v1::SlotHit, rules: &Rules) -> Option<Self> {
+        let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons } = hit;
+        let v1::Slot { therapist_id, session_type_id, session, time_zone } = slot?;
+        let (session, zone) = (span(session.as_ref())?, rules.zone(&time_zone)?);
+        Some(Self {
+            therapist_id,
+            therapist: therapist_display_name,
+            session_type_id,
+            session,
+            zone,
+            reasons,
+        })
+    }
+
+    pub(super) fn start(&self) -> DateTime<Utc> {
+        self.session.start()
+    }
+
+    /// When, on both clocks, and with whom.
+    pub(super) fn in_words(&self, home: &Zone) -> String {
+        format!("{} with {}", both_times(home, &self.zone, self.start()), self.therapist)
+    }
+
+    /// What it takes to hold it.
+    pub(super) fn hold_request(&self) -> v1::HoldSlotRequest {
+        v1::HoldSlotRequest {
+            request_id: request_id(),
+            therapist_id: self.therapist_id.clone(),
+            session_type_id: self.session_type_id.clone(),
+            start_time: Some(timestamp(self.start())),
+            modality: v1::Modality::Video.into(),
+            roster_use: None,
+        }
+    }
 }
 
 pub(super) async fn directory(stage: &mut Stage) -> Result<(), Broken> {
@@ -171,41 +223,41 @@ pub(super) async fn roster(stage: &mut Stage, nurse: &Nurse) -> Result<Week, Bro
     Ok(Week { monday, span, shifts, unavailable })
 }
 
-/// What can be held, and where.
-pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Result<Vec<v1::SlotHit>, Broken> {
+pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Result<Vec<Slot>, Broken> {
     stage.screen.step("Slots that fit around it");
     let home = stage.home();
-    let (offered, removals) = search(nurse, week, v1::RosterUse::default()).await?;
-    let starts: BTreeSet<_> = offered.iter().map(start).collect();
+    let rules = stage.app.rules.clone();
+    let (offered, removals) = search(&rules, nurse, week, v1::RosterUse::default()).await?;
     stage.screen.say(&format!(
         "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why:",
         count(offered.len(), "slot", "slots"),
-        count(offered.iter().map(therapist).collect::<BTreeSet<_>>().len(), "therapist", "therapists"),
+        count(
+            offered.iter().map(|slot| &slot.therapist_id).collect::<BTreeSet<_>>().len(),
+            "therapist",
+            "therapists"
+        ),
     ));
     let (mut day, mut why) = (None, String::new());
-    for hit in &offered {
-        let date = home.local(start(hit)).date();
+    for slot in &offered {
+        let date = home.local(slot.start()).date();
         if day.replace(date) == Some(date) {
             continue;
         }
-        let zone = there(stage.app.rules.zone(&slot(hit).time_zone), "zone of a therapist")?;
-        let minutes = session(hit).map_or(0, |session| session.duration().num_minutes());
-        let at = both_times(&home, &zone, start(hit));
-        stage
-            .screen
-            .line(format_args!("{BOLD}{at:<44}{BOLD:#} {}, {minutes} min", hit.therapist_display_name));
-        let words = in_words(&hit.reasons);
+        let (at, minutes) =
+            (both_times(&home, &slot.zone, slot.start()), slot.session.duration().num_minutes());
+        stage.screen.line(format_args!("{BOLD}{at:<44}{BOLD:#} {}, {minutes} min", slot.therapist));
+        let words = in_words(&slot.reasons);
         if words != why {
             stage.screen.detail(&words);
             why = words;
         }
     }
-    for line in week::draw(&home, week.monday, &week.unavailable, &starts.into_iter().collect::<Vec<_>>()) {
+    let starts: Vec<_> = offered.iter().map(Slot::start).collect();
+    for line in week::draw(&home, week.monday, &week.unavailable, &starts) {
         stage.screen.line(line);
     }
-    let free =
-        |hit: &v1::SlotHit| session(hit).and_then(|it| week::taken_by(&week.unavailable, it)).is_none();
-    let wrong = offered.iter().filter(|hit| !free(hit)).count();
+    let taken_by = |slot: &Slot| week::taken_by(&week.unavailable, slot.session);
+    let wrong = offered.iter().filter(|slot| taken_by(slot).is_some()).count();
     stage.screen.holds("something is offered", !offered.is_empty(), "nothing");
     stage.screen.same("no slot lies in a shift, on the way, in the rest or in the sleep", &0, &wrong);
 
@@ -217,7 +269,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
         stage.screen.row(&count(*removed, one, many), what);
     }
     let all = v1::RosterUse { ignore_shifts: true, beyond_published: true };
-    let (without_roster, _) = search(nurse, week, all).await?;
+    let (without_roster, _) = search(&rules, nurse, week, all).await?;
     let by_roster: usize = [
         v1::Constraint::Shift,
         v1::Constraint::Commute,
@@ -236,45 +288,18 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
 
     stage.screen.say("Three starts that are not offered; whoever asks for one all the same is told why:");
     for wanted in [WorkerRefusal::Shift, WorkerRefusal::Sleep, WorkerRefusal::Rest] {
-        let taken = |hit: &&v1::SlotHit| {
-            session(hit).and_then(|it| week::taken_by(&week.unavailable, it)) == Some(wanted)
-        };
-        let hit = there(without_roster.iter().find(taken), "start that the roster takes")?;
-        let refused = nurse.client.bookings().hold_slot(hold(hit)).await.err().map(client::Refusal::from);
+        let slot = without_roster.iter().find(|slot| taken_by(slot) == Some(wanted));
+        let slot = there(slot, "start that the roster takes")?;
+        let refused = refusal(nurse.client.bookings().hold_slot(slot.hold_request()).await);
         let (reason, why) = match wanted {
             WorkerRefusal::Shift => ("COLLIDES_WITH_SHIFT", "she is on shift"),
             WorkerRefusal::Sleep => ("COLLIDES_WITH_SLEEP", "she sleeps after a night"),
             _ => ("COLLIDES_WITH_REST", "she is about to leave for a shift"),
         };
-        let found = refused.map(|refusal| refusal.reason).unwrap_or_default();
-        let claim =
-            format!("{} with {}: {reason}, {why}", time(&home, start(hit)), hit.therapist_display_name);
-        stage.screen.same(&claim, &reason, &found.as_str());
+        let claim = format!("{} with {}: {reason}, {why}", time(&home, slot.start()), slot.therapist);
+        stage.screen.same(&claim, &reason, &refused.as_str());
     }
     Ok(offered)
-}
-
-/// What it takes to hold a slot.
-pub(super) fn hold(hit: &v1::SlotHit) -> v1::HoldSlotRequest {
-    let slot = slot(hit);
-    v1::HoldSlotRequest {
-        request_id: request_id(),
-        therapist_id: slot.therapist_id.clone(),
-        session_type_id: slot.session_type_id.clone(),
-        start_time: Some(timestamp(start(hit))),
-        modality: v1::Modality::Video.into(),
-        roster_use: None,
-    }
-}
-
-/// When a slot begins.
-pub(super) fn start(hit: &v1::SlotHit) -> DateTime<Utc> {
-    session(hit).map(Span::start).unwrap_or_default()
-}
-
-/// With whom.
-pub(super) fn therapist(hit: &v1::SlotHit) -> &str {
-    &slot(hit).therapist_id
 }
 
 /// The contract's span as the calendar's.
@@ -296,11 +321,12 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
 type Removals = BTreeMap<v1::Constraint, usize>;
 
 async fn search(
+    rules: &Rules,
     nurse: &Nurse,
     week: &Week,
     roster_use: v1::RosterUse,
-) -> Result<(Vec<v1::SlotHit>, Removals), Broken> {
-    let mut hits = Vec::new();
+) -> Result<(Vec<Slot>, Removals), Broken> {
+    let mut slots = Vec::new();
     let mut request = v1::SearchSlotsRequest {
         filter: Some(v1::TherapistFilter {
             specializations: vec![TYPED.to_owned()],
@@ -319,13 +345,15 @@ async fn search(
     };
     loop {
         let page = nurse.client.slots().search_slots(request.clone()).await?.into_inner();
-        hits.extend(page.hits);
+        for hit in page.hits {
+            slots.push(there(Slot::read(hit, rules), "span or known zone in a slot")?);
+        }
         if page.next_page_token.is_empty() {
             let removals = page.removals.iter();
             let removals = removals
                 .map(|removal| (removal.constraint(), usize::try_from(removal.count).unwrap_or_default()))
                 .collect();
-            return Ok((hits, removals));
+            return Ok((slots, removals));
         }
         request.page_token = page.next_page_token;
     }
@@ -378,15 +406,6 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         }
         _ => (why, "start", "starts"),
     }
-}
-
-fn slot(hit: &v1::SlotHit) -> &v1::Slot {
-    static NONE: std::sync::LazyLock<v1::Slot> = std::sync::LazyLock::new(v1::Slot::default);
-    hit.slot.as_ref().unwrap_or(&NONE)
-}
-
-fn session(hit: &v1::SlotHit) -> Option<Span> {
-    span(slot(hit).session.as_ref())
 }
 
 fn shift(shift: &v1::Shift) -> Option<Shift> {

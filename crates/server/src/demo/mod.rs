@@ -203,8 +203,8 @@ async fn tell(stage: &mut Stage) -> Result<(), Broken> {
     let slots = finding::slots(stage, &nurse, &week).await?;
     let booked = booking::book(stage, &nurse, &slots).await?;
     booking::remind(stage, &nurse, &booked).await?;
-    let handles = booking::agenda(stage, &nurse, &booked).await?;
-    booking::join(stage, &nurse, &booked, &handles).await?;
+    let handle = booking::agenda(stage, &nurse, &booked).await?;
+    booking::join(stage, &nurse, &booked, &handle).await?;
     let traces = traces::show(stage, &nurse, &week, &booked).await?;
     traces::erase(stage, &nurse, &booked, &traces).await
 }
