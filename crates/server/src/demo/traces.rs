@@ -78,7 +78,9 @@ pub(super) async fn show(
         files.hold(booked.first.therapist_display_name.as_bytes()),
         "nothing",
     );
-    Ok(Traces { wrapped_key: inside::wrapped_key(db.read(), &nurse.id).await? })
+    let wrapped_key = inside::wrapped_key(db.read(), &nurse.id).await?;
+    stage.screen.holds("and her wrapped key, for now", files.hold(&wrapped_key), "nothing");
+    Ok(Traces { wrapped_key })
 }
 
 pub(super) async fn erase(
@@ -115,11 +117,10 @@ pub(super) async fn erase(
         handle.as_deref().unwrap_or("nothing"),
     );
     let files = Files::read(&stage.folder.join("respite.db"))?;
-    stage.screen.say(if files.hold(&traces.wrapped_key) {
-        "SQLite has freed the page that held her wrapped key and not overwritten it yet. Whoever takes the files now, \
-         and the server's key file with them, could still open what was sealed."
-    } else {
-        "Her wrapped key is in none of the files any more: whatever copy of the sealed bytes there is stays sealed."
-    });
+    stage.screen.holds(
+        "her wrapped key is in no file any more: whatever copy of the sealed bytes there is stays sealed",
+        !files.hold(&traces.wrapped_key),
+        "the wrapped key, in a page that was freed and not written over",
+    );
     Ok(())
 }
