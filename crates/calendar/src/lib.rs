@@ -8,7 +8,6 @@
 //! Instants and dates are chrono's types, because those are what the database and the contract speak. The
 //! rules behind a [`Zone`] are jiff's reading of TZif data.
 
-
 mod admit;
 pub mod ical;
 mod roster;

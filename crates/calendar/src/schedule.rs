@@ -1,6 +1,10 @@
 //! What a therapist says about their time (T2, A1), whether it makes sense (A3), and the open time it means.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use std::collections::{BTreeSet, HashSet};
+
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::span::first_ending_after;
@@ -169,12 +173,13 @@ impl Schedule {
         // A window starts at most a day before an instant it covers, and clocks differ by at most 26 hours.
         let days = around.widened(TimeDelta::days(3), TimeDelta::days(2));
         let last = days.end().date_naive();
+        let hours = HoursByDate::new(&self.windows, &self.overrides);
 
         let mut windows: Vec<(Zone, Vec<Span>)> = vec![(self.zone.clone(), Vec::new())];
         for date in days.start().date_naive().iter_days().take_while(|date| *date <= last) {
             let zone = self.zone_on(date);
-            let spans = self
-                .hours_on(date)
+            let spans = hours
+                .on(date)
                 .filter_map(|hours| hours.on(date))
                 .filter_map(|(start, end)| Span::new(zone.resolve_start(start), zone.resolve_end(end)))
                 .filter(|window| window.overlaps(around));
@@ -203,16 +208,43 @@ impl Schedule {
             .find(|travel| travel.from <= date && date <= travel.until)
             .map_or(&self.zone, |travel| &travel.zone)
     }
+}
 
-    fn hours_on(&self, date: NaiveDate) -> impl Iterator<Item = DayWindow> {
-        let overrides = || self.overrides.iter().filter(move |day| day.date == date);
+/// The hours of any date, found without reading the overrides of all the others.
+struct HoursByDate<'a> {
+    weekly: &'a [Window],
+    overrides: Vec<&'a DateOverride>,
+}
+
+impl<'a> HoursByDate<'a> {
+    fn new(weekly: &'a [Window], overrides: &'a [DateOverride]) -> Self {
+        let mut overrides: Vec<&DateOverride> = overrides.iter().collect();
+        overrides.sort_by_key(|day| day.date);
+        Self { weekly, overrides }
+    }
+
+    fn on(&self, date: NaiveDate) -> impl Iterator<Item = DayWindow> {
+        let first = self.overrides.partition_point(|day| day.date < date);
+        let overrides = || self.overrides[first..].iter().take_while(move |day| day.date == date);
         let weekly = overrides().all(|day| day.kind == OverrideKind::Add);
-        let weekday = chrono::Datelike::weekday(&date);
-        self.windows
+        let weekday = date.weekday();
+        self.weekly
             .iter()
             .filter(move |window| weekly && window.weekday == weekday)
             .map(|window| window.hours)
             .chain(overrides().flat_map(|day| day.windows.iter().copied()))
+    }
+
+    /// The open time of `dates` and of those whose windows may touch theirs, on a clock that never changes.
+    ///
+    /// A window of two days before can end where one of the day before starts, and that one at midnight.
+    /// What is further away adds nothing to the 16 hours that a session takes at most.
+    fn nominal_open(&self, dates: impl Iterator<Item = NaiveDate>) -> Vec<Span> {
+        let near =
+            |date: NaiveDate| (-2..=2).filter_map(move |n| date.checked_add_signed(TimeDelta::days(n)));
+        let dates: BTreeSet<NaiveDate> = dates.flat_map(near).collect();
+        let windows = |date| self.on(date).filter_map(move |hours| nominal(hours, date));
+        union(dates.into_iter().flat_map(windows).collect())
     }
 }
 
@@ -399,37 +431,6 @@ pub enum SettingsError {
     },
 }
 
-impl SettingsError {
-    /// The path of the setting to change, such as `schedule.windows[3]`.
-    pub fn field(&self) -> String {
-        match self {
-            Self::NoticeBeyondHorizon { .. } | Self::NoticeOutOfRange => "schedule.notice".into(),
-            Self::HorizonOutOfRange => "schedule.horizon".into(),
-            Self::WindowsOverlap { second: window, .. } | Self::WindowShorterThanSession { window, .. } => {
-                format!("schedule.windows[{window}]")
-            }
-            Self::OverrideHoursOverlap { index, window, .. }
-            | Self::OverrideShorterThanSession { index, window, .. } => {
-                format!("schedule.overrides[{index}].windows[{window}]")
-            }
-            Self::ReplacedTwice { index, .. } => format!("schedule.overrides[{index}].date"),
-            Self::TravelReversed { index } => format!("schedule.travels[{index}].until"),
-            Self::TravelsOverlap { index } => format!("schedule.travels[{index}]"),
-            Self::DurationOutOfRange { session } => format!("session_types[{session}].duration"),
-            Self::BufferOutOfRange { session, before: true } => {
-                format!("session_types[{session}].buffer_before")
-            }
-            Self::BufferOutOfRange { session, before: false } => {
-                format!("session_types[{session}].buffer_after")
-            }
-            Self::GridIntervalOutOfRange { session } => {
-                format!("session_types[{session}].grid_interval_minutes")
-            }
-            Self::GridOffsetOutOfRange { session } => format!("session_types[{session}].grid_offset_minutes"),
-        }
-    }
-}
-
 /// A3: whether settings can be saved. A window must fit at least one session type, if there are any.
 pub fn check_settings(schedule: &Schedule, sessions: &[SessionRules]) -> Result<(), SettingsError> {
     sessions.iter().enumerate().try_for_each(|(index, session)| check_session(index, session))?;
@@ -502,7 +503,7 @@ fn check_no_overlap(schedule: &Schedule) -> Result<(), SettingsError> {
     if let Some((first, second)) = first_overlap(fortnight.collect()) {
         return Err(SettingsError::WindowsOverlap { first, second });
     }
-    let mut replaced = std::collections::HashSet::new();
+    let mut replaced = HashSet::new();
     for (index, day) in schedule.overrides.iter().enumerate() {
         let DateOverride { date, kind, ref windows } = *day;
         if kind == OverrideKind::Replace && !replaced.insert(date) {
@@ -518,22 +519,23 @@ fn check_no_overlap(schedule: &Schedule) -> Result<(), SettingsError> {
 
 /// Windows that touch count as one, as they do when sessions are offered.
 fn check_room(schedule: &Schedule, needed: TimeDelta) -> Result<(), SettingsError> {
-    let nominal_schedule =
-        Schedule { zone: Zone::utc(), time_off: Vec::new(), travels: Vec::new(), ..schedule.clone() };
-    let ordinary = Schedule { overrides: Vec::new(), ..nominal_schedule.clone() };
-    let has_room = |schedule: &Schedule, hours: DayWindow, date: NaiveDate| {
+    let has_room = |open: &[Span], hours: DayWindow, date: NaiveDate| {
         nominal(hours, date).is_none_or(|window| {
-            let open = schedule.open(window);
-            open.spans().iter().any(|span| span.contains(window) && span.duration() >= needed)
+            first_ending_after(open, window.start(), |span| *span)
+                .is_some_and(|span| span.contains(window) && span.duration() >= needed)
         })
     };
-    for (window, Window { weekday, hours }) in schedule.windows.iter().enumerate() {
-        if !has_room(&ordinary, *hours, nominal_date(*weekday, 0)) {
+    let Schedule { windows, overrides, .. } = schedule;
+    let week = windows.iter().map(|window| nominal_date(window.weekday, 0));
+    let open = HoursByDate::new(windows, &[]).nominal_open(week);
+    for (window, Window { weekday, hours }) in windows.iter().enumerate() {
+        if !has_room(&open, *hours, nominal_date(*weekday, 0)) {
             return Err(SettingsError::WindowShorterThanSession { window, weekday: *weekday });
         }
     }
-    for (index, day) in schedule.overrides.iter().enumerate() {
-        let short = day.windows.iter().position(|hours| !has_room(&nominal_schedule, *hours, day.date));
+    let open = HoursByDate::new(windows, overrides).nominal_open(overrides.iter().map(|day| day.date));
+    for (index, day) in overrides.iter().enumerate() {
+        let short = day.windows.iter().position(|hours| !has_room(&open, *hours, day.date));
         if let Some(window) = short {
             return Err(SettingsError::OverrideShorterThanSession { index, window, date: day.date });
         }
@@ -560,6 +562,9 @@ fn first_overlap(mut windows: Vec<(Span, usize)>) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::SettingsError as E;
     use super::*;
     use crate::Rules;
 
@@ -745,9 +750,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_refused(schedule: &Schedule, sessions: &[SessionRules], field: &str) {
-        let refused = check_settings(schedule, sessions).expect_err(field);
-        assert_eq!(refused.field(), field, "{refused}");
+    fn check_refused(schedule: &Schedule, sessions: &[SessionRules], expected: SettingsError) {
+        assert_eq!(check_settings(schedule, sessions), Err(expected));
     }
 
     #[test]
@@ -761,10 +765,11 @@ mod tests {
     #[test]
     fn a3_a_window_shorter_than_every_session_is_refused() {
         let week = schedule("Europe/Berlin", &["Mon 09:00-12:00", "Tue 09:00-09:45"]);
-        check_refused(&week, &[session(50)], "schedule.windows[1]");
+        let short = E::WindowShorterThanSession { window: 1, weekday: Weekday::Tue };
+        check_refused(&week, &[session(50)], short.clone());
         assert_eq!(check_settings(&week, &[session(50), session(45)]), Ok(()));
         let buffered = SessionRules { buffer_after: TimeDelta::minutes(5), ..session(45) };
-        check_refused(&week, &[buffered], "schedule.windows[1]");
+        check_refused(&week, &[buffered], short);
     }
 
     #[test]
@@ -772,29 +777,30 @@ mod tests {
         check_refused(
             &schedule("Europe/Berlin", &["Tue 12:00-14:00", "Mon 09:00-12:00", "Tue 09:00-12:30"]),
             &[],
-            "schedule.windows[0]",
+            E::WindowsOverlap { first: 2, second: 0 },
         );
         check_refused(
             &schedule("Europe/Berlin", &["Mon 01:00-03:00", "Sun 22:00-02:00"]),
             &[],
-            "schedule.windows[0]",
+            E::WindowsOverlap { first: 1, second: 0 },
         );
     }
 
     #[test]
     fn a3_contradictory_overrides_are_refused() {
         let mut week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
+        let date = date("2026-01-14");
         let day = |kind, windows: &[&str]| DateOverride {
-            date: date("2026-01-14"),
+            date,
             kind,
             windows: windows.iter().map(|text| hours(text)).collect(),
         };
         week.overrides = vec![day(OverrideKind::Add, &["09:00-12:00", "11:00-14:00"])];
-        check_refused(&week, &[], "schedule.overrides[0].windows[1]");
+        check_refused(&week, &[], E::OverrideHoursOverlap { index: 0, window: 1, date });
         week.overrides = vec![day(OverrideKind::Add, &["09:00-12:00", "15:00-15:30"])];
-        check_refused(&week, &[session(50)], "schedule.overrides[0].windows[1]");
+        check_refused(&week, &[session(50)], E::OverrideShorterThanSession { index: 0, window: 1, date });
         week.overrides = vec![day(OverrideKind::Replace, &[]), day(OverrideKind::Replace, &["09:00-12:00"])];
-        check_refused(&week, &[session(50)], "schedule.overrides[1].date");
+        check_refused(&week, &[session(50)], E::ReplacedTwice { index: 1, date });
     }
 
     #[test]
@@ -803,30 +809,124 @@ mod tests {
         let notice = |hours| TimeDelta::hours(hours);
         let one_day = Schedule { horizon: Horizon::Days(1), notice: notice(47), ..week.clone() };
         assert_eq!(check_settings(&one_day, &[]), Ok(()));
-        check_refused(&Schedule { notice: notice(48), ..one_day }, &[], "schedule.notice");
-        check_refused(&Schedule { notice: notice(-1), ..week.clone() }, &[], "schedule.notice");
-        check_refused(&Schedule { horizon: Horizon::Days(731), ..week.clone() }, &[], "schedule.horizon");
+        let beyond = E::NoticeBeyondHorizon { notice: notice(48), days: 1 };
+        check_refused(&Schedule { notice: notice(48), ..one_day }, &[], beyond);
+        check_refused(&Schedule { notice: notice(-1), ..week.clone() }, &[], E::NoticeOutOfRange);
+        check_refused(&Schedule { horizon: Horizon::Days(731), ..week.clone() }, &[], E::HorizonOutOfRange);
         let travel = |from, until| Travel { from: date(from), until: date(until), zone: week.zone.clone() };
         let reversed = vec![travel("2026-01-02", "2026-01-01")];
-        check_refused(&Schedule { travels: reversed, ..week.clone() }, &[], "schedule.travels[0].until");
+        check_refused(&Schedule { travels: reversed, ..week.clone() }, &[], E::TravelReversed { index: 0 });
         let twice = vec![travel("2026-01-05", "2026-01-06"), travel("2026-01-01", "2026-01-05")];
-        check_refused(&Schedule { travels: twice, ..week.clone() }, &[], "schedule.travels[0]");
+        check_refused(&Schedule { travels: twice, ..week.clone() }, &[], E::TravelsOverlap { index: 0 });
     }
 
     #[test]
     fn a3_session_types_have_bounds() {
         let week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
-        check_refused(&week, &[session(50), session(4)], "session_types[1].duration");
-        check_refused(&week, &[session(481)], "session_types[0].duration");
+        check_refused(&week, &[session(50), session(4)], E::DurationOutOfRange { session: 1 });
+        check_refused(&week, &[session(481)], E::DurationOutOfRange { session: 0 });
         let half = SessionRules { duration: TimeDelta::seconds(330), ..session(50) };
-        check_refused(&week, &[half], "session_types[0].duration");
+        check_refused(&week, &[half], E::DurationOutOfRange { session: 0 });
         let negative = SessionRules { buffer_before: TimeDelta::minutes(-1), ..session(50) };
-        check_refused(&week, &[negative], "session_types[0].buffer_before");
+        check_refused(&week, &[negative], E::BufferOutOfRange { session: 0, before: true });
         let long = SessionRules { buffer_after: TimeDelta::minutes(241), ..session(50) };
-        check_refused(&week, &[long], "session_types[0].buffer_after");
-        let still = SessionRules { grid_interval_minutes: 0, ..session(50) };
-        check_refused(&week, &[still], "session_types[0].grid_interval_minutes");
+        check_refused(&week, &[long], E::BufferOutOfRange { session: 0, before: false });
+        for grid_interval_minutes in [0, 1441] {
+            let odd = SessionRules { grid_interval_minutes, ..session(50) };
+            check_refused(&week, &[odd], E::GridIntervalOutOfRange { session: 0 });
+        }
+        for grid_interval_minutes in [1, 1440] {
+            let sound = SessionRules { grid_interval_minutes, ..session(50) };
+            assert_eq!(check_settings(&week, &[sound]), Ok(()));
+        }
         let late = SessionRules { grid_offset_minutes: 1440, ..session(50) };
-        check_refused(&week, &[late], "session_types[0].grid_offset_minutes");
+        check_refused(&week, &[late], E::GridOffsetOutOfRange { session: 0 });
+    }
+
+    #[test]
+    fn a3_windows_of_two_days_before_may_make_the_room() {
+        let mut week = schedule("Europe/Berlin", &["Mon 23:30-23:00", "Tue 23:00-00:00"]);
+        let day = |date, kind, windows| DateOverride { date, kind, windows };
+        let (monday, wednesday) = (date("2026-01-12"), date("2026-01-14"));
+        week.overrides = vec![day(wednesday, OverrideKind::Add, vec![hours("00:00-00:05")])];
+        assert_eq!(check_settings(&week, &[session(120)]), Ok(()));
+        week.overrides.push(day(monday, OverrideKind::Replace, vec![]));
+        let refused = E::OverrideShorterThanSession { index: 0, window: 0, date: wednesday };
+        check_refused(&week, &[session(120)], refused);
+    }
+
+    /// Room for a session, asked of the open time around each window, one window after the other.
+    fn plain_room(schedule: &Schedule, needed: TimeDelta) -> Result<(), E> {
+        let all = Schedule { zone: Zone::utc(), ..schedule.clone() };
+        let ordinary = Schedule { overrides: Vec::new(), ..all.clone() };
+        let short = |schedule: &Schedule, hours, date| {
+            let window = nominal(hours, date).unwrap();
+            let open = schedule.open(window);
+            !open.spans().iter().any(|span| span.contains(window) && span.duration() >= needed)
+        };
+        for (window, &Window { weekday, hours }) in all.windows.iter().enumerate() {
+            if short(&ordinary, hours, nominal_date(weekday, 0)) {
+                return Err(E::WindowShorterThanSession { window, weekday });
+            }
+        }
+        for (index, day) in all.overrides.iter().enumerate() {
+            if let Some(window) = day.windows.iter().position(|hours| short(&all, *hours, day.date)) {
+                return Err(E::OverrideShorterThanSession { index, window, date: day.date });
+            }
+        }
+        Ok(())
+    }
+
+    /// Hours that start and end at a few times of day, so that many touch.
+    fn some_hours() -> impl Strategy<Value = DayWindow> {
+        let time = |quarter: u32| NaiveTime::from_hms_opt(6 * quarter, 0, 0).unwrap();
+        (0_u32..4, 0_u32..4).prop_map(move |(start, end)| DayWindow::new(time(start), time(end)).unwrap())
+    }
+
+    prop_compose! {
+        fn some_window()(weekday in 0_u8..7, hours in some_hours()) -> Window {
+            Window { weekday: weekday.try_into().unwrap(), hours }
+        }
+    }
+
+    prop_compose! {
+        fn some_override()(
+            day in 0_u64..9,
+            kind in prop_oneof![Just(OverrideKind::Replace), Just(OverrideKind::Add)],
+            windows in prop::collection::vec(some_hours(), 0..3),
+        ) -> DateOverride {
+            DateOverride { date: date("2026-01-12") + Days::new(day), kind, windows }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a1_the_hours_of_a_date_come_from_its_overrides_and_no_others(
+            windows in prop::collection::vec(some_window(), 0..5),
+            overrides in prop::collection::vec(some_override(), 0..9),
+        ) {
+            let hours = HoursByDate::new(&windows, &overrides);
+            for date in date("2026-01-11").iter_days().take(12) {
+                let own: Vec<_> = overrides.iter().filter(|day| day.date == date).collect();
+                let replaced = own.iter().any(|day| day.kind == OverrideKind::Replace);
+                let weekly = windows.iter().filter(|window| !replaced && window.weekday == date.weekday());
+                let expected: Vec<DayWindow> = weekly
+                    .map(|window| window.hours)
+                    .chain(own.iter().flat_map(|day| day.windows.clone()))
+                    .collect();
+                prop_assert_eq!(hours.on(date).collect::<Vec<_>>(), expected);
+            }
+        }
+
+        #[test]
+        fn a3_room_laid_out_once_is_the_room_around_each_window(
+            windows in prop::collection::vec(some_window(), 0..5),
+            overrides in prop::collection::vec(some_override(), 0..9),
+            needed in 1_i64..=16,
+        ) {
+            let schedule = Schedule { windows, overrides, ..schedule("Europe/Berlin", &[]) };
+            let needed = TimeDelta::hours(needed);
+            prop_assert_eq!(check_room(&schedule, needed), plain_room(&schedule, needed));
+        }
     }
 }
