@@ -310,7 +310,7 @@ pub struct SessionRules {
     pub buffer_before: TimeDelta,
     /// Kept free after it, at most 4 hours.
     pub buffer_after: TimeDelta,
-    /// Minutes between starts, counted from the offset anew every local midnight: 1 to 1,440.
+    /// Minutes between starts, counted from the offset anew every local midnight: 5 to 1,440.
     pub grid_interval_minutes: u32,
     /// The minute of the local day of its first start: 0 to 1,439.
     pub grid_offset_minutes: u32,
@@ -417,8 +417,8 @@ pub enum SettingsError {
         /// Whether it is the buffer before the session, not the one after.
         before: bool,
     },
-    /// An interval of nothing or more than a day.
-    #[error("the grid interval must be 1 to 1,440 minutes")]
+    /// An interval of less than 5 minutes or more than a day.
+    #[error("the grid interval must be 5 to 1,440 minutes")]
     GridIntervalOutOfRange {
         /// Index of the session type.
         session: usize,
@@ -454,7 +454,7 @@ fn check_session(session: usize, rules: &SessionRules) -> Result<(), SettingsErr
             return Err(SettingsError::BufferOutOfRange { session, before });
         }
     }
-    if !(1..=1440).contains(&rules.grid_interval_minutes) {
+    if !(5..=1440).contains(&rules.grid_interval_minutes) {
         return Err(SettingsError::GridIntervalOutOfRange { session });
     }
     if rules.grid_offset_minutes >= 1440 {
@@ -831,11 +831,11 @@ mod tests {
         check_refused(&week, &[negative], E::BufferOutOfRange { session: 0, before: true });
         let long = SessionRules { buffer_after: TimeDelta::minutes(241), ..session(50) };
         check_refused(&week, &[long], E::BufferOutOfRange { session: 0, before: false });
-        for grid_interval_minutes in [0, 1441] {
+        for grid_interval_minutes in [0, 4, 1441] {
             let odd = SessionRules { grid_interval_minutes, ..session(50) };
             check_refused(&week, &[odd], E::GridIntervalOutOfRange { session: 0 });
         }
-        for grid_interval_minutes in [1, 1440] {
+        for grid_interval_minutes in [5, 1440] {
             let sound = SessionRules { grid_interval_minutes, ..session(50) };
             assert_eq!(check_settings(&week, &[sound]), Ok(()));
         }
