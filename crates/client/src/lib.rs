@@ -21,7 +21,6 @@
 //! # }
 //! ```
 
-
 mod error;
 mod phrase;
 pub mod proof_of_work;
@@ -93,6 +92,10 @@ impl Client {
     }
 
     /// The caller's own alias.
+    ///
+    /// If the answer to `erase_alias` is lost, the next attempt finds no alias that could sign in, and the
+    /// call ends in `UNAUTHENTICATED` `LOGIN_REFUSED`. For a client that had signed in before, this means that
+    /// the alias is erased; how many sessions that cancelled is not told again.
     pub fn alias(&self) -> AliasServiceClient<Session> {
         AliasServiceClient::new(self.session.clone())
     }

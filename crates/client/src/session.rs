@@ -18,7 +18,7 @@ use tonic::{
     Code, Status,
     body::Body,
     codegen::{BoxFuture, Bytes},
-    transport::Channel,
+    transport::{self, Channel},
 };
 use tonic_types::StatusExt;
 use tower::{Service, ServiceExt};
@@ -49,7 +49,7 @@ impl Session {
     /// A session over the same connection for the holder of `key`.
     pub(crate) async fn signed_in(&self, key: SigningKey) -> Result<Self, Status> {
         let channel = self.channel.clone();
-        let authorization = Mutex::new(sign_in::login(channel.clone(), &key).await?);
+        let authorization = Mutex::new(sign_in(&channel, &key).await?);
         Ok(Self { channel, caller: Some(Arc::new(Caller { key, authorization })) })
     }
 
@@ -83,7 +83,7 @@ impl Session {
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        self.channel.clone().oneshot(request).await.map_err(|error| Status::unavailable(error.to_string()))
+        self.channel.clone().oneshot(request).await.map_err(unreachable)
     }
 
     async fn authorization(&self) -> Option<HeaderValue> {
@@ -99,7 +99,7 @@ impl Caller {
     async fn renew(&self, channel: &Channel, ended: &HeaderValue) -> Result<(), Status> {
         let mut authorization = self.authorization.lock().await;
         if *authorization == *ended {
-            *authorization = sign_in::login(channel.clone(), &self.key).await?;
+            *authorization = sign_in(channel, &self.key).await?;
         }
         Ok(())
     }
@@ -122,6 +122,26 @@ impl Service<Request<Body>> for Session {
             session.send(Request::from_parts(head, bytes)).await
         })
     }
+}
+
+/// Signs in, patient with an unavailable server, with a new challenge for each attempt.
+async fn sign_in(channel: &Channel, key: &SigningKey) -> Result<HeaderValue, Status> {
+    let mut attempt = 1;
+    loop {
+        match sign_in::login(channel.clone(), key).await {
+            Err(refusal) if refusal.code() == Code::Unavailable && attempt < ATTEMPTS => {
+                tokio::time::sleep(pause(attempt, &refusal)).await;
+                attempt += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// What a connection that fails says in the words of a server, so that the call is tried again.
+#[expect(clippy::needless_pass_by_value, reason = "the errors of a service are mapped by value")]
+pub(crate) fn unreachable(error: transport::Error) -> Status {
+    Status::unavailable(error.to_string())
 }
 
 /// The status of an answer that is nothing but a status: the server puts it into the headers then.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -20,6 +20,7 @@ use tonic::{
     Code, Request, Response, Status,
     transport::{Server, server::TcpIncoming},
 };
+use tonic_types::{ErrorDetails, StatusExt};
 
 const CHALLENGE: &[u8] = b"sign me";
 const BITS: u32 = 8;
@@ -28,8 +29,17 @@ const BITS: u32 = 8;
 #[derive(Clone, Default)]
 struct Scripted {
     refusals: Arc<Mutex<VecDeque<Status>>>,
+    login_refusals: Arc<Mutex<Vec<(Step, Status)>>>,
+    challenge: Arc<Mutex<Option<Vec<u8>>>>,
     updates: Arc<Mutex<Vec<Update>>>,
     logins: Arc<Mutex<u32>>,
+}
+
+/// One of the two calls of a login.
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    Begin,
+    Finish,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +60,22 @@ impl Scripted {
 
     fn refuse(&self, status: &Status, times: usize) {
         self.refusals.lock().unwrap().extend(std::iter::repeat_n(status.clone(), times));
+    }
+
+    fn refuse_login(&self, step: Step, status: &Status, times: usize) {
+        self.login_refusals.lock().unwrap().extend(std::iter::repeat_n((step, status.clone()), times));
+    }
+
+    fn login_refusal(&self, step: Step) -> Result<(), Status> {
+        let mut refusals = self.login_refusals.lock().unwrap();
+        match refusals.iter().position(|(at, _)| *at == step) {
+            Some(index) => Err(refusals.remove(index).1),
+            None => Ok(()),
+        }
+    }
+
+    fn refusal(&self) -> Result<(), Status> {
+        self.refusals.lock().unwrap().pop_front().map_or(Ok(()), Err)
     }
 
     fn updates(&self) -> Vec<Update> {
@@ -128,6 +154,48 @@ async fn any_other_refusal_is_final() {
     assert_eq!(server.updates().len(), 1);
 }
 
+#[tokio::test]
+async fn a_login_that_meets_an_unavailable_server_starts_again() {
+    let unavailable = Status::unavailable("restarting");
+    for step in [Step::Begin, Step::Finish] {
+        let server = Scripted::default();
+        server.refuse_login(step, &unavailable, 1);
+        let client = signed_in(&server).await;
+
+        server.refuse(&Status::unauthenticated("the token has expired"), 1);
+        server.refuse_login(step, &unavailable, 2);
+        update(&client).await.unwrap();
+
+        assert_eq!(server.updates()[1].authorization, "Bearer ct1_2");
+    }
+}
+
+#[tokio::test]
+async fn a_login_gives_up_after_five_attempts() {
+    let server = Scripted::default();
+    server.refuse_login(Step::Finish, &Status::unavailable("gone for long"), 6);
+
+    let error = server.serve().await.login(Secret::generate().login_key()).await.unwrap_err();
+
+    assert_eq!(error.refusal().unwrap().code, Code::Unavailable);
+    assert_eq!(server.login_refusals.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_alias_whose_erasure_got_no_answer_cannot_sign_in() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    server.refuse(&Status::unavailable("erased, and then the connection broke"), 1);
+    server.refuse(&Status::unauthenticated("the token has ended"), 1);
+    let details = ErrorDetails::with_error_info("LOGIN_REFUSED", "respite", HashMap::new());
+    let refused = Status::with_error_details(Code::Unauthenticated, "no such key", details);
+    server.refuse_login(Step::Finish, &refused, 1);
+
+    let error = Error::from(client.alias().erase_alias(EraseAliasRequest {}).await.unwrap_err());
+
+    assert_eq!(error.refusal().unwrap().reason, "LOGIN_REFUSED");
+}
+
 async fn signed_in(server: &Scripted) -> Client {
     server.serve().await.login(Secret::generate().login_key()).await.unwrap()
 }
@@ -170,8 +238,10 @@ impl AliasService for Scripted {
         &self,
         _: Request<BeginLoginRequest>,
     ) -> Result<Response<BeginLoginResponse>, Status> {
-        let audience = "respite.example".to_owned();
-        Ok(Response::new(BeginLoginResponse { challenge: CHALLENGE.to_vec(), audience }))
+        self.login_refusal(Step::Begin)?;
+        let challenge = uuid::Uuid::new_v4().as_bytes().to_vec();
+        *self.challenge.lock().unwrap() = Some(challenge.clone());
+        Ok(Response::new(BeginLoginResponse { challenge, audience: "respite.example".to_owned() }))
     }
 
     async fn finish_login(
@@ -179,8 +249,11 @@ impl AliasService for Scripted {
         request: Request<FinishLoginRequest>,
     ) -> Result<Response<FinishLoginResponse>, Status> {
         let FinishLoginRequest { public_key, challenge, signature } = request.into_inner();
-        assert_eq!(challenge, CHALLENGE);
-        signed(&public_key, b"respite/login/v1\0respite.example\0sign me", &signature)?;
+        if self.challenge.lock().unwrap().take().as_ref() != Some(&challenge) {
+            return Err(Status::unauthenticated("a challenge is good once"));
+        }
+        signed(&public_key, &[b"respite/login/v1\0respite.example\0", &challenge[..]].concat(), &signature)?;
+        self.login_refusal(Step::Finish)?;
         let mut logins = self.logins.lock().unwrap();
         *logins += 1;
         let access_token = format!("ct1_{logins}");
@@ -194,10 +267,8 @@ impl AliasService for Scripted {
         let authorization = request.metadata().get("authorization").unwrap().to_str().unwrap().to_owned();
         let request_id = request.into_inner().request_id;
         self.updates.lock().unwrap().push(Update { request_id, authorization });
-        match self.refusals.lock().unwrap().pop_front() {
-            Some(refusal) => Err(refusal),
-            None => Ok(Response::new(UpdateAliasResponse::default())),
-        }
+        self.refusal()?;
+        Ok(Response::new(UpdateAliasResponse::default()))
     }
 
     async fn logout(&self, _: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
@@ -212,6 +283,7 @@ impl AliasService for Scripted {
         &self,
         _: Request<EraseAliasRequest>,
     ) -> Result<Response<EraseAliasResponse>, Status> {
-        Err(Status::unimplemented("not in the script"))
+        self.refusal()?;
+        Ok(Response::new(EraseAliasResponse::default()))
     }
 }
