@@ -79,6 +79,41 @@ fn every_method_has_one_policy_and_no_policy_lacks_a_method() {
     assert_eq!(rows, methods);
 }
 
+/// The table is what the contract says: who is let in without a token, and who must be an operator.
+#[test]
+fn the_contract_says_which_calls_are_open_and_which_are_the_operators() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/respite/v1");
+    let (mut open, mut operators) = (BTreeSet::new(), BTreeSet::new());
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let (mut service, mut comment) = ("", String::new());
+        for line in text.lines().map(str::trim) {
+            if let Some(words) = line.strip_prefix("//") {
+                comment.push_str(words);
+                continue;
+            }
+            if let Some(rest) = line.strip_prefix("service ") {
+                service = rest.trim_end_matches(" {");
+            } else if let Some(rest) = line.strip_prefix("rpc ") {
+                let path = format!("/respite.v1.{service}/{}", rest.split('(').next().unwrap());
+                if comment.contains("Needs no token") {
+                    open.insert(path);
+                } else if comment.contains("Operators.") {
+                    operators.insert(path);
+                }
+            }
+            comment.clear();
+        }
+    }
+    let of = |wanted: &[Policy]| -> BTreeSet<String> {
+        let rows = POLICIES.iter().filter(|(_, policy)| wanted.contains(policy));
+        rows.map(|(path, _)| (*path).to_owned()).collect()
+    };
+    assert_eq!((open.len(), operators.len()), (8, 3));
+    assert_eq!(open, of(&[Policy::Open, Policy::Public]));
+    assert_eq!(operators, of(&[Policy::Operator]));
+}
+
 e2e::stories! {
     async fn every_call_is_for_those_its_policy_names_and_for_nobody_else(engine: Engine) {
         let world = World::at(engine, NOW).await;
@@ -154,8 +189,7 @@ e2e::stories! {
         for id in [&held, &booked] {
             let bookings = || other.client.bookings();
             hidden("ConfirmBooking", id, async |booking_id| {
-                let book_if_free = true;
-                bookings().confirm_booking(v1::ConfirmBookingRequest { request_id: request_id(), booking_id, book_if_free }).await
+                bookings().confirm_booking(v1::ConfirmBookingRequest { request_id: request_id(), booking_id, ..Default::default() }).await
             }).await;
             hidden("ReleaseHold", id, async |booking_id| {
                 bookings().release_hold(v1::ReleaseHoldRequest { request_id: request_id(), booking_id }).await

@@ -322,11 +322,11 @@ e2e::stories! {
             assert_eq!(refused.violations[0].field, "request_id");
         }
         // Nor does the id serve for another call.
-        let confirm = v1::ConfirmBookingRequest { request_id: base.request_id.clone(), booking_id: request_id(), book_if_free: false };
+        let confirm = v1::ConfirmBookingRequest { request_id: base.request_id.clone(), booking_id: request_id(), ..Default::default() };
         assert_eq!(Refusal::from(bookings().confirm_booking(confirm).await.unwrap_err()).reason, "REQUEST_ID_REUSED");
 
         let held = worker.holds(&ada, "2026-03-23T12:00:00Z").await.unwrap().id;
-        let confirm = v1::ConfirmBookingRequest { request_id: request_id(), booking_id: held.clone(), book_if_free: false };
+        let confirm = v1::ConfirmBookingRequest { request_id: request_id(), booking_id: held.clone(), ..Default::default() };
         check(&world, async |request| bookings().confirm_booking(request).await, confirm, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),

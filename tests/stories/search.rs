@@ -187,6 +187,7 @@ e2e::stories! {
                 let found = nurse.client.slots().search_slots(page.clone()).await.unwrap().into_inner();
                 assert!(found.removals == whole.removals, "every page counts what the whole search removed");
                 joined.extend(found.hits);
+                assert!(joined.len() <= whole.hits.len(), "the pages of {page_size} do not end");
                 if found.next_page_token.is_empty() {
                     break;
                 }
@@ -221,6 +222,7 @@ e2e::stories! {
         loop {
             let found = nurse.client.slots().search_slots(page.clone()).await.unwrap().into_inner();
             seen.extend(starts(&found));
+            assert!(seen.len() <= before.len(), "the pages do not end");
             if found.next_page_token.is_empty() {
                 break;
             }
@@ -256,6 +258,7 @@ e2e::stories! {
         loop {
             let found = therapists(&anybody, page.clone()).await;
             joined.extend(found.hits);
+            assert!(joined.len() <= 3, "the pages do not end");
             if found.next_page_token.is_empty() {
                 break;
             }
@@ -272,6 +275,7 @@ e2e::stories! {
         loop {
             let page = list(2, token).await;
             joined.extend(page.therapists);
+            assert!(joined.len() <= whole.len(), "the pages do not end");
             token = page.next_page_token;
             if token.is_empty() {
                 break;
