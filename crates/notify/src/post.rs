@@ -22,7 +22,7 @@ use lettre::{
         extension::ClientId,
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -136,8 +136,9 @@ pub struct SmtpSettings {
     pub sender: Sender,
     /// How we greet the server: the sender's domain unless given, and never this machine's name.
     pub hello_name: Option<String>,
-    /// How long a delivery may take, from connecting to the server's word that it has the letter.
-    #[serde(default = "half_a_minute")]
+    /// How long a delivery may take, from connecting to the server's word that it has the letter: at
+    /// most 60, so that a whole batch of slow deliveries ends before another worker may take it over.
+    #[serde(default = "half_a_minute", deserialize_with = "up_to_a_minute")]
     pub timeout_seconds: NonZero<u16>,
 }
 
@@ -290,7 +291,8 @@ impl Smtp {
     /// Connects, encrypts and logs in as for a letter, and says goodbye: whether the settings work.
     pub async fn greet(&self) -> Result<(), Fault> {
         let server = &*self.0;
-        let mut connection = timeout(server.timeout, server.connect()).await.map_err(|_| Fault::Timeout)??;
+        let mut connection =
+            timeout(server.timeout, server.connect()).await.map_err(|_| Fault::Timeout)??;
         let _ = timeout(FAREWELL, connection.abort()).await;
         Ok(())
     }
@@ -491,6 +493,13 @@ const fn half_a_minute() -> NonZero<u16> {
     NonZero::new(30).expect("thirty is not zero")
 }
 
+fn up_to_a_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZero<u16>, D::Error> {
+    let seconds = u16::deserialize(deserializer)?;
+    NonZero::new(seconds)
+        .filter(|seconds| seconds.get() <= 60)
+        .ok_or_else(|| D::Error::custom(format_args!("timeout_seconds is 1 to 60, not {seconds}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Outbox, Password, Post, Sender, SenderError, SetupError, Smtp, SmtpSettings, Tls, written};
@@ -626,6 +635,22 @@ mod tests {
         for toml in ["hots = 'x'", "tls = 'opportunistic'", "timeout_seconds = 0", "password = 'secret'"] {
             let toml = format!("host = 'h'\nsender = 'no-reply@example.org'\n{toml}");
             assert!(toml::from_str::<SmtpSettings>(&toml).is_err(), "{toml}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_takes_a_second_to_a_minute() {
+        let read = |seconds: i64| {
+            toml::from_str::<SmtpSettings>(&format!(
+                "host = 'h'\nsender = 'no-reply@example.org'\ntimeout_seconds = {seconds}"
+            ))
+        };
+        for seconds in [1, 60] {
+            assert_eq!(i64::from(read(seconds).unwrap().timeout_seconds.get()), seconds);
+        }
+        for seconds in [0, 61, 65_535] {
+            let refused = read(seconds).unwrap_err();
+            assert_eq!(refused.message(), format!("timeout_seconds is 1 to 60, not {seconds}"));
         }
     }
 
