@@ -73,7 +73,7 @@ mod tests {
     const ROW: [u8; 16] = [7; 16];
 
     fn sealed(key: &DataKey, plaintext: &[u8]) -> Vec<u8> {
-        key.seal(EMAIL, ROW, plaintext, Padding::CONTACT)
+        key.seal(EMAIL, ROW, plaintext, Padding::to(128))
     }
 
     #[test]

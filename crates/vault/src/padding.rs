@@ -10,9 +10,6 @@ pub struct Padding(usize);
 const PREFIX: usize = size_of::<u64>();
 
 impl Padding {
-    /// E-mail addresses: every one of up to 120 bytes looks the same.
-    pub const CONTACT: Self = Self::to(128);
-
     /// Rosters: a month of shifts fits one or two pages.
     pub const ROSTER: Self = Self::to(4096);
 
