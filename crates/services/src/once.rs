@@ -15,7 +15,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect, sea_query::LockType};
-use store::{Opaque, RequestId, alias, operator, request, therapist};
+use store::{Opaque, RequestId, operator, request, therapist};
 use uuid::Uuid;
 use vault::Purpose;
 
@@ -60,11 +60,7 @@ impl Once {
             app.keyring.mac(Purpose::RequestPayload, &[method.as_bytes(), &request.encode_to_vec()]);
 
         let tx = app.db.write().await?;
-        let caller_id = lock(&tx, caller).await?;
-        let safe = match caller {
-            Caller::Alias(alias) => Some(Safe::open(app, &tx, alias).await?),
-            Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => None,
-        };
+        let (caller_id, safe) = lock(app, &tx, caller).await?;
         let before = request::Entity::find_by_id((caller_id, request_id)).one(&tx).await?;
         if let Some(before) = before {
             if before.payload_mac.0 != payload_mac {
@@ -105,19 +101,22 @@ impl Once {
     }
 }
 
-/// Locks the caller's row; one that is gone since the token was looked at may do nothing.
-async fn lock(tx: &DatabaseTransaction, caller: Caller) -> Result<Uuid, Error> {
+/// Locks the caller's row, and opens what is sealed for an alias; a caller who is gone since the token was looked
+/// at may do nothing.
+async fn lock(app: &App, tx: &DatabaseTransaction, caller: Caller) -> Result<(Uuid, Option<Safe>), Error> {
     let found = match caller {
         Caller::Anonymous => None,
-        Caller::Alias(id) => {
-            alias::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
-        }
-        Caller::Therapist(id) => {
-            therapist::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
-        }
-        Caller::Operator(id) => {
-            operator::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?.map(|row| row.id.0)
-        }
+        Caller::Alias(id) => Safe::lock(app, tx, id).await?.map(|safe| (id.0, Some(safe))),
+        Caller::Therapist(id) => therapist::Entity::find_by_id(id)
+            .lock(LockType::NoKeyUpdate)
+            .one(tx)
+            .await?
+            .map(|row| (row.id.0, None)),
+        Caller::Operator(id) => operator::Entity::find_by_id(id)
+            .lock(LockType::NoKeyUpdate)
+            .one(tx)
+            .await?
+            .map(|row| (row.id.0, None)),
     };
     found.ok_or(Unauthenticated::Token.into())
 }

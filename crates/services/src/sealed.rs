@@ -1,8 +1,11 @@
 //! What is kept sealed for an alias, opened for the length of a call.
 
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::LockType,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use store::{AliasId, Opaque, alias_key};
+use store::{AliasId, Opaque, alias, alias_key};
 use vault::{DataKey, Padding};
 
 use crate::{App, error::Error};
@@ -44,6 +47,27 @@ impl Safe {
     /// Unwraps the alias's key. Without it, as once the alias is erased, there is nothing to be opened.
     pub(crate) async fn open(app: &App, db: &impl ConnectionTrait, alias: AliasId) -> Result<Self, Error> {
         let row = alias_key::Entity::find_by_id(alias).one(db).await?.ok_or(Error::NotFound("alias"))?;
+        Self::unwrap(app, alias, &row)
+    }
+
+    /// The same, with the alias's own row locked until the transaction ends; nothing if the alias is gone.
+    pub(crate) async fn lock(
+        app: &App,
+        tx: &DatabaseTransaction,
+        alias: AliasId,
+    ) -> Result<Option<Self>, Error> {
+        let locked = alias::Entity::find_by_id(alias)
+            .select_only()
+            .column(alias::Column::Id)
+            .lock(LockType::NoKeyUpdate)
+            .into_query();
+        // The key may be as it was before the lock was waited for: it stays usable when it is wrapped anew.
+        let row =
+            alias_key::Entity::find().filter(alias_key::Column::AliasId.in_subquery(locked)).one(tx).await?;
+        row.map(|row| Self::unwrap(app, alias, &row)).transpose()
+    }
+
+    fn unwrap(app: &App, alias: AliasId, row: &alias_key::Model) -> Result<Self, Error> {
         let key = app
             .keyring
             .unwrap(&row.wrapped_key.0, alias.0.into_bytes())
