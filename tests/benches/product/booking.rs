@@ -1,0 +1,318 @@
+//! Sessions held and confirmed, against the rows alone that they leave behind.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use api::v1;
+use calendar::{DayWindow, Window};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use client::{Client, Secret, request_id};
+use e2e::timestamp;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, sea_query::Expr,
+};
+use store::{
+    AliasId, BookingId, Db, Horizon, List, Modality, Opaque, ReminderId, RequestId, SessionTypeId,
+    TherapistId, booking, booking_event, reminder, request, schedule, session_type,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    Bench, Failed, Line, Turns, median,
+    process::{Home, Process},
+    range,
+};
+
+const CLIENTS: usize = 16;
+const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(900);
+/// Many more than clients, so that they seldom meet: this measures work, the stories measure races.
+const THERAPISTS: usize = 256;
+/// As many as the server keeps when nobody says otherwise.
+const CONNECTIONS: u32 = 16;
+
+/// On the embedded database.
+pub(crate) async fn sqlite(bench: &Bench) -> Result<Line, Failed> {
+    hold_confirm("hold_confirm_sqlite", &Home::embedded(bench)?).await
+}
+
+/// On a PostgreSQL database of its own.
+pub(crate) async fn postgres(bench: &Bench) -> Result<Line, Failed> {
+    let name = format!("respite_{}", uuid::Uuid::new_v4().simple());
+    let server = Db::connect(&bench.postgres, 1).await?;
+    server.read().execute_unprepared(&format!("create database {name}")).await?;
+    server.close().await?;
+    let url = bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1);
+    hold_confirm("hold_confirm_postgres", &Home::shared(bench, &url)?).await
+}
+
+async fn hold_confirm(name: &'static str, home: &Home) -> Result<Line, Failed> {
+    home.run(&["seed", "--therapists", &THERAPISTS.to_string()])?;
+    let db = Db::connect(&home.database, CONNECTIONS).await?;
+    let now = services::Clock::System.now();
+    let offers = always_open(&db).await?;
+    let process = home.serve().await?;
+    let aliases = sign_up(&process, offers.len()).await?;
+    let calendar =
+        Calendar { db, offers, aliases, from: now + TimeDelta::days(2), next: AtomicUsize::new(0) };
+    let calendar: &'static Calendar = Box::leak(Box::new(calendar));
+
+    let disk_before = fsync_ms(home.path())?;
+    pairs_per_second(calendar, Way::Served, ROUND * 2).await?;
+    pairs_per_second(calendar, Way::Bare, ROUND * 2).await?;
+    let mut turns = Turns { ours: Vec::new(), limits: Vec::new() };
+    let mut cpu = Vec::new();
+    for _ in 0..ROUNDS {
+        let before = process.cpu()?;
+        let (done, rate) = pairs_per_second(calendar, Way::Served, ROUND).await?;
+        cpu.push((process.cpu()? - before) * 1e3 / done);
+        turns.ours.push(rate);
+        turns.limits.push(pairs_per_second(calendar, Way::Bare, ROUND).await?.1);
+    }
+    let disk_after = fsync_ms(home.path())?;
+    Ok(Line {
+        name,
+        value: turns.value(),
+        unit: "pairs/s",
+        limit: turns.limit(),
+        ratio: median(&turns.quotients()),
+        goal: Some(0.6),
+        note: format!(
+            "{}; server's processor time {} ms a pair; one fsync {disk_before:.2} and {disk_after:.2} ms",
+            turns.note(),
+            range(&cpu, 2)
+        ),
+    })
+}
+
+/// What is booked, by whom, with whom; every time in it is taken once.
+struct Calendar {
+    db: Db,
+    offers: Vec<(TherapistId, SessionTypeId)>,
+    aliases: Vec<(AliasId, Client)>,
+    from: DateTime<Utc>,
+    next: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    /// By gRPC.
+    Served,
+    /// The same rows, written by the same driver with the same pool, in two transactions as well.
+    Bare,
+}
+
+impl Calendar {
+    /// The next free time: in each round everybody has one session, each time with somebody else; rounds are
+    /// three hours apart, so that every day is a third full.
+    fn next(&self) -> Result<Wanted<'_>, Failed> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (round, who) = (number / self.aliases.len(), number % self.aliases.len());
+        let (therapist, session_type) = self.offers[(who + round) % self.offers.len()];
+        let start = self.from + TimeDelta::hours(3 * i64::try_from(round)?);
+        let start = DateTime::from_timestamp(start.timestamp() / 3_600 * 3_600, 0).ok_or("a time too far")?;
+        let (alias, client) = &self.aliases[who];
+        Ok(Wanted { alias: *alias, client, therapist, session_type, start })
+    }
+}
+
+struct Wanted<'a> {
+    alias: AliasId,
+    client: &'a Client,
+    therapist: TherapistId,
+    session_type: SessionTypeId,
+    start: DateTime<Utc>,
+}
+
+/// How many, and how many a second; each client begins the next when one is done.
+async fn pairs_per_second(
+    calendar: &'static Calendar,
+    way: Way,
+    while_: Duration,
+) -> Result<(f64, f64), Failed> {
+    let started = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(async move {
+            let mut done = 0_u32;
+            while started.elapsed() < while_ {
+                let wanted = calendar.next()?;
+                match way {
+                    Way::Served => wanted.hold_and_confirm().await?,
+                    Way::Bare => wanted.write_rows(&calendar.db).await?,
+                }
+                done += 1;
+            }
+            Ok::<_, Failed>(done)
+        });
+    }
+    let mut done = 0.0;
+    while let Some(ended) = clients.join_next().await {
+        done += f64::from(ended??);
+    }
+    Ok((done, done / started.elapsed().as_secs_f64()))
+}
+
+impl Wanted<'_> {
+    async fn hold_and_confirm(&self) -> Result<(), Failed> {
+        let request = v1::HoldSlotRequest {
+            request_id: request_id(),
+            therapist_id: self.therapist.to_string(),
+            session_type_id: self.session_type.to_string(),
+            start_time: Some(timestamp(self.start)),
+            modality: v1::Modality::Video.into(),
+            roster_use: None,
+        };
+        let held = self.client.bookings().hold_slot(request).await?.into_inner();
+        let request = v1::ConfirmBookingRequest {
+            request_id: request_id(),
+            booking_id: held.booking.ok_or("no booking")?.id,
+            ..Default::default()
+        };
+        self.client.bookings().confirm_booking(request).await?;
+        Ok(())
+    }
+
+    async fn write_rows(&self, db: &Db) -> Result<(), Failed> {
+        let held = booking::Model {
+            id: BookingId::random(),
+            therapist_id: self.therapist,
+            alias_id: Some(self.alias),
+            session_type_id: self.session_type,
+            state: booking::State::Pending,
+            occupies: true,
+            starts_at: self.start.into(),
+            ends_at: (self.start + TimeDelta::minutes(50)).into(),
+            busy_from: self.start.into(),
+            busy_until: (self.start + TimeDelta::minutes(60)).into(),
+            local_start: "2026-03-27T09:00".to_owned(),
+            time_zone: "Europe/Berlin".to_owned(),
+            modality: Modality::Video,
+            hold_expires_at: Some(self.start.into()),
+            late_cancellation: false,
+            room: "abcdefghijklmnopqrstuvwxyz".to_owned(),
+        };
+        let id = held.id;
+        let tx = db.write().await?;
+        booking::Entity::insert(held.into_active_model()).exec_without_returning(&tx).await?;
+        self.write_event(&tx, id, 1, booking::State::Pending).await?;
+        self.write_answer(&tx).await?;
+        tx.commit().await?;
+
+        let tx = db.write().await?;
+        booking::Entity::update_many()
+            .col_expr(booking::Column::State, Expr::value(booking::State::Booked))
+            .col_expr(booking::Column::HoldExpiresAt, Expr::value(None::<i64>))
+            .filter(booking::COLUMN.id.eq(id))
+            .exec(&tx)
+            .await?;
+        self.write_event(&tx, id, 2, booking::State::Booked).await?;
+        let reminder = reminder::Model {
+            id: ReminderId::random(),
+            alias_id: self.alias,
+            booking_id: Some(id),
+            kind: reminder::Kind::Session,
+            lead_minutes: 1_440,
+            due_at: self.start.into(),
+            state: reminder::State::Planned,
+            attempts: 0,
+            next_attempt_at: self.start.into(),
+        };
+        reminder::Entity::insert(reminder.into_active_model()).exec_without_returning(&tx).await?;
+        self.write_answer(&tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn write_event(
+        &self,
+        tx: &impl ConnectionTrait,
+        booking_id: BookingId,
+        sequence: i32,
+        state: booking::State,
+    ) -> Result<(), Failed> {
+        let event = booking_event::Model {
+            booking_id,
+            sequence,
+            at: self.start.into(),
+            state,
+            actor: booking_event::Actor::Alias,
+            rescheduled: false,
+        };
+        booking_event::Entity::insert(event.into_active_model()).exec_without_returning(tx).await?;
+        Ok(())
+    }
+
+    async fn write_answer(&self, tx: &impl ConnectionTrait) -> Result<(), Failed> {
+        let answer = request::Model {
+            caller_id: self.alias.0,
+            request_id: RequestId::random(),
+            payload_mac: Opaque(vec![0; 32]),
+            // What an answer takes once it is padded and sealed.
+            response: Opaque(vec![0; 300]),
+            expires_at: self.start.into(),
+        };
+        request::Entity::insert(answer.into_active_model()).exec_without_returning(tx).await?;
+        Ok(())
+    }
+}
+
+/// Opens everybody's calendar around the clock for two years; one session type of each, which lasts an hour
+/// with its buffers.
+async fn always_open(db: &Db) -> Result<Vec<(TherapistId, SessionTypeId)>, Failed> {
+    let hours = DayWindow::new(NaiveTime::MIN, NaiveTime::MIN)?;
+    let days =
+        [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
+    let windows = days.map(|weekday| Window { weekday, hours });
+    let tx = db.write().await?;
+    schedule::Entity::update_many()
+        .col_expr(schedule::Column::TimeZone, Expr::value("Europe/Berlin"))
+        .col_expr(schedule::Column::Windows, Expr::value(List(windows.to_vec())))
+        .col_expr(schedule::Column::NoticeMinutes, Expr::value(60))
+        .col_expr(schedule::Column::Horizon, Expr::value(Horizon(calendar::Horizon::Days(730))))
+        .exec(&tx)
+        .await?;
+    tx.commit().await?;
+    let offers = session_type::Entity::find()
+        .select_only()
+        .column(session_type::Column::TherapistId)
+        .column(session_type::Column::Id)
+        .filter(session_type::COLUMN.duration_minutes.eq(50))
+        .into_tuple()
+        .all(db.read())
+        .await?;
+    Ok(offers)
+}
+
+/// New aliases, signed in, over as many connections as there are clients.
+async fn sign_up(process: &Process, aliases: usize) -> Result<Vec<(AliasId, Client)>, Failed> {
+    let mut connections = Vec::new();
+    for _ in 0..CLIENTS {
+        connections.push(Client::connect(format!("http://{}", process.address)).await?);
+    }
+    let mut all = Vec::new();
+    for number in 0..aliases {
+        let anybody = &connections[number % CLIENTS];
+        let key = Secret::generate().login_key();
+        let alias = anybody.create_alias(&key).await?.id.parse()?;
+        all.push((alias, anybody.login(key).await?));
+    }
+    Ok(all)
+}
+
+/// Milliseconds until 4 KiB more of a file are on the disk that holds `folder`.
+fn fsync_ms(folder: &Path) -> Result<f64, Failed> {
+    use std::io::Write;
+
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let started = Instant::now();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(median(&times))
+}
