@@ -33,7 +33,6 @@ impl MigrationTrait for Migration {
                     .col(string("modality"))
                     .col(big_integer_null("hold_expires_at"))
                     .col(boolean("late_cancellation"))
-                    .col(string("room"))
                     .foreign_key(&mut reference("booking", "therapist_id", "therapist"))
                     .foreign_key(&mut reference("booking", "session_type_id", "session_type"))
                     .foreign_key(
@@ -55,6 +54,19 @@ impl MigrationTrait for Migration {
                         .col("starts_at")
                         .to_owned(),
                 )
+                .await?;
+        }
+        manager
+            .create_index(
+                Index::create().name("booking_starts_at").table("booking").col("starts_at").to_owned(),
+            )
+            .await?;
+        for column in ["ends_at", "hold_expires_at"] {
+            manager
+                .get_connection()
+                .execute_unprepared(&format!(
+                    "create index booking_{column} on booking ({column}) where {column} is not null"
+                ))
                 .await?;
         }
         for statement in match manager.get_database_backend() {

@@ -96,6 +96,7 @@ impl World {
                 proof_of_work_bits: 4,
                 join_template: "https://meet.example.org/{room}".to_owned(),
             }),
+            searches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::SEARCHES)),
         };
         let operator_key = Secret::generate().login_key();
         operator::Model {
@@ -354,6 +355,7 @@ impl Worker {
             request_id: request_id(),
             booking_id: booking.id.clone(),
             book_if_free: false,
+            roster_use: None,
         };
         let confirmed = self.client.bookings().confirm_booking(request).await?;
         Ok(confirmed.into_inner().booking.expect("a booking"))

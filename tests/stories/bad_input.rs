@@ -98,7 +98,7 @@ e2e::stories! {
             (|r| of(&mut r.settings).time_zone = "Europe/".repeat(5_000), "UNKNOWN_ZONE", "settings.time_zone"),
             (|r| of(&mut r.update_mask).paths = vec!["handle".to_owned()], "MALFORMED", "update_mask"),
             (|r| of(&mut r.update_mask).paths = vec!["*".to_owned(), "commute".to_owned()], "MALFORMED", "update_mask"),
-            (|r| of(&mut r.update_mask).paths = vec!["settings.commute".to_owned(); 1_000], "MALFORMED", "update_mask"),
+            (|r| of(&mut r.update_mask).paths = vec!["settings.commute".to_owned(); 1_000], "TOO_MANY", "update_mask.paths"),
         ]).await;
     }
 
@@ -141,7 +141,7 @@ e2e::stories! {
             (|r| *shifts(r) = vec![v1::Shift::default(); 500_000], "TOO_MANY", "shift_list.shifts"),
         ]).await;
         let more = v1::ImportRosterRequest { source: Some(v1::import_roster_request::Source::ShiftList(v1::ShiftList { shifts: vec![shift(); 100_000] })), ..base };
-        assert_eq!(import(more).await.unwrap_err().code(), Code::OutOfRange, "more than a message holds");
+        refused_whole(import(more).await, "TOO_LONG");
         let base = v1::DeleteRosterRequest { request_id: request_id() };
         check(&world, async |request| worker.client.roster().delete_roster(request).await, base, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
@@ -755,17 +755,43 @@ e2e::stories! {
         }
     }
 
+    // What says that it is text, and is none.
+    async fn bytes_that_are_no_text(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let mut grpc = tonic::client::Grpc::new(e2e::channel(world.address).await);
+        grpc.ready().await.unwrap();
+        let path = "/respite.v1.DirectoryService/ListSpecializations".parse().unwrap();
+        let codec = tonic_prost::ProstCodec::<NotText, ()>::default();
+        let request = tonic::Request::new(NotText { query: vec![0xff, 0xfe] });
+        refused_whole(grpc.unary(request, path, codec).await, "MALFORMED");
+    }
+
     // A message over the limit is not read at all.
     async fn messages_over_the_limit(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let (worker, anybody) = (world.worker().await, world.anybody().await);
         let before = world.fingerprint().await;
         let big = v1::ListSpecializationsRequest { language_code: String::new(), query: "q".repeat(70_000) };
-        assert_eq!(anybody.directory().list_specializations(big).await.unwrap_err().code(), Code::OutOfRange);
+        refused_whole(anybody.directory().list_specializations(big).await, "TOO_LONG");
         let big = v1::ListBookingsRequest { page_token: "A".repeat(5_000_000), ..Default::default() };
-        assert_eq!(worker.client.bookings().list_bookings(big).await.unwrap_err().code(), Code::OutOfRange);
+        refused_whole(worker.client.bookings().list_bookings(big).await, "TOO_LONG");
         assert!(world.fingerprint().await == before);
     }
+}
+
+/// A message in which something is no text.
+#[derive(Clone, PartialEq, prost::Message)]
+struct NotText {
+    /// Where `ListSpecializationsRequest` has its query.
+    #[prost(bytes = "vec", tag = "2")]
+    query: Vec<u8>,
+}
+
+/// The message as a whole is wrong.
+fn refused_whole<A>(answer: Result<Response<A>, Status>, reason: &str) {
+    let refusal = Refusal::from(answer.err().expect("a refusal"));
+    assert_eq!((refusal.code, refusal.reason.as_str()), (Code::InvalidArgument, reason));
+    assert_eq!(refusal.violations[0].field, "request");
 }
 
 /// Every case is refused with its reason and its path, nothing changes, and then the request itself is taken.

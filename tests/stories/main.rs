@@ -12,4 +12,5 @@ mod migrations;
 mod privacy;
 mod races;
 mod reminders;
+mod retention;
 mod search;

@@ -187,6 +187,7 @@ e2e::stories! {
             request_id: request_id(),
             booking_id: held.id.clone(),
             book_if_free: true,
+            roster_use: None,
         };
         let theirs = second.holds(&ada, start).await.unwrap();
         let refused = client::Refusal::from(first.client.bookings().confirm_booking(if_free()).await.unwrap_err());
@@ -195,6 +196,37 @@ e2e::stories! {
         second.client.bookings().release_hold(release).await.unwrap();
         let booked = first.client.bookings().confirm_booking(if_free()).await.unwrap().into_inner();
         assert_eq!(booked.booking.unwrap().state(), v1::BookingState::Booked);
+    }
+
+    // B1, S2: a hold that has expired is booked under the rules of now: she has a night that she had not.
+    async fn what_is_booked_late_is_checked_anew(engine: Engine) {
+        let world = World::at(engine, "2026-03-20T09:00:00Z").await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let held = nurse.holds(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        world.pass(TimeDelta::minutes(10));
+        nurse.works(BERLIN, &[("2026-03-22T20:00:00Z", "2026-03-23T05:30:00Z")], "2026-04-30").await;
+        let confirm = |ignore_shifts| v1::ConfirmBookingRequest {
+            request_id: request_id(),
+            booking_id: held.id.clone(),
+            book_if_free: true,
+            roster_use: Some(v1::RosterUse { ignore_shifts, beyond_published: false }),
+        };
+        let refused = nurse.client.bookings().confirm_booking(confirm(false)).await.unwrap_err();
+        assert_eq!(client::Refusal::from(refused).reason, "COLLIDES_WITH_SLEEP");
+        nurse.client.bookings().confirm_booking(confirm(true)).await.unwrap();
+    }
+
+    // B1: another server, whose clock is ahead, has let go of the hold and given it away.
+    async fn a_hold_that_was_let_go_has_expired_for_everybody(engine: Engine) {
+        let world = World::at(engine, "2026-03-20T09:00:00Z").await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (first, second) = (world.worker().await, world.worker().await);
+        let held = first.holds(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        world.pass(TimeDelta::minutes(10));
+        second.holds(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        world.pass(TimeDelta::seconds(-1));
+        assert_eq!(first.confirms(&held).await.unwrap_err().reason, "HOLD_EXPIRED");
     }
 
     // B1

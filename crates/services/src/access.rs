@@ -14,13 +14,13 @@ use http_body_util::BodyExt;
 use sea_orm::{ConnectionTrait, EntityTrait};
 use sha2::{Digest, Sha256};
 use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token, alias, operator, therapist};
-use tonic::{Status, codegen::Bytes};
+use tonic::{Code, Status, codegen::Bytes};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
 use crate::{
-    App, MAX_REQUEST,
-    error::{Error, Unauthenticated},
+    App, MAX_REQUEST, MAX_ROSTER,
+    error::{Error, Unauthenticated, Violation},
 };
 
 /// Who calls. Handlers take it from the request's extensions, where the layer put it.
@@ -236,11 +236,12 @@ where
             };
             match admitted.await {
                 Ok((caller, token)) => {
+                    let most = largest(request.uri().path());
                     request.extensions_mut().insert(caller);
                     if let Some(token) = token {
                         request.extensions_mut().insert(token);
                     }
-                    inner.call(request).await
+                    inner.call(request).await.map(|response| explain(response, most))
                 }
                 Err(error) => {
                     read_away(request.into_body()).await;
@@ -249,6 +250,23 @@ where
             }
         })
     }
+}
+
+/// How many bytes a request may have.
+fn largest(path: &str) -> usize {
+    if path == "/respite.v1.RosterService/ImportRoster" { MAX_ROSTER } else { MAX_REQUEST }
+}
+
+/// Gives what the transport refused by itself a reason and a field, too: a message that cannot be decoded, and one
+/// that is too large. Whatever we refuse has its details already.
+fn explain<Answered: Default>(response: Response<Answered>, most: usize) -> Response<Answered> {
+    let status = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
+    let violation = match status.map(|status| status.code()) {
+        Some(Code::Internal) => Violation::Malformed { expected: "a message of the contract" },
+        Some(Code::OutOfRange) => Violation::TooLong { most, unit: "bytes" },
+        _ => return response,
+    };
+    Status::from(Error::invalid("request", violation)).into_http()
 }
 
 /// Reads what a small request still sends. Over HTTP/1.1, which gRPC-Web uses, a connection with an unread request

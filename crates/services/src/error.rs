@@ -88,8 +88,11 @@ pub enum Error {
     #[error("the code has expired")]
     CodeExpired,
     /// The database refused or failed.
-    #[error("the data layer refused")]
+    #[error(transparent)]
     Store(#[from] store::Error),
+    /// As many searches as may be are under way.
+    #[error("too much is asked at the moment")]
+    Overloaded,
     /// The operating system gave no randomness.
     #[error("no randomness")]
     Randomness,
@@ -139,6 +142,8 @@ pub enum Unauthenticated {
 pub enum LimitReason {
     /// Codes to a contact a day.
     Codes,
+    /// Credentials of a therapist.
+    Credentials,
     /// Date overrides of a therapist.
     DateOverrides,
     /// Session types of a therapist.
@@ -255,6 +260,10 @@ impl From<Error> for Status {
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
+            Error::Overloaded => {
+                details.set_retry_info(Some(RETRY));
+                Code::ResourceExhausted
+            }
             Error::Store(source) => match source {
                 // The database was the judge, since nobody asked it in time (B2).
                 store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
@@ -346,6 +355,7 @@ fn reason(error: &Error) -> &'static str {
         Error::SessionNotBegun => "SESSION_NOT_BEGUN",
         Error::Limit { reason, .. } => match reason {
             LimitReason::Codes => "TOO_MANY_CODES",
+            LimitReason::Credentials => "TOO_MANY_CREDENTIALS",
             LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
@@ -359,6 +369,7 @@ fn reason(error: &Error) -> &'static str {
             store::Error::Unavailable(_) => "DATABASE_UNAVAILABLE",
             store::Error::Failed { .. } => "INTERNAL",
         },
+        Error::Overloaded => "OVERLOADED",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
     }
 }

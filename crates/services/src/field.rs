@@ -83,6 +83,11 @@ pub(crate) fn list<T, U: PartialEq>(
     Ok(values)
 }
 
+/// The paths of an update mask (AIP-134): few, and none twice.
+pub(crate) fn mask(paths: &[String]) -> Result<Vec<&str>, Error> {
+    list(paths.iter().map(String::as_str).collect(), 20, "update_mask.paths", |path, _| Ok(path))
+}
+
 /// A BCP 47 tag by its shape: a language of two or three letters and subtags of up to eight letters and digits.
 pub(crate) fn language(tag: String, field: &str) -> Result<String, Error> {
     if tag.is_empty() {

@@ -25,6 +25,7 @@ mod vocabulary;
 use std::sync::Arc;
 
 use api::v1;
+use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 pub use access::{Caller, POLICIES, Policy};
@@ -46,7 +47,12 @@ pub struct App {
     pub post: notify::Post,
     /// What an operator chose.
     pub settings: Arc<Settings>,
+    /// Turns to search, which is the most work a call can ask for: see [`SEARCHES`].
+    pub searches: Arc<Semaphore>,
 }
+
+/// How many searches are worked on at once; further ones are told to come back.
+pub const SEARCHES: usize = 32;
 
 /// What an operator chose about the product's behaviour.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use crate::{
     App, Caller,
     error::{Error, Unauthenticated},
     field,
-    sealed::{RESPONSE, Safe},
+    sealed::Safe,
 };
 
 /// How long an answer is remembered; a client that retries later must look first.
@@ -67,7 +67,7 @@ impl Once {
                 return Err(Error::RequestIdReused);
             }
             let response = match &safe {
-                Some(safe) => Response::decode(safe.unseal(RESPONSE, &before.response)?.as_slice()),
+                Some(safe) => Response::decode(safe.unseal_answer(request_id, &before.response)?.as_slice()),
                 None => Response::decode(before.response.0.as_slice()),
             };
             return response.map(Turn::Again).map_err(|_| Error::Sealed("request.response"));
@@ -92,7 +92,7 @@ impl Once {
         let Self { tx, safe, mut row } = self;
         let encoded = response.encode_to_vec();
         row.response = match safe {
-            Some(safe) => safe.seal(RESPONSE, &encoded),
+            Some(safe) => safe.seal_answer(row.request_id, &encoded),
             None => Opaque(encoded),
         };
         request::Entity::insert(row.into_active_model()).exec_without_returning(&tx).await?;

@@ -1,4 +1,5 @@
-//! Page tokens: where the next page begins, readable by nobody but the server and good for one list alone.
+//! Page tokens: where the next page begins, good for one caller and one list alone. What is in one is no secret,
+//! since the page before ended with it; it cannot be forged.
 
 use data_encoding::BASE64URL_NOPAD;
 use prost::Message;

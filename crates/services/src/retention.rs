@@ -4,9 +4,10 @@ use std::{pin::pin, time::Duration};
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait, sea_query::SelectStatement,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{Expr, SelectStatement},
 };
-use store::{Instant, access_token, booking, booking_event, reminder, request, used_challenge};
+use store::{AliasId, Instant, access_token, booking, booking_event, reminder, request, used_challenge};
 
 use crate::{App, error::Error};
 
@@ -29,13 +30,15 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
 const EVERY: Duration = Duration::from_hours(1);
 /// After a hold expired, for clients that still ask about it.
 const HOLDS: TimeDelta = TimeDelta::days(1);
+/// After a session, for the worker and the therapist who go on with each other.
+const SESSIONS: TimeDelta = TimeDelta::days(366);
 /// After a letter that was given up was due, for operators who look into it.
 const DEAD_LETTERS: TimeDelta = TimeDelta::days(30);
 /// After a code was due.
 const CODES: TimeDelta = TimeDelta::days(1);
 
-/// Deletes, once, tokens, challenges and answers that have expired, holds that expired a day ago, and
-/// reminders of sessions that are over.
+/// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
+/// sessions that are over, and whose a session was a year after it.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
     let ago = |time: TimeDelta| Instant::from(now - time);
@@ -67,15 +70,26 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     tx.commit().await?;
 
     let tx = app.db.write().await?;
-    let expired = Condition::all()
-        .add(booking::COLUMN.state.eq(booking::State::Pending))
-        .add(booking::COLUMN.hold_expires_at.lte(ago(HOLDS)));
+    // Never booked, whether it expired or was given back: booking clears the column.
+    booking::Entity::delete_many().filter(booking::COLUMN.hold_expires_at.lte(ago(HOLDS))).exec(&tx).await?;
+    tx.commit().await?;
+
+    let tx = app.db.write().await?;
+    let long_over = Condition::all().add(booking::COLUMN.starts_at.lte(ago(SESSIONS)));
     booking_event::Entity::delete_many()
-        .filter(booking_event::Column::BookingId.in_subquery(ids(expired.clone())))
+        .filter(booking_event::Column::BookingId.in_subquery(ids(long_over.clone())))
         .exec(&tx)
         .await?;
-    booking::Entity::delete_many().filter(expired).exec(&tx).await?;
+    booking::Entity::update_many()
+        .col_expr(booking::Column::AliasId, Expr::value(None::<AliasId>))
+        .filter(long_over.add(booking::COLUMN.alias_id.is_not_null()))
+        .exec(&tx)
+        .await?;
     tx.commit().await?;
+
+    if !app.db.scrub().await? {
+        tracing::warn!("old pages of the database were not blanked, since somebody was reading");
+    }
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! What is kept sealed for an alias, opened for the length of a call.
 
+use std::ops::Deref;
+
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::LockType,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use store::{AliasId, Opaque, alias, alias_key};
+use store::{AliasId, Opaque, RequestId, alias, alias_key};
 use vault::{DataKey, Padding};
 
 use crate::{App, error::Error};
@@ -24,7 +26,7 @@ pub(crate) const ROSTER: Column = Column { name: "roster.sealed", padding: Paddi
 /// Where and how to write.
 pub(crate) const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
 /// An answer already given.
-pub(crate) const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
+const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
 
 /// One alias's data key.
 pub(crate) struct Safe {
@@ -75,23 +77,25 @@ impl Safe {
         Ok(Self { alias, key })
     }
 
-    pub(crate) fn seal(&self, column: Column, plaintext: &[u8]) -> Opaque {
-        Opaque(self.key.seal(column.name, self.alias.0.into_bytes(), plaintext, column.padding))
+    /// Seals the answer to one request; it opens as the answer to no other.
+    pub(crate) fn seal_answer(&self, request: RequestId, plaintext: &[u8]) -> Opaque {
+        Opaque(self.key.seal(RESPONSE.name, request.0.into_bytes(), plaintext, RESPONSE.padding))
     }
 
-    pub(crate) fn unseal(
+    pub(crate) fn unseal_answer(
         &self,
-        column: Column,
+        request: RequestId,
         sealed: &Opaque,
-    ) -> Result<impl std::ops::Deref<Target = Vec<u8>>, Error> {
+    ) -> Result<impl Deref<Target = Vec<u8>>, Error> {
         self.key
-            .open(column.name, self.alias.0.into_bytes(), &sealed.0)
-            .map_err(|_| Error::Sealed(column.name))
+            .open(RESPONSE.name, request.0.into_bytes(), &sealed.0)
+            .map_err(|_| Error::Sealed(RESPONSE.name))
     }
 
+    /// Seals a value of the alias's only row in a table.
     pub(crate) fn seal_json(&self, column: Column, value: &impl Serialize) -> Result<Opaque, Error> {
         let plaintext = serde_json::to_vec(value).map_err(|_| Error::Sealed(column.name))?;
-        Ok(self.seal(column, &plaintext))
+        Ok(Opaque(self.key.seal(column.name, self.alias.0.into_bytes(), &plaintext, column.padding)))
     }
 
     pub(crate) fn unseal_json<T: DeserializeOwned>(
@@ -99,6 +103,10 @@ impl Safe {
         column: Column,
         sealed: &Opaque,
     ) -> Result<T, Error> {
-        serde_json::from_slice(&self.unseal(column, sealed)?).map_err(|_| Error::Sealed(column.name))
+        let opened = self
+            .key
+            .open(column.name, self.alias.0.into_bytes(), &sealed.0)
+            .map_err(|_| Error::Sealed(column.name))?;
+        serde_json::from_slice(&opened).map_err(|_| Error::Sealed(column.name))
     }
 }

@@ -42,8 +42,6 @@ pub struct Model {
     pub hold_expires_at: Option<Instant>,
     /// Cancelled less than 24 hours ahead (B4).
     pub late_cancellation: bool,
-    /// The random name of its room (B7).
-    pub room: String,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -80,6 +78,9 @@ impl Model {
     }
 }
 
+/// As long as any session with its buffers.
+const LONGEST: TimeDelta = TimeDelta::hours(16);
+
 /// Bookings that keep others out at `now`: a hold stops doing so the moment it expires, swept or not (B1).
 fn live(now: DateTime<Utc>) -> Condition {
     Condition::all().add(COLUMN.occupies.eq(true)).add(
@@ -90,7 +91,10 @@ fn live(now: DateTime<Utc>) -> Condition {
 }
 
 fn overlapping(span: Span) -> Condition {
+    // The bounds on the start, which is indexed, follow from the others.
     Condition::all()
+        .add(COLUMN.starts_at.gt(Instant::from(span.start() - LONGEST)))
+        .add(COLUMN.starts_at.lt(Instant::from(span.end() + LONGEST)))
         .add(COLUMN.busy_from.lt(Instant::from(span.end())))
         .add(COLUMN.busy_until.gt(Instant::from(span.start())))
 }

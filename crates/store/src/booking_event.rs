@@ -46,7 +46,8 @@ pub enum Actor {
 }
 
 impl Entity {
-    /// Adds what just happened to a booking, whose row the transaction has locked, behind what happened before.
+    /// Adds what just happened to a booking, whose therapist the transaction has locked, behind what happened
+    /// before.
     pub async fn append(
         tx: &impl ConnectionTrait,
         booking_id: BookingId,
@@ -57,7 +58,7 @@ impl Entity {
     ) -> Result<(), DbErr> {
         let next = Self::find()
             .select_only()
-            .expr(Expr::cust("count(*) + 1"))
+            .expr(Expr::cust("coalesce(max(sequence), 0) + 1"))
             .filter(COLUMN.booking_id.eq(booking_id))
             .into_query();
         let row = [

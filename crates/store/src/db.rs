@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -27,7 +27,8 @@ pub struct Db {
 impl Db {
     /// Connects to `sqlite://PATH`, which is made if it is not there, or to `postgres://...`.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
-        let read = Database::connect(options(url, max_connections)).await?;
+        // A migration holds its lock on one connection and works on another.
+        let read = Database::connect(options(url, max_connections.max(2))).await?;
         let write = match read.get_database_backend() {
             DbBackend::Sqlite => Database::connect(options(url, 1)).await?,
             _ => read.clone(),
@@ -52,14 +53,26 @@ impl Db {
         Ok(self.write.begin_with_options(immediate).await?)
     }
 
-    /// Takes what was deleted out of SQLite's files, where old pages would stay in the log until it is written over.
+    /// Takes what was deleted out of SQLite's files, where old pages would stay in the log until it is written over;
+    /// false if somebody who reads was in the way, and it has to be tried again.
     ///
-    /// Deleted rows are blank in the database file by `secure_delete`. PostgreSQL's own vacuum does this there.
-    pub async fn scrub(&self) -> Result<(), Error> {
-        if self.write.get_database_backend() == DbBackend::Sqlite {
-            self.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
+    /// Deleted rows are blank in the database file by `secure_delete`. On PostgreSQL the files keep them until they
+    /// are written over, and archives as long as they are kept.
+    pub async fn scrub(&self) -> Result<bool, Error> {
+        if self.write.get_database_backend() != DbBackend::Sqlite {
+            return Ok(true);
         }
-        Ok(())
+        // The write connection is needed by everybody: better soon again than a long wait.
+        self.write.execute_unprepared("pragma busy_timeout = 50").await?;
+        let checkpoint = Statement::from_string(DbBackend::Sqlite, "pragma wal_checkpoint(truncate)");
+        let row = self.write.query_one_raw(checkpoint).await;
+        let restore = format!("pragma busy_timeout = {}", ACQUIRE.as_millis());
+        self.write.execute_unprepared(&restore).await?;
+        let busy = match row? {
+            Some(row) => row.try_get_by_index::<i64>(0)?,
+            None => 0,
+        };
+        Ok(busy == 0)
     }
 
     /// Closes every connection, waiting for those in use.

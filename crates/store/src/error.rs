@@ -35,6 +35,10 @@ impl From<DbErr> for Error {
         let failed = |kind| Error::Failed { kind, code: String::new() };
         match error {
             DbErr::ConnectionAcquire(_) => Error::Unavailable("no free connection"),
+            DbErr::Conn(RuntimeErr::SqlxError(error)) => match driver(&error) {
+                damaged @ Error::Failed { kind: NOT_A_DATABASE, .. } => damaged,
+                _ => Error::Unavailable("no connection"),
+            },
             DbErr::Conn(_) => Error::Unavailable("no connection"),
             DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
                 driver(&error)
@@ -47,6 +51,9 @@ impl From<DbErr> for Error {
         }
     }
 }
+
+/// What SQLite says of a file that something else wrote, or that was damaged.
+const NOT_A_DATABASE: &str = "the file is not a SQLite database, or is damaged";
 
 fn driver(error: &sqlx::Error) -> Error {
     let sqlx::Error::Database(refusal) = error else {
@@ -71,6 +78,8 @@ fn driver(error: &sqlx::Error) -> Error {
         "53300" | "57P01" | "57P02" | "57P03" => Error::Unavailable("the server is restarting or full"),
         // SQLITE_BUSY and what extends it.
         "5" | "261" | "517" | "773" => Error::Unavailable("another process is writing"),
+        // SQLITE_CORRUPT and SQLITE_NOTADB; an SQLSTATE has five characters.
+        "11" | "26" => Error::Failed { kind: NOT_A_DATABASE, code: code.into_owned() },
         _ => Error::Failed { kind: "a statement", code: code.into_owned() },
     }
 }

@@ -68,6 +68,8 @@ pub enum Purpose {
     ContactCode,
     /// The place in a list where the next page begins.
     PageToken,
+    /// The name of the room in which a session takes place.
+    Room,
 }
 
 impl Keyring {
@@ -172,6 +174,7 @@ impl Purpose {
             Self::RequestPayload => "respite/request-payload/v1",
             Self::ContactCode => "respite/contact-code/v1",
             Self::PageToken => "respite/page-token/v1",
+            Self::Room => "respite/room/v1",
         }
     }
 }
@@ -236,12 +239,13 @@ mod tests {
     use hmac::Mac;
 
     const ALIAS: [u8; 16] = [7; 16];
-    const PURPOSES: [Purpose; 5] = [
+    const PURPOSES: [Purpose; 6] = [
         Purpose::Challenge,
         Purpose::PairHandle,
         Purpose::RequestPayload,
         Purpose::ContactCode,
         Purpose::PageToken,
+        Purpose::Room,
     ];
 
     #[test]

@@ -193,7 +193,6 @@ impl Wanted<'_> {
             modality: Modality::Video,
             hold_expires_at: Some(self.start.into()),
             late_cancellation: false,
-            room: "abcdefghijklmnopqrstuvwxyz".to_owned(),
         };
         let id = held.id;
         let tx = db.write().await?;

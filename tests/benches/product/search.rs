@@ -159,7 +159,6 @@ fn row(therapist_id: TherapistId, session_type_id: SessionTypeId, start: DateTim
         modality: Modality::Video,
         hold_expires_at: None,
         late_cancellation: false,
-        room: "abcdefghijklmnopqrstuvwxyz".to_owned(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
         .await?;
     alias::Entity::delete_by_id(alias).exec(&tx).await?;
     tx.commit().await?;
+    // What cannot be blanked at once is by the next sweep.
     if let Err(error) = app.db.scrub().await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -69,7 +70,7 @@ async fn lock_therapists(tx: &DatabaseTransaction, alias: AliasId) -> Result<(),
 async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>) -> Result<i32, Error> {
     let held = booking::COLUMN.state.eq(booking::State::Pending);
     let to_come = Condition::all()
-        .add(booking::COLUMN.state.eq(booking::State::Booked))
+        .add(booking::COLUMN.state.is_in([booking::State::Booked, booking::State::Arrived]))
         .add(booking::COLUMN.starts_at.gt(Instant::from(now)));
     let given_up = booking::Entity::find()
         .filter(booking::COLUMN.alias_id.eq(alias))
@@ -78,7 +79,7 @@ async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>
         .await?;
     let mut cancelled = 0;
     for mut row in given_up {
-        let booked = row.state == booking::State::Booked;
+        let booked = row.state != booking::State::Pending;
         row.state = booking::State::Cancelled;
         row.occupies = false;
         row.late_cancellation = booked && is_late(&row, now);

@@ -1,4 +1,4 @@
-//! Names such as `quiet-heron-4821`: nobody chooses one, since people would type their own.
+//! Names such as `quiet-heron-482136`: nobody chooses one, since people would type their own.
 
 use store::{AliasId, TherapistId};
 use vault::{Keyring, Purpose};
@@ -25,7 +25,7 @@ fn words(bytes: [u8; 8]) -> String {
     let number = u64::from_be_bytes(bytes);
     let place = |number: u64| usize::try_from(number % 128).unwrap_or_default();
     let (adjective, animal) = (ADJECTIVES[place(number)], ANIMALS[place(number >> 7)]);
-    format!("{adjective}-{animal}-{:04}", (number >> 14) % 10_000)
+    format!("{adjective}-{animal}-{:06}", (number >> 14) % 1_000_000)
 }
 
 const ADJECTIVES: [&str; 128] = [
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn the_bytes_decide_every_part() {
-        assert_eq!(words([0; 8]), format!("{}-{}-0000", ADJECTIVES[0], ANIMALS[0]));
-        let number = (9_999_u64 << 14) | (127 << 7) | 1;
-        assert_eq!(words(number.to_be_bytes()), format!("{}-{}-9999", ADJECTIVES[1], ANIMALS[127]));
+        assert_eq!(words([0; 8]), format!("{}-{}-000000", ADJECTIVES[0], ANIMALS[0]));
+        let number = (999_999_u64 << 14) | (127 << 7) | 1;
+        assert_eq!(words(number.to_be_bytes()), format!("{}-{}-999999", ADJECTIVES[1], ANIMALS[127]));
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(super) fn begin(
 
 /// A token for a signed challenge.
 ///
-/// Whether a key is known shows neither in the answer nor in the work: before the signature holds, nobody is
-/// looked up, and after that, which takes the key itself, an unknown key is looked up as long as a known one.
+/// Whether a key is known shows neither in the answer nor in the work to anybody but its holder: before the
+/// signature holds, nobody is looked up. A key that nobody knows leaves nothing behind.
 pub(super) async fn finish(
     app: &App,
     request: v1::FinishLoginRequest,
@@ -63,20 +63,18 @@ pub(super) async fn finish(
     };
 
     let tx = app.db.write().await?;
-    let first = challenge::spend(&tx, &challenge, expires_at).await?;
-    let known = find(&tx, Opaque(key.to_vec())).await?;
-    let live = live(&tx, known.map_or(Uuid::nil(), |(_, id)| id), now).await?;
-    let (token, expires_at) = (Token::generate()?, now + LASTS);
-    let admitted = known.filter(|_| first);
-    if let Some((caller_kind, caller_id)) = admitted {
-        make_room(&tx, live).await?;
-        let hash = token.hash();
-        let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
-        row.into_active_model().insert(&tx).await?;
+    let (caller_kind, caller_id) = find(&tx, Opaque(key.to_vec())).await?.ok_or(Unauthenticated::Login)?;
+    if !challenge::spend(&tx, &challenge, expires_at).await? {
+        return Err(Unauthenticated::Login.into());
     }
+    let live = live(&tx, caller_id, now).await?;
+    make_room(&tx, live).await?;
+    let (token, expires_at) = (Token::generate()?, now + LASTS);
+    let hash = token.hash();
+    let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
+    row.into_active_model().insert(&tx).await?;
     tx.commit().await?;
-    let (kind, _) = admitted.ok_or(Unauthenticated::Login)?;
-    let caller = match kind {
+    let caller = match caller_kind {
         access_token::CallerKind::Alias => v1::CallerKind::Alias,
         access_token::CallerKind::Therapist => v1::CallerKind::Therapist,
         access_token::CallerKind::Operator => v1::CallerKind::Operator,

@@ -9,7 +9,7 @@ use store::{AliasId, alias};
 use crate::{
     App,
     error::Error,
-    field::{duration, given, malformed, minutes, out_of_range, zone},
+    field::{self, duration, given, malformed, minutes, out_of_range, zone},
     once::Once,
     sealed::{SETTINGS, Safe},
 };
@@ -48,7 +48,7 @@ pub(super) async fn update(
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<v1::Alias, Error> {
     let wanted = given(wanted, "settings")?;
-    let fields = fields(&wanted, update_mask.unwrap_or_default().paths)?;
+    let fields = fields(&wanted, &update_mask.unwrap_or_default().paths)?;
     let safe = once.safe()?;
     let row = alias::Entity::find_by_id(alias).one(&once.tx).await?.ok_or(Error::NotFound("alias"))?;
     let settings = changed(app, safe.unseal_json(SETTINGS, &row.settings)?, wanted, &fields)?;
@@ -110,14 +110,14 @@ impl Field {
 }
 
 /// AIP-134: no mask means what is set.
-fn fields(wanted: &v1::AliasSettings, paths: Vec<String>) -> Result<Vec<Field>, Error> {
+fn fields(wanted: &v1::AliasSettings, paths: &[String]) -> Result<Vec<Field>, Error> {
     if paths.is_empty() {
         return Ok(Field::ALL.into_iter().filter(|field| field.is_set(wanted)).collect());
     }
     if paths == ["*"] {
         return Ok(Field::ALL.into());
     }
-    paths
+    field::mask(paths)?
         .into_iter()
         .map(|path| Field::ALL.into_iter().find(|field| field.path() == path))
         .collect::<Option<_>>()
@@ -174,14 +174,14 @@ mod tests {
     #[test]
     fn a_mask_names_what_changes_and_none_means_what_is_set() {
         let wanted = v1::AliasSettings { time_zone: "Europe/Berlin".to_owned(), ..Default::default() };
-        assert_eq!(fields(&wanted, Vec::new()).unwrap(), [Field::TimeZone]);
-        assert_eq!(fields(&wanted, paths(&["*"])).unwrap(), Field::ALL);
+        assert_eq!(fields(&wanted, &[]).unwrap(), [Field::TimeZone]);
+        assert_eq!(fields(&wanted, &paths(&["*"])).unwrap(), Field::ALL);
         assert_eq!(
-            fields(&wanted, paths(&["on_call_blocks", "commute"])).unwrap(),
+            fields(&wanted, &paths(&["on_call_blocks", "commute"])).unwrap(),
             [Field::OnCallBlocks, Field::Commute]
         );
         for wrong in [&["handle"][..], &["settings.commute"], &["*", "commute"], &[""]] {
-            assert!(fields(&wanted, paths(wrong)).is_err(), "{wrong:?}");
+            assert!(fields(&wanted, &paths(wrong)).is_err(), "{wrong:?}");
         }
     }
 }

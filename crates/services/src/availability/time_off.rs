@@ -55,7 +55,7 @@ pub(super) async fn create(
     };
     let row = row.into_active_model().insert(tx).await?;
     let colliding = booking::Entity::keeping(therapist, span, now)
-        .filter(booking::COLUMN.state.is_in([State::Pending, State::Booked, State::Arrived]))
+        .filter(booking::COLUMN.state.is_in([State::Booked, State::Arrived]))
         .order_by_asc(booking::Column::StartsAt)
         .all(tx)
         .await?;

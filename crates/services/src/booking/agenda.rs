@@ -48,7 +48,7 @@ pub(super) async fn list_agenda(
 }
 
 /// What the therapist sees.
-pub(super) fn print_entry(app: &App, booking: booking::Model) -> v1::AgendaEntry {
+fn print_entry(app: &App, booking: booking::Model) -> v1::AgendaEntry {
     let booking::Model {
         id,
         therapist_id,
@@ -65,7 +65,6 @@ pub(super) fn print_entry(app: &App, booking: booking::Model) -> v1::AgendaEntry
         modality,
         hold_expires_at: _,
         late_cancellation: _,
-        room: _,
     } = booking;
     v1::AgendaEntry {
         booking_id: id.to_string(),

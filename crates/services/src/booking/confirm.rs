@@ -2,20 +2,20 @@
 
 use api::v1;
 use chrono::{DateTime, Utc};
-use sea_orm::EntityTrait;
-use store::{AliasId, BookingId, booking::State, booking_event::Actor, session_type};
+use store::{AliasId, BookingId, booking::State, booking_event::Actor};
 
 use super::{
     admission::{self, Wanted},
-    advance, lock_owned, print,
+    advance,
+    hold::offered,
+    lock_owned, print,
 };
 use crate::{
-    App, Caller, directory,
+    App, Caller,
     error::Error,
     field,
     once::{Once, Turn},
     reminders,
-    slots::RosterUse,
 };
 
 pub(super) async fn confirm_booking(
@@ -24,7 +24,7 @@ pub(super) async fn confirm_booking(
     request: v1::ConfirmBookingRequest,
     now: DateTime<Utc>,
 ) -> Result<v1::ConfirmBookingResponse, Error> {
-    let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free } = &request;
+    let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free, roster_use } = &request;
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
 
     let caller = Caller::Alias(alias);
@@ -37,21 +37,17 @@ pub(super) async fn confirm_booking(
     if booking.state != State::Pending {
         return Err(Error::WrongState { state: booking.state });
     }
-    if booking.hold_expired(now) {
+    // Somebody whose clock is ahead may have let go of it already: then it has expired for everybody.
+    if booking.hold_expired(now) || !booking.occupies {
         if !book_if_free {
             return Err(Error::HoldExpired);
         }
-        directory::licensed(tx, booking.therapist_id, now).await?;
-        let session_type = session_type::Entity::find_by_id(booking.session_type_id)
-            .one(tx)
-            .await?
-            .ok_or(Error::NotFound("session type"))?;
+        let session_type = offered(tx, &therapist, booking.session_type_id, now).await?;
         let wanted = Wanted {
             alias,
             session_type: &session_type,
             start: booking.starts_at.into(),
-            // The worker chose this time, knowing the roster, when the hold was made.
-            roster_use: RosterUse::NONE,
+            roster_use: (*roster_use).into(),
             moving: Some(booking.id),
         };
         let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;

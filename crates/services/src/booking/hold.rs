@@ -2,11 +2,10 @@
 
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
-use data_encoding::BASE32_NOPAD;
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 use store::{
     AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking, booking::State, booking_event::Actor,
-    session_type,
+    session_type, therapist,
 };
 
 use super::{
@@ -48,15 +47,7 @@ pub(super) async fn hold_slot(
     };
     let tx = &once.tx;
     let therapist = lock_therapist(tx, therapist_id).await?;
-    directory::licensed(tx, therapist_id, now).await?;
-    if !therapist.accepts_new_clients {
-        return Err(Error::NotFound("therapist"));
-    }
-    let session_type = session_type::Entity::offered_by(therapist_id)
-        .filter(session_type::COLUMN.id.eq(session_type_id))
-        .one(tx)
-        .await?
-        .ok_or(Error::NotFound("session type"))?;
+    let session_type = offered(tx, &therapist, session_type_id, now).await?;
     let modality = choose(modality, &session_type)?;
     let wanted =
         Wanted { alias, session_type: &session_type, start, roster_use: (*roster_use).into(), moving: None };
@@ -81,12 +72,29 @@ pub(super) async fn hold_slot(
         modality,
         hold_expires_at: Some((now + HOLD).into()),
         late_cancellation: false,
-        room: room()?,
     };
     admission::place(&mut booking, &decided);
     booking::Entity::insert(booking.clone().into_active_model()).exec_without_returning(tx).await?;
     record(tx, &booking, Actor::Alias, false, now).await?;
     once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &therapist)) }).await
+}
+
+/// The session type, if it can be booked with the therapist by somebody new.
+pub(super) async fn offered(
+    tx: &DatabaseTransaction,
+    therapist: &therapist::Model,
+    session_type: SessionTypeId,
+    now: DateTime<Utc>,
+) -> Result<session_type::Model, Error> {
+    directory::licensed(tx, therapist.id, now).await?;
+    if !therapist.accepts_new_clients {
+        return Err(Error::NotFound("therapist"));
+    }
+    session_type::Entity::offered_by(therapist.id)
+        .filter(session_type::COLUMN.id.eq(session_type))
+        .one(tx)
+        .await?
+        .ok_or(Error::NotFound("session type"))
 }
 
 fn choose(modality: Option<Modality>, session_type: &session_type::Model) -> Result<Modality, Error> {
@@ -96,11 +104,4 @@ fn choose(modality: Option<Modality>, session_type: &session_type::Model) -> Res
         (Some(modality), offered) if offered.contains(&modality) => Ok(modality),
         (Some(_), _) => Err(field::out_of_range("modality", "one that the session type offers")),
     }
-}
-
-/// A room's name: 128 random bits that say nothing (B7).
-fn room() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| Error::Randomness)?;
-    Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
 }

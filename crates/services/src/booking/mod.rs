@@ -196,7 +196,6 @@ fn print(booking: booking::Model, therapist: &therapist::Model) -> v1::Booking {
         modality,
         hold_expires_at,
         late_cancellation,
-        room: _,
     } = booking;
     v1::Booking {
         id: id.to_string(),

@@ -11,7 +11,7 @@ use store::{CredentialId, List, TherapistId, credential, therapist};
 use super::profile::Sight;
 use crate::{
     Caller,
-    error::{Error, Violation},
+    error::{Error, LimitReason},
     field,
 };
 
@@ -82,7 +82,7 @@ pub(crate) async fn create(
     let has =
         credential::Entity::find().filter(credential::COLUMN.therapist_id.eq(therapist)).count(tx).await?;
     if has >= MOST as u64 {
-        return Err(Error::invalid("credential", Violation::TooMany { most: MOST }));
+        return Err(Error::Limit { reason: LimitReason::Credentials, most: MOST as u64 });
     }
     Ok(show(claim.of(therapist).into_active_model().insert(tx).await?, Sight::Full))
 }

@@ -307,6 +307,7 @@ mod tests {
                 proof_of_work_bits: 0,
                 join_template: String::new(),
             }),
+            searches: Arc::new(tokio::sync::Semaphore::new(crate::SEARCHES)),
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) async fn search(
     let size = page::size(page_size)?;
     let after: Option<Place> = list.position(&page_token)?;
 
+    let _turn = app.searches.try_acquire().map_err(|_| Error::Overloaded)?;
     let mut found = candidates(app, &filter, &language, now).await?.found;
     let mut openings = HashMap::new();
     if let Some(window) = window {

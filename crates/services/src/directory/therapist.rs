@@ -55,7 +55,14 @@ pub(crate) async fn create(
     if key_in_use(tx, &therapist.public_key).await? {
         return Err(Error::KeyInUse);
     }
-    therapist::Entity::insert(therapist.clone().into_active_model()).exec_without_returning(tx).await?;
+    therapist::Entity::insert(therapist.clone().into_active_model())
+        .exec_without_returning(tx)
+        .await
+        .map_err(|error| match store::Error::from(error) {
+            // Somebody else took the key since it was looked for.
+            store::Error::Duplicate => Error::KeyInUse,
+            other => other.into(),
+        })?;
     let rows = credentials.iter().cloned().map(IntoActiveModel::into_active_model);
     if !credentials.is_empty() {
         credential::Entity::insert_many(rows).exec_without_returning(tx).await?;
@@ -73,10 +80,10 @@ pub(crate) async fn update(
     today: NaiveDate,
 ) -> Result<v1::Therapist, Error> {
     let mut therapist = therapist::Entity::find_by_id(id).one(tx).await?.ok_or(NOT_FOUND)?;
-    let paths: Vec<&str> = match mask.paths.as_slice() {
+    let paths = match field::mask(&mask.paths)?.as_slice() {
         [] => profile::paths_set(new),
-        [all] if all == "*" => CHANGEABLE.to_vec(),
-        paths => paths.iter().map(String::as_str).collect(),
+        ["*"] => CHANGEABLE.to_vec(),
+        paths => paths.to_vec(),
     };
     for path in paths {
         profile::set(app, path, new, &mut therapist)?;

@@ -31,12 +31,20 @@ pub struct Delivered {
 /// Delivers what falls due until `stop`, and then finishes what it has claimed.
 pub async fn run(app: App, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
+    let mut failing = false;
     loop {
         let pause = match batch(&app, app.clock.now()).await {
-            Ok(Batch { full: true, delivered: _ }) => Duration::ZERO,
-            Ok(Batch { full: false, delivered: _ }) => PAUSE,
+            Ok(Batch { full, delivered: _ }) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("reminders are claimed again");
+                }
+                if full { Duration::ZERO } else { PAUSE }
+            }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "reminders were not claimed");
+                // An outage is told when it begins, not at every look.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "reminders are not claimed");
+                }
                 PAUSE
             }
         };

@@ -69,6 +69,7 @@ pub(super) async fn search_slots(
     let list = page::List::new(app, Caller::Alias(alias), "SearchSlots", &question);
     let after: Option<Place> = list.position(&page_token)?;
 
+    let _turn = app.searches.try_acquire().map_err(|_| Error::Overloaded)?;
     let db = app.db.read();
     let safe = Safe::open(app, db, alias).await?;
     let range = around(window);
@@ -316,13 +317,13 @@ fn print_removals(removals: HashMap<v1::Constraint, usize>) -> Vec<v1::Removal> 
     removals
 }
 
-/// What took a start away, as the worker may be told; what is not open at all was never there to be taken.
+/// What took a start away, as the worker may be told; what is not open was never there to be taken.
 fn constraint(refusal: Refusal) -> Option<v1::Constraint> {
     Some(match refusal {
         Refusal::TooSoon { .. } => v1::Constraint::Notice,
         Refusal::BeyondHorizon { .. } => v1::Constraint::Horizon,
-        Refusal::OutsideHours | Refusal::OffGrid => return None,
-        Refusal::Taken => v1::Constraint::Taken,
+        // How many were taken would tell how busy a therapist is (D4).
+        Refusal::OutsideHours | Refusal::OffGrid | Refusal::Taken => return None,
         Refusal::AliasBusy => v1::Constraint::OwnBooking,
         Refusal::Worker(WorkerRefusal::Shift) => v1::Constraint::Shift,
         Refusal::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,

@@ -13,11 +13,6 @@ pub(crate) struct RosterUse {
     beyond_published: bool,
 }
 
-impl RosterUse {
-    /// The roster is not asked.
-    pub(crate) const NONE: Self = Self { ignore_shifts: true, beyond_published: true };
-}
-
 impl From<Option<api::v1::RosterUse>> for RosterUse {
     fn from(message: Option<api::v1::RosterUse>) -> Self {
         let api::v1::RosterUse { ignore_shifts, beyond_published } = message.unwrap_or_default();
