@@ -4,7 +4,11 @@
 //! in from `vocabulary.toml`; the tests below are its editor, and refuse a term without a language, a broader link
 //! that leads nowhere, or a word that could mean two things.
 
-use std::{collections::HashSet, iter, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashSet},
+    iter,
+    sync::LazyLock,
+};
 
 use serde::Deserialize;
 use strsim::osa_distance;
@@ -26,6 +30,10 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
 pub(crate) struct Vocabulary {
     lists: Lists,
     phrases: Vec<Phrase>,
+    /// Every word of every phrase, in order and once.
+    words: Vec<String>,
+    fillers: HashSet<&'static str>,
+    everyday: HashSet<&'static str>,
 }
 
 /// One entry of a list.
@@ -60,7 +68,8 @@ pub(crate) struct Match<'a> {
 pub(crate) enum MatchKind {
     /// Letter for letter, apart from case, accents and punctuation.
     Exact,
-    /// One stands in the other from the start of a word: `burn` in `burnout`, `moral injury` in `moral injury help`.
+    /// One stands in the other from the start of a word: `burn` in `burnout`, `burned out` in `I am burned really out`,
+    /// where filler words between its words count for nothing.
     Prefix,
     /// They agree but for typing errors: none forgiven up to 3 letters, one up to 7, two above.
     Typo,
@@ -121,8 +130,12 @@ impl Vocabulary {
     /// The specializations that a text may mean, in whichever shipped language, the likeliest first.
     ///
     /// Each appears once, by its closest label or synonym. The order depends on nothing but the text and the
-    /// vocabulary: kind, typing errors, a whole phrase before a part, a label before a synonym, the smaller
-    /// difference in length, the order of the list.
+    /// vocabulary: kind, a whole phrase before a part, the phrase that leaves less of a longer text over, typing
+    /// errors, a label before a synonym, the smaller difference in length, the order of the list.
+    ///
+    /// A text has at most 50 words, of which at most 20 have the 4 letters that can be mistyped. So the worst costs
+    /// 50 looks at each phrase and into the vocabulary's words, 20 edit distances for each of those with the same
+    /// initial, and for each phrase one more per run of its words with nearly the same letters.
     #[must_use]
     pub(crate) fn find(&self, text: &str) -> Vec<Match<'_>> {
         if text.chars().nth(LONGEST_QUERY).is_some() {
@@ -132,9 +145,11 @@ impl Vocabulary {
         if query.letters == 0 {
             return Vec::new();
         }
+        let typed: Vec<_> = query.text().split(' ').map(|word| self.read(word)).collect();
+        let telling = query.text().split(' ').any(|word| !self.everyday.contains(word));
         let mut closest: Vec<Option<(Rank, &Phrase)>> = vec![None; self.specializations().len()];
         for phrase in &self.phrases {
-            let Some(closeness) = phrase.closeness(&query) else { continue };
+            let Some(closeness) = phrase.closeness(&query, &typed, telling) else { continue };
             let rank = Rank {
                 closeness,
                 synonym: phrase.synonym,
@@ -173,11 +188,54 @@ impl Vocabulary {
                 let second = (spelled_out != *text).then_some(spelled_out);
                 for form in iter::once(text).chain(&second) {
                     let folded = Folded::new(form);
-                    phrases.push(Phrase { term: index, language, synonym, text: text.clone(), folded });
+                    let words = Vec::new();
+                    phrases.push(Phrase {
+                        term: index,
+                        language,
+                        synonym,
+                        text: text.clone(),
+                        folded,
+                        words,
+                    });
                 }
             }
         }
-        Self { lists, phrases }
+        let words: BTreeSet<_> = phrases.iter().flat_map(|phrase| phrase.folded.text().split(' ')).collect();
+        let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+        for phrase in &mut phrases {
+            let known = |word: &str| words.binary_search_by(|known| known.as_str().cmp(word)).ok();
+            phrase.words = phrase.folded.text().split(' ').filter_map(known).collect();
+        }
+        let fillers: HashSet<_> = FILLERS.into_iter().flatten().copied().collect();
+        let everyday = fillers.iter().chain(EVERYDAY.into_iter().flatten()).copied().collect();
+        Self { lists, phrases, words, fillers, everyday }
+    }
+
+    /// Which words of the vocabulary a typed word may be.
+    ///
+    /// Inside a longer text a typing error needs more evidence than alone, since every sentence is full of short
+    /// words: six letters in one of the two, the first of them right (it seldom is mistyped: `turned out` is not
+    /// `burned out`), and no everyday meaning.
+    fn read(&self, typed: &str) -> TypedWord {
+        let filler = self.fillers.contains(typed);
+        let letters = typed.chars().count();
+        let tolerance = if self.everyday.contains(typed) { 0 } else { tolerance(letters) };
+        let exact = self.words.binary_search_by(|word| word.as_str().cmp(typed)).ok();
+        let mut readings: Vec<_> = exact.map(|word| (word, 0)).into_iter().collect();
+        if tolerance > 0 {
+            for (index, word) in self.words.iter().enumerate() {
+                let length = word.chars().count();
+                let may_be = word.chars().next() == typed.chars().next()
+                    && length.max(letters) >= SHORTEST_MISTYPED_WORD
+                    && length.abs_diff(letters) <= tolerance
+                    && word != typed;
+                if may_be {
+                    let errors = osa_distance(word, typed);
+                    readings.extend((errors <= tolerance).then_some((index, errors)));
+                }
+            }
+        }
+        TypedWord { filler, readings }
     }
 }
 
@@ -237,6 +295,22 @@ struct Phrase {
     synonym: bool,
     text: String,
     folded: Folded,
+    /// Where its words stand in the vocabulary's.
+    words: Vec<usize>,
+}
+
+/// A word of a text.
+struct TypedWord {
+    /// Whether it says nothing by itself.
+    filler: bool,
+    /// Words of the vocabulary that it may be, each with its typing errors.
+    readings: Vec<(usize, usize)>,
+}
+
+impl TypedWord {
+    fn errors(&self, word: usize) -> Option<usize> {
+        self.readings.iter().find(|(known, _)| *known == word).map(|(_, errors)| *errors)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,8 +324,10 @@ struct Rank {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Closeness {
     kind: MatchKind,
-    typing_errors: usize,
     part: bool,
+    /// How many letters of a longer text the phrase does not explain.
+    left_over: usize,
+    typing_errors: usize,
 }
 
 /// Shorter ones stand inside longer texts by chance.
@@ -259,10 +335,268 @@ const SHORTEST_INNER_TYPED: usize = 3;
 const SHORTEST_INNER_PHRASE: usize = 4;
 /// A shorter word is one typing error away from too many others.
 const SHORTEST_MISTYPED_WORD: usize = 6;
+/// More fillers within a phrase make another sentence of it.
+const MOST_SKIPPED: usize = 3;
+/// What the longest text is forgiven is what a phrase within it is forgiven.
+const MOST_ERRORS: usize = 2;
+
+/// Words that say nothing by themselves, without accents, in the order of `LANGUAGES`: one may stand between the
+/// words of a phrase. No language has its negations here: `want to die` is not in `want not to die`.
+const FILLERS: [&[&str]; 4] = [
+    &[
+        "a",
+        "again",
+        "already",
+        "also",
+        "always",
+        "am",
+        "an",
+        "and",
+        "are",
+        "at",
+        "be",
+        "been",
+        "being",
+        "by",
+        "completely",
+        "ever",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "i",
+        "im",
+        "in",
+        "is",
+        "ive",
+        "just",
+        "more",
+        "my",
+        "now",
+        "of",
+        "on",
+        "our",
+        "quite",
+        "really",
+        "so",
+        "some",
+        "still",
+        "than",
+        "that",
+        "the",
+        "then",
+        "this",
+        "to",
+        "too",
+        "totally",
+        "very",
+        "was",
+        "well",
+        "with",
+        "your",
+    ],
+    &[
+        "aber", "als", "am", "an", "auch", "auf", "bei", "beim", "bin", "da", "das", "dem", "den", "der",
+        "des", "die", "doch", "ein", "eine", "einem", "einen", "einer", "einfach", "ganz", "gerade", "gut",
+        "hab", "habe", "ich", "im", "immer", "in", "ist", "ja", "jetzt", "langer", "mal", "mehr", "mein",
+        "meine", "meinem", "meinen", "meiner", "mich", "mir", "mit", "nach", "noch", "nur", "richtig",
+        "schon", "sehr", "seit", "so", "total", "um", "und", "vollig", "vom", "von", "vor", "war", "wieder",
+        "wirklich", "zu", "zum", "zur",
+    ],
+    &[
+        "a",
+        "ahora",
+        "al",
+        "aun",
+        "bastante",
+        "bien",
+        "como",
+        "con",
+        "de",
+        "del",
+        "demasiado",
+        "desde",
+        "el",
+        "en",
+        "es",
+        "esta",
+        "este",
+        "estoy",
+        "la",
+        "las",
+        "lo",
+        "los",
+        "mas",
+        "me",
+        "mi",
+        "mis",
+        "mucho",
+        "muy",
+        "para",
+        "por",
+        "que",
+        "realmente",
+        "se",
+        "seguir",
+        "siempre",
+        "simplemente",
+        "solo",
+        "soy",
+        "su",
+        "tambien",
+        "tan",
+        "tanto",
+        "todavia",
+        "un",
+        "una",
+        "y",
+        "ya",
+        "yo",
+    ],
+    &[
+        "a",
+        "ai",
+        "au",
+        "aussi",
+        "aux",
+        "avec",
+        "bien",
+        "ce",
+        "cest",
+        "cette",
+        "completement",
+        "de",
+        "depuis",
+        "des",
+        "du",
+        "elle",
+        "en",
+        "encore",
+        "est",
+        "et",
+        "etre",
+        "jai",
+        "je",
+        "la",
+        "le",
+        "les",
+        "ma",
+        "me",
+        "mes",
+        "moi",
+        "mon",
+        "par",
+        "pour",
+        "que",
+        "simplement",
+        "suis",
+        "tellement",
+        "totalement",
+        "toujours",
+        "tout",
+        "toute",
+        "tres",
+        "trop",
+        "un",
+        "une",
+        "vraiment",
+    ],
+];
+
+/// Words of everybody's day, in the order of `LANGUAGES`: those that stand in phrases of many terms, and those one
+/// slip away from a phrase. A text that has one means it, however near it is to another (`casada` is married, not
+/// `cansada`), and a text of nothing else points to a term only if the term is called so from the first word on.
+const EVERYDAY: [&[&str]; 4] = [
+    &[
+        "addition",
+        "after",
+        "care",
+        "carriage",
+        "day",
+        "expression",
+        "home",
+        "job",
+        "life",
+        "message",
+        "messages",
+        "night",
+        "nights",
+        "patient",
+        "patients",
+        "people",
+        "shift",
+        "shifts",
+        "stretched",
+        "time",
+        "work",
+        "working",
+    ],
+    &[
+        "adresse",
+        "adressen",
+        "arbeit",
+        "beziehen",
+        "dienst",
+        "gewahlt",
+        "hause",
+        "leben",
+        "nacht",
+        "patient",
+        "patienten",
+        "pflege",
+        "schicht",
+        "tag",
+        "zeit",
+    ],
+    &[
+        "accion",
+        "acciones",
+        "adicion",
+        "canada",
+        "candado",
+        "casa",
+        "casada",
+        "casado",
+        "dia",
+        "expresion",
+        "mensaje",
+        "mensajes",
+        "noche",
+        "noches",
+        "paciente",
+        "pacientes",
+        "perdido",
+        "tiempo",
+        "trabajar",
+        "trabajo",
+        "turno",
+        "turnos",
+        "vida",
+    ],
+    &[
+        "adresse",
+        "adresses",
+        "attache",
+        "couleur",
+        "creee",
+        "jour",
+        "maison",
+        "nuit",
+        "nuits",
+        "patient",
+        "patients",
+        "pratique",
+        "temps",
+        "travail",
+        "travailler",
+        "vie",
+    ],
+];
 
 impl Phrase {
-    fn closeness(&self, query: &Folded) -> Option<Closeness> {
-        let errorless = |kind, part| Some(Closeness { kind, typing_errors: 0, part });
+    fn closeness(&self, query: &Folded, typed: &[TypedWord], telling: bool) -> Option<Closeness> {
+        let errorless = |kind, part| Some(Closeness { kind, typing_errors: 0, part, left_over: 0 });
         if self.folded.padded == query.padded {
             return errorless(MatchKind::Exact, false);
         }
@@ -270,26 +604,55 @@ impl Phrase {
         if self.folded.padded.starts_with(open_ended) {
             return errorless(MatchKind::Prefix, false);
         }
-        let within = if query.letters < self.folded.letters {
-            query.letters >= SHORTEST_INNER_TYPED && self.folded.padded.contains(open_ended)
-        } else {
-            self.folded.letters >= SHORTEST_INNER_PHRASE && query.padded.contains(&self.folded.padded)
-        };
-        if within {
+        if telling && query.letters >= SHORTEST_INNER_TYPED && self.folded.padded.contains(open_ended) {
             return errorless(MatchKind::Prefix, true);
         }
-        self.typing_errors(query)
+        let among = self.among(typed).map(|typing_errors| Closeness {
+            kind: if typing_errors == 0 { MatchKind::Prefix } else { MatchKind::Typo },
+            typing_errors,
+            part: true,
+            left_over: query.letters.saturating_sub(self.folded.letters),
+        });
+        among.into_iter().chain(self.typing_errors(query, telling)).min()
+    }
+
+    /// The fewest typing errors with which the phrase stands among the typed words.
+    ///
+    /// It has to stand there whole, one word after the other with nothing but a few fillers between them: a word
+    /// means a specialization by itself only if the vocabulary lists it by itself. So `work`, `trabajo` and `nacht`,
+    /// which many phrases have and none is, pull in nothing.
+    fn among(&self, typed: &[TypedWord]) -> Option<usize> {
+        if self.folded.letters < SHORTEST_INNER_PHRASE {
+            return None;
+        }
+        (0..typed.len()).filter_map(|start| self.errors_from(&typed[start..])).min()
+    }
+
+    fn errors_from(&self, typed: &[TypedWord]) -> Option<usize> {
+        let mut typed = typed.iter();
+        let mut errors = typed.next()?.errors(*self.words.first()?)?;
+        let mut skipped = 0;
+        for word in &self.words[1..] {
+            errors += loop {
+                let next = typed.next()?;
+                if let Some(errors) = next.errors(*word) {
+                    break errors;
+                }
+                skipped += 1;
+                if !next.filler || skipped > MOST_SKIPPED {
+                    return None;
+                }
+            };
+        }
+        (errors <= MOST_ERRORS).then_some(errors)
     }
 
     /// The fewest typing errors between the query and the phrase, or as many of its words as were typed.
-    fn typing_errors(&self, query: &Folded) -> Option<Closeness> {
-        let tolerance = match query.letters {
-            0..=3 => 0,
-            4..=7 => 1,
-            _ => 2,
-        };
+    fn typing_errors(&self, query: &Folded, telling: bool) -> Option<Closeness> {
+        let tolerance = tolerance(query.letters);
         let errors = |candidate: &str| {
-            let possible = candidate.chars().count().abs_diff(query.letters) <= tolerance;
+            let possible = candidate.chars().count().abs_diff(query.letters) <= tolerance
+                && may_be_near(letters_of(candidate), query.letters_used, tolerance);
             possible.then(|| osa_distance(candidate, query.text())).filter(|errors| *errors <= tolerance)
         };
         if tolerance == 0 {
@@ -299,7 +662,7 @@ impl Phrase {
         let part = self
             .folded
             .runs(query.words())
-            .filter(|run| run.len() >= SHORTEST_MISTYPED_WORD)
+            .filter(|run| telling && run.len() >= SHORTEST_MISTYPED_WORD)
             .filter_map(errors)
             .min()
             .map(|errors| (errors, true));
@@ -307,8 +670,27 @@ impl Phrase {
             kind: MatchKind::Typo,
             typing_errors,
             part,
+            left_over: 0,
         })
     }
+}
+
+fn tolerance(letters: usize) -> usize {
+    match letters {
+        0..=3 => 0,
+        4..=7 => 1,
+        _ => MOST_ERRORS,
+    }
+}
+
+/// Which letters a text has, a bit each: one typing error adds one at most, and takes one at most.
+fn letters_of(text: &str) -> u64 {
+    text.chars().fold(0, |used, letter| used | 1 << (u32::from(letter) % u64::BITS))
+}
+
+fn may_be_near(one: u64, other: u64, errors: usize) -> bool {
+    let beyond = |more: u64, less: u64| (more & !less).count_ones() as usize <= errors;
+    beyond(one, other) && beyond(other, one)
 }
 
 /// A text without case, accents and punctuation: words apart by one space, with a space at either end, so that a
@@ -317,6 +699,7 @@ impl Phrase {
 struct Folded {
     padded: String,
     letters: usize,
+    letters_used: u64,
 }
 
 impl Folded {
@@ -336,7 +719,8 @@ impl Folded {
             padded.push(' ');
         }
         let letters = padded.trim().chars().count();
-        Self { padded, letters }
+        let letters_used = letters_of(padded.trim());
+        Self { padded, letters, letters_used }
     }
 
     fn text(&self) -> &str {
@@ -504,6 +888,144 @@ mod tests {
     fn d2_short_texts_forgive_nothing() {
         for text in ["", " ", "-", "?!", "xq", "zzz", "qwertzuiop", "😀"] {
             assert_eq!(Vocabulary::get().find(text), [], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn d2_filler_words_lose_nothing() {
+        for (text, slug, kind) in [
+            ("I am so burned out", "burnout", MatchKind::Prefix),
+            ("i'm totally burnd out this week", "burnout", MatchKind::Typo),
+            ("cannot really sleep", "sleep-and-shift-work", MatchKind::Prefix),
+            ("I have nightmares", "ptsd", MatchKind::Prefix),
+            ("my patient just died last night", "grief", MatchKind::Prefix),
+            ("I was attackd by a patient", "workplace-violence", MatchKind::Typo),
+            ("anxiety attack last night", "panic", MatchKind::Prefix),
+            ("bin ausgebrannt", "burnout", MatchKind::Prefix),
+            ("bin ausgebrant", "burnout", MatchKind::Typo),
+            ("ich kann nicht mehr schlafen nach der nacht", "sleep-and-shift-work", MatchKind::Prefix),
+            ("kann seit Mai nicht mehr richtig schlafen", "sleep-and-shift-work", MatchKind::Prefix),
+            ("mein Patient ist gestorben", "grief", MatchKind::Prefix),
+            ("habe Panikatacken im Dienst", "panic", MatchKind::Typo),
+            ("estoy muy agotada del trabajo", "burnout", MatchKind::Prefix),
+            ("such compasion fatige", "compassion-fatigue", MatchKind::Typo),
+            ("estoy muy agotda", "burnout", MatchKind::Typo),
+            ("ya no puedo más dormir bien", "sleep-and-shift-work", MatchKind::Prefix),
+            ("tengo pesadilas", "ptsd", MatchKind::Typo),
+            ("he sido agredida", "workplace-violence", MatchKind::Prefix),
+            ("je suis épuisée", "burnout", MatchKind::Prefix),
+            ("je suis vraiment epuisee par mon travail", "burnout", MatchKind::Prefix),
+            ("je dors très mal", "sleep-and-shift-work", MatchKind::Prefix),
+            ("j'ai des crises d'angoise", "panic", MatchKind::Typo),
+            ("depuis le travail de la nuit", "sleep-and-shift-work", MatchKind::Prefix),
+        ] {
+            check(text, slug, kind);
+        }
+    }
+
+    #[test]
+    fn d2_other_sentences_find_nothing() {
+        for text in [
+            "the weather is nice",
+            "football",
+            "car insurance",
+            "it turned out well",
+            "I tried to call you",
+            "we came in a horse carriage",
+            "my work",
+            "after the shift",
+            "a patient",
+            "I need help",
+            "guten tag",
+            "ich brauche Hilfe",
+            "die Arbeit",
+            "in der Nacht",
+            "nach der Schicht",
+            "der Zug kommt spät",
+            "ich will nicht mehr lesen",
+            "buenos días",
+            "el trabajo",
+            "por la noche",
+            "estoy casada con un médico",
+            "pizza con queso",
+            "bonjour à tous",
+            "mon travail",
+            "de la nuit",
+            "la page a été créée",
+            "un billet de train",
+        ] {
+            assert_eq!(Vocabulary::get().find(text), [], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn d2_an_everyday_word_finds_only_what_begins_with_it() {
+        let slugs = |text| Vocabulary::get().find(text).iter().map(|found| found.slug).collect::<Vec<_>>();
+        assert_eq!(slugs("work"), ["work-stress", "workplace-violence"]);
+        assert_eq!(slugs("trabajo"), ["sleep-and-shift-work"]);
+        assert_eq!(slugs("nacht"), ["sleep-and-shift-work"]);
+        assert_eq!(slugs("travail"), ["sleep-and-shift-work"]);
+    }
+
+    #[test]
+    fn b9_the_will_to_die_is_heard_in_a_sentence_and_not_in_a_figure_of_speech() {
+        let heard = |text| Vocabulary::get().find(text).iter().any(|found| found.slug == "suicidal-thoughts");
+        for text in [
+            "I just don't want to live anymore",
+            "I do not want to live like this",
+            "sometimes I want to just die",
+            "I keep having suicidle thoughts",
+            "ich will nicht mehr leben müssen",
+            "ich will einfach nicht mehr leben",
+            "ich möchte einfach nur sterben",
+            "dass ich nicht mehr leben will",
+            "ya no quiero vivir más",
+            "no quiero seguir viviendo así",
+            "pienso en quitarme la vida",
+            "je n'ai plus envie de vivre",
+            "je veux juste mourir, je veux mourir",
+            "j'ai des idees suicidaire",
+        ] {
+            assert!(heard(text), "{text:?}");
+        }
+        for text in [
+            "I could kill for a coffee",
+            "my shift is killing me",
+            "I want to be a better nurse",
+            "I want to drive to work",
+            "ich will nicht mehr lesen",
+            "ich will nicht mehr im Dienst sein",
+            "ich sterbe vor Hunger",
+            "quiero vivir en la costa",
+            "me muero de hambre",
+            "je meurs de faim",
+            "envie de vivre à Paris",
+        ] {
+            assert!(!heard(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_phrase_that_explains_most_of_a_text_comes_first() {
+        let found = Vocabulary::get().find("ich kann nicht mehr schlafen nach der nacht");
+        let texts: Vec<_> = found.iter().map(|found| found.text).collect();
+        assert_eq!(texts, ["ich kann nicht mehr schlafen", "ich kann nicht mehr"]);
+    }
+
+    #[test]
+    fn more_fillers_than_a_few_part_a_phrase() {
+        let slug = |text| Vocabulary::get().find(text).first().map(|found| found.slug);
+        assert_eq!(slug("burned so very really out"), Some("burnout"));
+        assert_eq!(slug("burned so very really totally out"), None);
+    }
+
+    #[test]
+    fn tables_of_words_are_written_as_they_are_looked_up() {
+        for word in FILLERS.into_iter().chain(EVERYDAY).flatten() {
+            assert_eq!(Folded::new(word).text(), *word);
+        }
+        for table in [FILLERS, EVERYDAY] {
+            assert!(table.iter().all(|words| words.is_sorted_by(|one, next| one < next)));
         }
     }
 
