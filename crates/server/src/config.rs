@@ -3,11 +3,12 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use notify::SmtpSettings;
+use notify::{Password, SetupError, Smtp, SmtpSettings};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -156,8 +157,6 @@ pub enum LogLevel {
     /// What the process does.
     #[default]
     Info,
-    /// How it does it.
-    Debug,
 }
 
 /// `sqlite://PATH` or `postgres://...`; shown without what stands before the host.
@@ -266,6 +265,18 @@ impl Config {
         if self.database.url.sqlite_path().is_some() && self.database.password_file.is_some() {
             return Err(("database.password_file", "SQLite has no password".to_owned()));
         }
+        let connections = u64::from(self.database.max_connections.get());
+        let bounds =
+            self.limits.bounds().into_iter().chain([("database.max_connections", connections, 1..=1_000)]);
+        for (setting, value, bounds) in bounds {
+            if !bounds.contains(&value) {
+                let reason = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
+                return Err((setting, reason));
+            }
+        }
+        if let Some(mail) = &self.mail {
+            check_mail(mail).map_err(|error| (mail_setting(&error), error.to_string()))?;
+        }
         Ok(())
     }
 
@@ -336,6 +347,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Each limit by its path, with the values that work: more than these would be no limit.
+    fn bounds(&self) -> [(&'static str, u64, RangeInclusive<u64>); 7] {
+        let count = |value: NonZeroUsize| u64::try_from(value.get()).unwrap_or(u64::MAX);
+        [
+            ("limits.connections", count(self.connections), 1..=100_000),
+            ("limits.requests_per_connection", count(self.requests_per_connection), 1..=10_000),
+            ("limits.streams_per_connection", self.streams_per_connection.get().into(), 1..=10_000),
+            ("limits.request_seconds", self.request_seconds.get(), 1..=600),
+            ("limits.connection_age_seconds", self.connection_age_seconds.get(), 1..=86_400),
+            ("limits.keepalive_seconds", self.keepalive_seconds.get(), 1..=3_600),
+            ("limits.header_bytes", self.header_bytes.get().into(), 1_024..=1_048_576),
+        ]
+    }
+
     /// `request_seconds` as a duration.
     #[must_use]
     pub fn request(&self) -> Duration {
@@ -514,6 +539,27 @@ fn is_this_machine(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
+/// What settings of mail say without a look at the files they name.
+fn check_mail(mail: &SmtpSettings) -> Result<(), SetupError> {
+    let password = mail.password_file.as_ref().map(|_| Password::new(""));
+    match Smtp::new(&SmtpSettings { ca_file: None, ..mail.clone() }, password) {
+        // The system's own certificates are a matter of the machine.
+        Ok(_) | Err(SetupError::Encryption(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Which setting to change when the mail server's do not go together.
+pub(crate) fn mail_setting(error: &SetupError) -> &'static str {
+    match error {
+        SetupError::Unencrypted { .. } => "mail.tls",
+        SetupError::HelloName | SetupError::TellingHelloName { .. } => "mail.hello_name",
+        SetupError::HalfOfALogin => "mail.username",
+        SetupError::Authorities { .. } | SetupError::NoAuthorities { .. } => "mail.ca_file",
+        SetupError::Encryption(_) => "mail.host",
+    }
+}
+
 /// The key that a systemd unit hands over by `LoadCredential=respite.key:...`.
 fn credential() -> Option<PathBuf> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
@@ -602,6 +648,50 @@ mod tests {
             "[telemetry]\notlp_endpoint = \"collector:4317\"",
             "respite.toml:2: expected `http://HOST:PORT` of a collector on this machine or a private network",
         );
+    }
+
+    #[test]
+    fn what_is_no_limit_any_more_is_refused() {
+        for (setting, value, bounds) in [
+            ("connections", "9223372036854775807", "1 to 100000"),
+            ("requests_per_connection", "9223372036854775807", "1 to 10000"),
+            ("streams_per_connection", "4294967295", "1 to 10000"),
+            ("request_seconds", "9223372036854775807", "1 to 600"),
+            ("connection_age_seconds", "9223372036854775807", "1 to 86400"),
+            ("keepalive_seconds", "9223372036854775807", "1 to 3600"),
+            ("header_bytes", "1", "1024 to 1048576"),
+        ] {
+            check_refused(
+                &format!("[limits]\n{setting} = {value}"),
+                &format!("respite.toml:2: {value} is not from {bounds}"),
+            );
+        }
+        check_refused(
+            "[database]\nmax_connections = 4294967295",
+            "respite.toml:2: 4294967295 is not from 1 to 1000",
+        );
+    }
+
+    #[test]
+    fn mail_that_cannot_be_sent_is_refused_with_its_line() {
+        let mail = "[mail]\nhost = \"smtp.example.org\"\nsender = \"no-reply@example.org\"\n";
+        check_refused(
+            &format!("{mail}tls = \"none\""),
+            "respite.toml:4: tls = \"none\" is for a mail server on this machine, and smtp.example.org is not",
+        );
+        check_refused(
+            &format!("{mail}username = \"calendar\""),
+            "respite.toml:4: username and password_file go together",
+        );
+        check_refused(
+            &format!("{mail}password_file = \"password\""),
+            "respite.toml: mail.username: username and password_file go together",
+        );
+        check_refused(
+            &format!("{mail}hello_name = \"-\""),
+            "respite.toml:4: hello_name is not a domain name",
+        );
+        Config::parse("respite.toml", &format!("{mail}ca_file = \"missing\"")).unwrap();
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tonic::transport::server::Connected;
 
+use crate::bounds::Turns;
 use crate::config::Limits;
 
 /// Accepts at most `limits.connections` at once; further clients wait in the system's queue.
@@ -26,10 +27,12 @@ pub(crate) fn incoming(
         // A live client answers a sign of life within the interval and its grace.
         silence: limits.keepalive() * 2,
     };
-    stream::unfold((listener, places), move |(listener, places)| async move {
+    let limits = limits.clone();
+    stream::unfold((listener, places, limits), move |(listener, places, limits)| async move {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         let stream = accept(&listener).await;
-        Some((Ok(Connection::new(stream, place, patience)), (listener, places)))
+        let connection = Connection::new(stream, place, Turns::new(&limits), patience);
+        Some((Ok(connection), (listener, places, limits)))
     })
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn incoming(
 pub(crate) struct Connection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    turns: Turns,
     heard_bytes: usize,
     heard_at: Instant,
     patience: Patience,
@@ -46,11 +50,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, patience: Patience) -> Self {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, turns: Turns, patience: Patience) -> Self {
         let now = Instant::now();
         Self {
             stream,
             _place: place,
+            turns,
             heard_bytes: 0,
             heard_at: now,
             patience,
@@ -72,9 +77,11 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Turns;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Turns {
+        self.turns.clone()
+    }
 }
 
 impl AsyncRead for Connection {
@@ -171,7 +178,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Semaphore;
 
-    use super::{Connection, Limits, PREFACE, Patience, incoming};
+    use super::{Connection, Limits, PREFACE, Patience, Turns, incoming};
 
     async fn listen() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,7 +193,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let start = Instant::now();
-        let mut connection = Connection::new(stream, place, patience);
+        let mut connection = Connection::new(stream, place, Turns::new(&Limits::default()), patience);
         client.write_all(&vec![0; bytes]).await.unwrap();
         connection.read_exact(&mut vec![0; bytes]).await.unwrap();
         assert_eq!(connection.read_u8().await.unwrap_err().kind(), ErrorKind::TimedOut);

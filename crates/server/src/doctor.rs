@@ -9,6 +9,7 @@ use chrono::{DateTime, Datelike, Utc};
 use notify::Post;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use services::Clock;
+use store::Db;
 use tokio::time::timeout;
 use tonic::transport::{Endpoint, Server};
 
@@ -139,9 +140,14 @@ async fn database(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
         Err(error) => return vec![Finding::fail(SUBJECT, format!("{url}: {error}"))],
     };
     let embedded = url.sqlite_path().is_some();
-    let schema = match schema::of(db.read()).await {
+    let schema = schema::of(db.read()).await;
+    let current = matches!(schema, Ok(Schema::Current { .. }));
+    let schema = match schema {
         Ok(Schema::Current { last }) => Finding::ok(SUBJECT, format!("{url}, schema {last}")),
-        Ok(Schema::Ahead) => Finding::warn(SUBJECT, format!("{url}, schema of a newer program")),
+        Ok(Schema::Ahead { unknown }) => Finding::fail(
+            SUBJECT,
+            format!("{url} was moved on by a newer program: {} is not known to this one", unknown.join(", ")),
+        ),
         Ok(Schema::Behind { pending }) if embedded => {
             Finding::ok(SUBJECT, format!("{url}, steps to be made at the next start: {}", pending.len()))
         }
@@ -151,7 +157,26 @@ async fn database(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
         ),
         Err(error) => Finding::fail(SUBJECT, format!("{url}: {error}")),
     };
-    vec![schema, clock(db.read(), now).await]
+    let mut findings = vec![schema, clock(db.read(), now).await];
+    if current {
+        findings.extend(sealed(config, &db).await);
+    }
+    findings
+}
+
+/// A key that was put back may be another database's.
+async fn sealed(config: &Config, db: &Db) -> Option<Finding> {
+    const SUBJECT: &str = "key";
+    // That there is none was said before.
+    let keyring = key::load(config).ok()?;
+    match key::cannot_open(&keyring, db).await {
+        Ok(0) => None,
+        Ok(aliases) => Some(Finding::fail(
+            SUBJECT,
+            format!("it is not the key of this database: what is sealed for {aliases} aliases stays closed"),
+        )),
+        Err(error) => Some(Finding::fail(SUBJECT, error)),
+    }
 }
 
 /// Servers that disagree about the time disagree about which holds have expired.

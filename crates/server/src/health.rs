@@ -25,8 +25,8 @@ pub enum Unready {
     /// The database takes too long to answer.
     #[error("the database did not answer in time")]
     Slow,
-    /// The database lacks steps.
-    #[error("the database's schema is behind")]
+    /// The database lacks steps, or has some that this program does not know.
+    #[error("the database's schema is not this program's")]
     Schema,
 }
 
@@ -112,7 +112,7 @@ const CHECK_SOON: Duration = Duration::from_millis(500);
 
 async fn check(app: &App) -> Result<(), Unready> {
     match schema::of(app.db.read()).await? {
-        Schema::Behind { .. } => Err(Unready::Schema),
-        Schema::Current { .. } | Schema::Ahead => Ok(()),
+        Schema::Behind { .. } | Schema::Ahead { .. } => Err(Unready::Schema),
+        Schema::Current { .. } => Ok(()),
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use store::{Db, Opaque, alias_key};
 use thiserror::Error;
 use vault::{Keyring, KeyringError};
 
@@ -73,6 +75,12 @@ pub fn load(config: &Config) -> Result<Keyring, KeyError> {
         .map(zeroize::Zeroizing::new)
         .map_err(|source| KeyError::Unreadable { path: path.clone(), source })?;
     Keyring::parse(&text).map_err(|source| KeyError::Malformed { path, source })
+}
+
+/// How many aliases have something sealed that was sealed under another key.
+pub async fn cannot_open(keyring: &Keyring, db: &Db) -> Result<u64, store::Error> {
+    let others = alias_key::Column::KekId.ne(Opaque(keyring.kek_id().to_vec()));
+    Ok(alias_key::Entity::find().filter(others).count(db.read()).await?)
 }
 
 /// Makes a new key in a file that only this user can read; a file that is there is left alone.

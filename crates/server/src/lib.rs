@@ -3,6 +3,7 @@
 //! **Invariant:** this is the only room with an environment. Files of settings and keys, sockets, signals and
 //! the terminal are here, and no rule of the product is.
 
+mod bounds;
 pub mod config;
 mod connection;
 pub mod demo;

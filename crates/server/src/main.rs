@@ -5,7 +5,8 @@ mod command;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use server::config::Config;
 
 /// Scheduling for counseling of people who work in healthcare: sessions that fit around their shifts, booked
@@ -76,6 +77,10 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
+    if config.is_some() && matches!(command, Command::Demo { .. } | Command::Key(_)) {
+        let told = "this command reads no settings: leave --config out";
+        Arguments::command().error(ErrorKind::ArgumentConflict, told).exit();
+    }
     match run(config.as_deref(), command).await {
         Ok(code) => code,
         Err(error) => {

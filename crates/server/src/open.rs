@@ -9,9 +9,10 @@ use notify::{Password, Post, SetupError, Smtp};
 use services::{App, Clock, Settings};
 use store::Db;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::config::{Config, DatabaseUrl, TlsSettings};
+use crate::config::{self, Config, DatabaseUrl, TlsSettings};
 use crate::key::{self, KeyError};
 use crate::schema::{self, Schema};
 use crate::zones::{self, ZonesError};
@@ -23,11 +24,13 @@ pub enum OpenError {
     #[error("key: {0}")]
     Key(#[from] KeyError),
     /// The configured zone rules are not usable.
-    #[error("zone rules: {0}")]
+    #[error("zones.directory: {0}")]
     Zones(#[from] ZonesError),
     /// A file named by a setting cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{setting}: {}: {source}", path.display())]
     File {
+        /// The setting.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -45,8 +48,27 @@ pub enum OpenError {
         /// How many.
         pending: usize,
     },
+    /// The database was moved on by a newer program.
+    #[error(
+        "the database has a step that this program does not know, {step}: use the newer program that made it"
+    )]
+    Ahead {
+        /// The first one.
+        step: String,
+    },
+    /// What is in the database was sealed with another key.
+    #[error(
+        "key: {} is not the key of this database: it does not open what is sealed for {aliases} of its aliases; put \
+         the right one back", path.display()
+    )]
+    OtherKey {
+        /// The key file.
+        path: PathBuf,
+        /// For how many aliases.
+        aliases: u64,
+    },
     /// The mail server's settings do not work.
-    #[error("mail: {0}")]
+    #[error("{}: {}", config::mail_setting(.0), .0)]
     Mail(#[from] SetupError),
 }
 
@@ -56,11 +78,21 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
     let zones = zones::load(config.zones.directory.as_deref())?;
     let post = post(config)?;
     let db = connect(config).await?;
-    if config.database.url.sqlite_path().is_some() {
+    let mut schema = schema::of(db.read()).await?;
+    if config.database.url.sqlite_path().is_some() && matches!(schema, Schema::Behind { .. }) {
         migrations::up(db.read()).await.map_err(store::Error::from)?;
+        schema = schema::of(db.read()).await?;
     }
-    if let Schema::Behind { pending } = schema::of(db.read()).await? {
-        return Err(OpenError::Behind { pending: pending.len() });
+    match schema {
+        Schema::Current { .. } => {}
+        Schema::Behind { pending } => return Err(OpenError::Behind { pending: pending.len() }),
+        Schema::Ahead { unknown } => {
+            return Err(OpenError::Ahead { step: unknown.into_iter().next().unwrap_or_default() });
+        }
+    }
+    let aliases = key::cannot_open(&keyring, &db).await?;
+    if aliases > 0 {
+        return Err(OpenError::OtherKey { path: key::path(config)?, aliases });
     }
     tracing::info!(
         zones.version = zones.in_force.version(),
@@ -75,6 +107,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         keyring: Arc::new(keyring),
         post,
         settings: Arc::new(settings(config)),
+        searches: Arc::new(Semaphore::new(services::SEARCHES)),
     })
 }
 
@@ -92,7 +125,7 @@ pub fn settings(config: &Config) -> Settings {
 pub async fn connect(config: &Config) -> Result<Db, OpenError> {
     let url = match &config.database.password_file {
         Some(path) => {
-            let password = read(path)?;
+            let password = read("database.password_file", path)?;
             config.database.url.with_password(password.trim_end()).ok_or(OpenError::NoUser)?
         }
         None => config.database.url.clone(),
@@ -105,7 +138,7 @@ pub async fn connect(config: &Config) -> Result<Db, OpenError> {
 pub fn post(config: &Config) -> Result<Post, OpenError> {
     let Some(mail) = &config.mail else { return Ok(Post::Log) };
     let password = match &mail.password_file {
-        Some(path) => Some(Password::new(&read(path)?)),
+        Some(path) => Some(Password::new(&read("mail.password_file", path)?)),
         None => None,
     };
     Ok(Post::Smtp(Smtp::new(mail, password)?))
@@ -113,18 +146,21 @@ pub fn post(config: &Config) -> Result<Post, OpenError> {
 
 /// The certificate and key as the server shows them.
 pub fn identity(settings: &TlsSettings) -> Result<ServerTlsConfig, OpenError> {
-    let identity = Identity::from_pem(read(&settings.certificate)?, read(&settings.key)?);
+    let certificate = read("tls.certificate", &settings.certificate)?;
+    let identity = Identity::from_pem(certificate, read("tls.key", &settings.key)?);
     Ok(ServerTlsConfig::new().identity(identity))
 }
 
-fn read(path: &Path) -> Result<String, OpenError> {
-    fs::read_to_string(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+fn read(setting: &'static str, path: &Path) -> Result<String, OpenError> {
+    fs::read_to_string(path).map_err(|source| OpenError::File { setting, path: path.to_owned(), source })
 }
 
 fn make_private(url: &DatabaseUrl) -> Result<(), OpenError> {
     let Some(path) = url.sqlite_path() else { return Ok(()) };
     match key::write_secret(path, "") {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map_err(|source| OpenError::File { path: path.to_owned(), source }),
+        made => {
+            made.map_err(|source| OpenError::File { setting: "database.url", path: path.to_owned(), source })
+        }
     }
 }

@@ -25,7 +25,8 @@ pub enum SeedError {
     Database(#[from] store::Error),
 }
 
-/// Fills the directory up to `therapists` made-up ones, and tells how many are done as it goes.
+/// Fills the directory up to `therapists` made-up ones, tells how many are done as it goes, and returns how many
+/// there are.
 ///
 /// Their credentials are verified, and hold beyond next year, counted from `now`.
 pub async fn seed(
@@ -33,7 +34,7 @@ pub async fn seed(
     therapists: u32,
     now: DateTime<Utc>,
     mut done: impl FnMut(u32),
-) -> Result<(), SeedError> {
+) -> Result<usize, SeedError> {
     let known: HashSet<TherapistId> = therapist::Entity::find()
         .all(db.read())
         .await
@@ -55,7 +56,7 @@ pub async fn seed(
         written += u32::try_from(batch.len()).unwrap_or_default();
         done(written);
     }
-    Ok(())
+    Ok(known.len() + numbers.len())
 }
 
 /// The id of the made-up therapist of this number.
@@ -544,7 +545,8 @@ mod tests {
         seed(&db, 210, now, |done| told.push(done)).await.unwrap();
         assert_eq!(told, [200, 210]);
         seed(&db, 250, now, |done| assert_eq!(done, 250)).await.unwrap();
-        seed(&db, 20, now, |_| panic!("nothing is missing")).await.unwrap();
+        let there = seed(&db, 20, now, |_| panic!("nothing is missing")).await.unwrap();
+        assert_eq!(there, 250);
         assert_eq!(therapist::Entity::find().count(db.read()).await.unwrap(), 250);
         let today = "2027-11-23".parse().unwrap();
         assert_eq!(credential::Entity::holding(today).count(db.read()).await.unwrap(), 250);

@@ -16,6 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
 
+use crate::bounds::BoundsLayer;
 use crate::config::{Limits, Origin};
 use crate::rpc::RpcLayer;
 use crate::{connection, health};
@@ -57,9 +58,6 @@ pub async fn serve(
     health::tell(&reporter, ServingStatus::NotServing).await;
 
     let mut server = Server::builder()
-        .timeout(limits.request())
-        .concurrency_limit_per_connection(limits.requests_per_connection.get())
-        .load_shed(true)
         .max_concurrent_streams(limits.streams_per_connection.get())
         // Without a grace period: with one, tonic cuts calls off instead of asking the client to leave.
         .max_connection_age(limits.connection_age())
@@ -85,6 +83,7 @@ pub async fn serve(
         .layer(cors(&origins))
         .layer(GrpcWebLayer::new())
         .layer(RpcLayer::new(&opentelemetry::global::meter("respite")))
+        .layer(BoundsLayer::new(&limits))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connection::incoming(listener, &limits), draining.map(|_| ()));
     tokio::pin!(serving);

@@ -98,7 +98,6 @@ fn logs(settings: &TelemetrySettings) -> impl Layer<Registry> {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
     };
     // Ours at the level asked for; others' warnings; of the database's statements and values, nothing.
     let ours = ["respite", "server", "services", "store", "notify", "migrations"];

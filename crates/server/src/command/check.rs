@@ -15,7 +15,9 @@ pub(crate) fn settings(config: &Config) -> Outcome {
     if let Some(tls) = &config.tls {
         open::identity(tls)?;
     }
-    anstream::println!("the settings can be used");
+    anstream::println!(
+        "the settings are well-formed, and the files they name can be read; `respite doctor` tries the rest"
+    );
     Ok(ExitCode::SUCCESS)
 }
 

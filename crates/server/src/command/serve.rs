@@ -1,5 +1,6 @@
 //! `respite serve`
 
+use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
@@ -9,10 +10,20 @@ use server::{open, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Outcome;
+use super::{Outcome, sentence};
 
 pub(crate) async fn run(config: &Config) -> Outcome {
     let telemetry = telemetry::start(&config.telemetry)?;
+    let served = until_stopped(config).await;
+    if let Err(error) = &served {
+        // From here on everything is said by the log, in its format.
+        tracing::error!(reason = sentence(&**error), "cannot go on");
+    }
+    telemetry.stop().await;
+    Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn until_stopped(config: &Config) -> Result<(), Box<dyn Error>> {
     let app = open::open(config).await?;
     let tls = config.tls.as_ref().map(open::identity).transpose()?;
     let listener = TcpListener::bind(config.listen)
@@ -24,8 +35,7 @@ pub(crate) async fn run(config: &Config) -> Outcome {
         Front { app, tls, origins: config.web.allowed_origins.clone(), limits: config.limits.clone() };
     serve(front, listener, asked_to_stop()?).await?;
     db.close().await?;
-    telemetry.stop().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Ends with the first SIGTERM or SIGINT.

@@ -156,7 +156,7 @@ pub(super) async fn agenda(stage: &mut Stage, nurse: &Nurse, booked: &Booked) ->
     let [first, second] = [&handles[0], &handles[1]];
     let different = first != second && *first != nurse.handle && *second != nurse.handle;
     stage.screen.holds(
-        "each knows her by another name, and neither by her own: they cannot compare notes",
+        "each knows her by another name, and neither by her own: their handles do not match",
         different && !first.is_empty() && !second.is_empty(),
         format_args!("{first}, {second}, {}", nurse.handle),
     );
@@ -219,6 +219,7 @@ async fn confirm(nurse: &Nurse, held: &v1::Booking) -> Result<v1::Booking, Broke
         request_id: request_id(),
         booking_id: held.id.clone(),
         book_if_free: false,
+        roster_use: None,
     };
     there(nurse.client.bookings().confirm_booking(request).await?.into_inner().booking, "booking")
 }

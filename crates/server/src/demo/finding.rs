@@ -229,7 +229,8 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
     let rules = stage.app.rules.clone();
     let (offered, removals) = search(&rules, nurse, week, v1::RosterUse::default()).await?;
     stage.screen.say(&format!(
-        "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why:",
+        "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why; in brackets is \
+         the therapist's own clock, which is why some are offered in the middle of her night:",
         count(offered.len(), "slot", "slots"),
         count(
             offered.iter().map(|slot| &slot.therapist_id).collect::<BTreeSet<_>>().len(),
@@ -245,7 +246,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
         }
         let (at, minutes) =
             (both_times(&home, &slot.zone, slot.start()), slot.session.duration().num_minutes());
-        stage.screen.line(format_args!("{BOLD}{at:<44}{BOLD:#} {}, {minutes} min", slot.therapist));
+        stage.screen.line(format_args!("{BOLD}{at:<48}{BOLD:#} {}, {minutes} min", slot.therapist));
         let words = in_words(&slot.reasons);
         if words != why {
             stage.screen.detail(&words);
@@ -390,7 +391,6 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Sleep => "she sleeps after a night",
         C::BeyondRoster => "her roster is not published so far",
         C::OwnBooking => "she has another session",
-        C::Taken => "the therapist is taken",
         C::Notice => "too soon for the therapist",
         C::Horizon => "later than the therapist plans",
         C::Specialization => "know other things than burnout",

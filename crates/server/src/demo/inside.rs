@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use chrono::{DateTime, Utc};
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE, HEXUPPER};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 
 /// A table, and what it says about one alias.
@@ -16,15 +17,22 @@ pub(super) struct Table {
     pub(super) columns: Vec<(String, String)>,
 }
 
-/// Every table, with what it says about the alias of this id.
-pub(super) async fn tables(db: &DatabaseConnection, alias: &str) -> Result<Vec<Table>, DbErr> {
+/// By what somebody can be known: her alias's id, its public key and its handle.
+pub(super) struct Marks {
+    pub(super) id: String,
+    pub(super) public_key: Vec<u8>,
+    pub(super) handle: String,
+}
+
+/// Every table, with what it says about whom the marks are of.
+pub(super) async fn tables(db: &DatabaseConnection, marks: &Marks) -> Result<Vec<Table>, DbErr> {
     let names = "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' \
                  and name <> 'seaql_migrations' order by name";
     let mut tables = Vec::new();
     for row in ask(db, names).await? {
         let name: String = row.try_get_by_index(0)?;
         let columns = columns(db, &name).await?;
-        let hers = hers(&name, &columns, alias);
+        let hers = hers(&name, &columns, marks);
         let count = format!("select count(*), coalesce(sum({hers}), 0) from {name}");
         let row = one(db, &count).await?;
         let (rows, number) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -54,6 +62,21 @@ pub(super) struct Files {
     hex: String,
 }
 
+impl Marks {
+    /// The bytes of each, and the texts that stand for them.
+    fn written(&self) -> [Vec<u8>; 6] {
+        let id = self.id.replace('-', "");
+        [
+            HEXLOWER_PERMISSIVE.decode(id.as_bytes()).unwrap_or_default(),
+            id.into_bytes(),
+            self.id.clone().into_bytes(),
+            self.public_key.clone(),
+            HEXLOWER.encode(&self.public_key).into_bytes(),
+            self.handle.clone().into_bytes(),
+        ]
+    }
+}
+
 impl Files {
     /// Reads the file and those that SQLite keeps beside it.
     pub(super) fn read(database: &Path) -> io::Result<Self> {
@@ -76,17 +99,42 @@ impl Files {
         Ok(files)
     }
 
-    /// Whether they hold `bytes`: as they are, in hexadecimal or in base64.
+    /// Whether they hold `bytes`: as they are, in hexadecimal, or in base64 as part of anything.
     pub(super) fn hold(&self, bytes: &[u8]) -> bool {
-        let base64 = BASE64.encode(bytes);
-        let encoded = [
-            HEXLOWER.encode(bytes),
-            HEXUPPER.encode(bytes),
-            base64.trim_end_matches('=').to_owned(),
-            BASE64URL_NOPAD.encode(bytes),
-        ];
-        self.hex.contains(&HEXLOWER.encode(bytes)) || encoded.iter().any(|text| self.text.contains(text))
+        let mut encoded = vec![HEXLOWER.encode(bytes), HEXUPPER.encode(bytes)];
+        for alphabet in [BASE64_NOPAD, BASE64URL_NOPAD] {
+            encoded.extend((0..3).map(|before| base64_after(&alphabet, before, bytes)));
+        }
+        self.hold_as_is(bytes) || encoded.iter().any(|text| self.text.contains(text))
     }
+
+    /// Whether they hold this moment as SQLite keeps numbers: big-endian, in as few bytes as it takes.
+    ///
+    /// That is four bytes until 2038 and more later; the last four are the same in all of them.
+    pub(super) fn hold_number(&self, at: DateTime<Utc>) -> bool {
+        let [_, _, _, _, four @ ..] = at.timestamp().to_be_bytes();
+        self.hold_as_is(&four)
+    }
+
+    fn hold_as_is(&self, bytes: &[u8]) -> bool {
+        let wanted = HEXLOWER.encode(bytes);
+        let mut from = 0;
+        while let Some(found) = self.hex[from..].find(&wanted) {
+            // Between two bytes, and not in the middle of one.
+            if (from + found).is_multiple_of(2) {
+                return true;
+            }
+            from += found + 1;
+        }
+        false
+    }
+}
+
+/// What is sure to be in the base64 of a text in which `bytes` follow after `before` others, or threes more.
+fn base64_after(alphabet: &Encoding, before: usize, bytes: &[u8]) -> String {
+    let whole = alphabet.encode(&[vec![0; before], bytes.to_vec()].concat());
+    let (first, end) = ((before * 8).div_ceil(6), (before + bytes.len()) * 8 / 6);
+    whole[first..end].to_owned()
 }
 
 async fn ask(db: &DatabaseConnection, sql: &str) -> Result<Vec<sea_orm::QueryResult>, DbErr> {
@@ -103,19 +151,20 @@ async fn columns(db: &DatabaseConnection, table: &str) -> Result<Vec<String>, Db
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// The condition on a row of `table` that it is about `alias`.
-fn hers(table: &str, columns: &[String], alias: &str) -> String {
-    let alias = blob(alias);
-    let owner =
-        ["alias_id", "caller_id"].into_iter().find(|owner| columns.iter().any(|column| column == owner));
-    match owner {
-        Some(owner) => format!("{owner} = {alias}"),
-        None if table == "alias" => format!("id = {alias}"),
-        None if table == "booking_event" => {
-            format!("booking_id in (select id from booking where alias_id = {alias})")
+/// The condition on a row of `table` that it is about whom the marks are of: one of them is in one of its columns.
+fn hers(table: &str, columns: &[String], marks: &Marks) -> String {
+    let mut conditions = Vec::new();
+    for mark in marks.written().map(|mark| HEXLOWER.encode(&mark)) {
+        for column in columns {
+            conditions.push(format!("coalesce(instr(cast({column} as blob), x'{mark}'), 0) > 0"));
         }
-        None => "false".to_owned(),
     }
+    if table == "booking_event" {
+        // It names a booking, which names her.
+        let id = blob(&marks.id);
+        conditions.push(format!("booking_id in (select id from booking where alias_id = {id})"));
+    }
+    conditions.join(" or ")
 }
 
 /// The columns of the first row for which `condition` holds, for a person to read.
@@ -162,7 +211,11 @@ fn blob(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Files;
+    use chrono::{DateTime, Utc};
+    use data_encoding::{BASE64, HEXLOWER};
+    use sea_orm::ConnectionTrait;
+
+    use super::{Files, Marks, tables};
 
     #[test]
     fn what_is_in_a_file_is_found_however_it_is_written() {
@@ -172,10 +225,51 @@ mod tests {
             std::fs::write(&database, [b"\xff\0\xfe", written.as_bytes(), b"\xff"].concat()).unwrap();
             assert!(Files::read(&database).unwrap().hold(b"canary"), "{written}");
         }
+        for before in ["", "a", "ab", "abc"] {
+            let written = BASE64.encode(format!("{before}canary, and more").as_bytes());
+            std::fs::write(&database, &written).unwrap();
+            assert!(Files::read(&database).unwrap().hold(b"canary"), "{written}");
+        }
         std::fs::write(&database, "nothing").unwrap();
         std::fs::write(directory.path().join("respite.db-wal"), "a canary").unwrap();
         let files = Files::read(&database).unwrap();
         assert!(files.hold(b"canary"));
         assert!(!files.hold(b"sparrow"));
+    }
+
+    #[test]
+    fn a_time_is_found_as_sqlite_keeps_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("respite.db");
+        let at: DateTime<Utc> = "2026-11-30T20:30:00Z".parse().unwrap();
+        for (written, found) in [
+            (at.timestamp().to_be_bytes()[4..].to_vec(), true),
+            (at.timestamp().to_be_bytes().to_vec(), true),
+            ((at.timestamp() + 1).to_be_bytes().to_vec(), false),
+            // The same digits, half a byte further on.
+            (HEXLOWER.decode(format!("0{:08x}0", at.timestamp()).as_bytes()).unwrap(), false),
+        ] {
+            std::fs::write(&database, [b"\0".as_slice(), &written, b"\xff"].concat()).unwrap();
+            assert_eq!(Files::read(&database).unwrap().hold_number(at), found, "{written:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_is_hers_wherever_it_names_her() {
+        let db = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
+        let marks = Marks {
+            id: "00112233-4455-4677-8899-aabbccddeeff".to_owned(),
+            public_key: vec![7; 32],
+            handle: "quiet-heron-482136".to_owned(),
+        };
+        db.execute_unprepared(
+            "create table note (text text, data blob);
+             insert into note values ('nobody', x'00'), (null, null), ('of quiet-heron-482136', null),
+                ('00112233-4455-4677-8899-aabbccddeeff', null), (null, x'ff00112233445546778899aabbccddeeff')",
+        )
+        .await
+        .unwrap();
+        let tables = tables(&db, &marks).await.unwrap();
+        assert_eq!((tables[0].rows, tables[0].hers), (5, 3));
     }
 }

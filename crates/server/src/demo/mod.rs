@@ -194,7 +194,7 @@ fn there<T>(value: Option<T>, what: &'static str) -> Result<T, Broken> {
 const HOME: &str = "Europe/London";
 
 async fn tell(stage: &mut Stage) -> Result<(), Broken> {
-    stage.screen.title("Respite: a nurse finds somebody to talk to, around her shifts, under no name");
+    stage.screen.title("Respite: a nurse finds somebody to talk to, around her shifts, under a made-up name");
     let now = screen::time(&stage.home(), stage.app.clock.now());
     stage.screen.clock(&format!("The story's clock stands still at {now} until it is moved."));
     finding::directory(stage).await?;
