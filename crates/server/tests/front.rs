@@ -19,6 +19,7 @@ use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_types::StatusExt;
 
 /// A server on an empty database.
 struct Running {
@@ -76,6 +77,7 @@ impl Running {
     }
 }
 
+const PAGE: &str = "https://app.example.org";
 const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
@@ -117,7 +119,7 @@ async fn a_database_that_lacks_steps_is_not_served() {
 
 #[tokio::test]
 async fn pages_on_the_list_may_call_and_others_may_not() {
-    let allowed = "https://app.example.org";
+    let allowed = PAGE;
     let server = start(|front| front.origins = vec![Origin::try_from(allowed.to_owned()).unwrap()]).await;
     server.serves("").await;
 
@@ -185,12 +187,18 @@ async fn headers_that_are_too_large_are_refused() {
 
 #[tokio::test]
 async fn a_request_that_never_ends_is_given_up() {
-    let server = start(|front| front.limits.request_seconds = 1.try_into().unwrap()).await;
+    let server = start(|front| {
+        front.limits.request_seconds = 1.try_into().unwrap();
+        front.origins = vec![Origin::try_from(PAGE.to_owned()).unwrap()];
+    })
+    .await;
     // A body of 100 bytes is announced, and five of them come.
-    let answer = server
-        .exchange(&format!("POST {CHECK} HTTP/1.1\r\n"), "content-length: 100\r\n", &EMPTY_MESSAGE)
-        .await;
-    assert!(answer.contains("grpc-status: 1\r\n"), "{answer}");
+    let headers = format!("content-length: 100\r\norigin: {PAGE}\r\n");
+    let answer = server.exchange(&format!("POST {CHECK} HTTP/1.1\r\n"), &headers, &EMPTY_MESSAGE).await;
+    assert!(answer.contains("grpc-status: 4\r\n"), "{answer}");
+    assert!(answer.contains("grpc-status-details-bin: "), "{answer}");
+    // A page may read it.
+    assert!(answer.contains(&format!("access-control-allow-origin: {PAGE}\r\n")), "{answer}");
 }
 
 #[tokio::test]
@@ -210,7 +218,13 @@ async fn calls_beyond_the_limit_of_a_connection_are_refused() {
     tokio::select! {
         biased;
         _ = never_ends => panic!("a request without an end was answered"),
-        refused = second => assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted),
+        refused = second => {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.code(), Code::ResourceExhausted);
+            let details = refused.get_error_details();
+            assert_eq!(details.error_info().unwrap().reason, "OVERLOADED");
+            assert!(details.retry_info().is_some());
+        }
     }
     health.check(HealthCheckRequest::default()).await.unwrap();
 }
