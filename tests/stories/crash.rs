@@ -189,7 +189,7 @@ impl Busy {
                     if cut_off {
                         match ask().await.map_err(Refusal::from) {
                             Ok(again) => {
-                                assert!(again.into_inner() == answer, "one request id had two answers")
+                                assert!(again.into_inner() == answer, "one request id had two answers");
                             }
                             Err(refused) => assert_eq!(refused.reason, "", "one request id was done twice"),
                         }
