@@ -24,7 +24,7 @@ pub(super) struct Booked {
 }
 
 impl Booked {
-    fn session(&self) -> Result<Span, Broken> {
+    pub(super) fn session(&self) -> Result<Span, Broken> {
         there(span(self.first.session.as_ref()), "session in the booking")
     }
 }

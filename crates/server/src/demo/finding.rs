@@ -229,8 +229,8 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
     let rules = stage.app.rules.clone();
     let (offered, removals) = search(&rules, nurse, week, v1::RosterUse::default()).await?;
     stage.screen.say(&format!(
-        "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why; in brackets is \
-         the therapist's own clock, which is why some are offered in the middle of her night:",
+        "Asked for: burnout, German, by video, in that week. {} with {}. The first of each day, and why. In brackets is \
+         the therapist's own clock: who is offered in the middle of the night works nights, or where it is day:",
         count(offered.len(), "slot", "slots"),
         count(
             offered.iter().map(|slot| &slot.therapist_id).collect::<BTreeSet<_>>().len(),

@@ -115,6 +115,7 @@ pub(super) async fn erase(
     traces: &Traces,
 ) -> Result<(), Broken> {
     stage.screen.step("She goes");
+    stage.move_clock(booked.session()?.end(), "the session is over, and another is to come");
     let erased = nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await?.into_inner();
     stage.screen.say("One call, no questions. The key to everything sealed goes first.");
     stage.screen.same("the session to come is cancelled", &1, &erased.cancelled_bookings);
