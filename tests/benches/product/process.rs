@@ -47,7 +47,11 @@ impl Home {
         );
         fs::write(folder.path().join("respite.toml"), settings)?;
         let home = Self { folder, respite: bench.respite.clone(), database, address };
-        home.run(&["key", "server", &key.display().to_string()])?;
+        let made =
+            Command::new(&home.respite).args(["key", "server"]).arg(&key).stdout(Stdio::null()).status()?;
+        if !made.success() {
+            return Err(format!("respite key server: {made}").into());
+        }
         home.run(&["migrate", "up"])?;
         Ok(home)
     }
