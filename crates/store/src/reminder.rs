@@ -20,7 +20,7 @@ pub struct Model {
     pub booking_id: Option<BookingId>,
     /// What it is.
     pub kind: Kind,
-    /// How long before the session; 0 for a code.
+    /// How long before the session; 0 for a code. It stands here in the open, since the server must know when.
     pub lead_minutes: i32,
     /// When it is due.
     pub due_at: Instant,

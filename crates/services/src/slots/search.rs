@@ -1,6 +1,7 @@
 //! Slots over all therapists that fit, the earliest first (S5).
 //!
-//! Every therapist is examined for every search: the work grows with their number, and with nothing else.
+//! Every therapist who fits is examined for every search: the work grows with their number, with the days asked
+//! for, and with what is booked in them.
 
 use std::{
     cmp::Reverse,
