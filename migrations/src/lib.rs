@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_directory;
 mod m20261123_000002_aliases;
 mod m20261123_000003_bookings;
+mod m20261125_000004_changes;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_directory::Migration),
             Box::new(m20261123_000002_aliases::Migration),
             Box::new(m20261123_000003_bookings::Migration),
+            Box::new(m20261125_000004_changes::Migration),
         ]
     }
 }

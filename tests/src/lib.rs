@@ -96,6 +96,7 @@ impl World {
                 proof_of_work_bits: 4,
                 join_template: "https://meet.example.org/{room}".to_owned(),
             }),
+            listings: std::sync::Arc::default(),
             searches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::SEARCHES)),
         };
         let operator_key = Secret::generate().login_key();

@@ -107,6 +107,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         keyring: Arc::new(keyring),
         post,
         settings: Arc::new(settings(config)),
+        listings: Arc::default(),
         searches: Arc::new(Semaphore::new(services::SEARCHES)),
     })
 }

@@ -140,6 +140,7 @@ fn made_up_therapist(number: u32, now: DateTime<Utc>) -> MadeUp {
             public_key: Opaque(therapist_key(number).verifying_key().to_bytes().to_vec()),
             accepts_new_clients: true,
             profile,
+            revision: 1,
         },
         credential: credential::Model {
             id: CredentialId(Chance::new("credential", number).uuid()),

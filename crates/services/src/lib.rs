@@ -12,6 +12,7 @@ mod crisis;
 mod directory;
 mod error;
 mod field;
+mod listing;
 mod once;
 pub mod operators;
 mod page;
@@ -31,6 +32,7 @@ use tonic::service::Routes;
 pub use access::{Caller, POLICIES, Policy};
 pub use clock::Clock;
 pub use error::Error;
+pub use listing::Listings;
 
 /// All that a call works with; a clone shares everything.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct App {
     pub post: notify::Post,
     /// What an operator chose.
     pub settings: Arc<Settings>,
+    /// What can be booked with whom.
+    pub listings: Arc<Listings>,
     /// Turns to search, which is the most work a call can ask for: see [`SEARCHES`].
     pub searches: Arc<Semaphore>,
 }

@@ -14,8 +14,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
-use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect, sea_query::LockType};
-use store::{Opaque, RequestId, operator, request, therapist};
+use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect, sea_query::LockType};
+use store::{Opaque, RequestId, Writes, operator, request, therapist};
 use uuid::Uuid;
 use vault::Purpose;
 
@@ -23,7 +23,7 @@ use crate::{
     App, Caller,
     error::{Error, Unauthenticated},
     field,
-    sealed::Safe,
+    sealed::{Given, Safe},
 };
 
 /// How long an answer is remembered; a client that retries later must look first.
@@ -41,6 +41,8 @@ pub(crate) enum Turn<Response> {
 /// requests take turns.
 pub(crate) struct Once {
     pub(crate) tx: DatabaseTransaction,
+    /// What is written with the answer, in one trip to the database.
+    pub(crate) writes: Writes,
     /// Opens what is sealed for the caller, if the caller is an alias.
     safe: Option<Safe>,
     row: request::Model,
@@ -60,8 +62,7 @@ impl Once {
             app.keyring.mac(Purpose::RequestPayload, &[method.as_bytes(), &request.encode_to_vec()]);
 
         let tx = app.db.write().await?;
-        let (caller_id, safe) = lock(app, &tx, caller).await?;
-        let before = request::Entity::find_by_id((caller_id, request_id)).one(&tx).await?;
+        let Asking { caller_id, safe, before } = lock(app, &tx, caller, request_id).await?;
         if let Some(before) = before {
             if before.payload_mac.0 != payload_mac {
                 return Err(Error::RequestIdReused);
@@ -79,7 +80,7 @@ impl Once {
             response: Opaque(Vec::new()),
             expires_at: (now + REMEMBERED).into(),
         };
-        Ok(Turn::First(Self { tx, safe, row }))
+        Ok(Turn::First(Self { tx, writes: Writes::default(), safe, row }))
     }
 
     /// What is sealed for the alias that calls.
@@ -89,34 +90,54 @@ impl Once {
 
     /// Remembers the answer and commits.
     pub(crate) async fn commit<Response: Message>(self, response: Response) -> Result<Response, Error> {
-        let Self { tx, safe, mut row } = self;
+        let Self { tx, mut writes, safe, mut row } = self;
         let encoded = response.encode_to_vec();
         row.response = match safe {
             Some(safe) => safe.seal_answer(row.request_id, &encoded),
             None => Opaque(encoded),
         };
-        request::Entity::insert(row.into_active_model()).exec_without_returning(&tx).await?;
+        writes.insert(row);
+        writes.send(&tx).await?;
         tx.commit().await?;
         Ok(response)
     }
 }
 
+/// Whoever asks, with their row locked.
+struct Asking {
+    caller_id: Uuid,
+    /// Of an alias.
+    safe: Option<Safe>,
+    /// The answer, if the request was carried out already.
+    before: Option<Given>,
+}
+
 /// Locks the caller's row, and opens what is sealed for an alias; a caller who is gone since the token was looked
 /// at may do nothing.
-async fn lock(app: &App, tx: &DatabaseTransaction, caller: Caller) -> Result<(Uuid, Option<Safe>), Error> {
-    let found = match caller {
-        Caller::Anonymous => None,
-        Caller::Alias(id) => Safe::lock(app, tx, id).await?.map(|safe| (id.0, Some(safe))),
-        Caller::Therapist(id) => therapist::Entity::find_by_id(id)
-            .lock(LockType::NoKeyUpdate)
-            .one(tx)
-            .await?
-            .map(|row| (row.id.0, None)),
-        Caller::Operator(id) => operator::Entity::find_by_id(id)
-            .lock(LockType::NoKeyUpdate)
-            .one(tx)
-            .await?
-            .map(|row| (row.id.0, None)),
+async fn lock(
+    app: &App,
+    tx: &DatabaseTransaction,
+    caller: Caller,
+    request_id: RequestId,
+) -> Result<Asking, Error> {
+    let gone = || Error::from(Unauthenticated::Token);
+    let caller_id = match caller {
+        Caller::Anonymous => return Err(gone()),
+        Caller::Alias(id) => {
+            let (safe, before) = Safe::lock(app, tx, id, request_id).await?.ok_or_else(gone)?;
+            return Ok(Asking { caller_id: id.0, safe: Some(safe), before });
+        }
+        Caller::Therapist(id) => {
+            therapist::Entity::lock(id).into_tuple::<i64>().one(tx).await?.ok_or_else(gone)?;
+            id.0
+        }
+        Caller::Operator(id) => {
+            let row = operator::Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
+            row.one(tx).await?.ok_or_else(gone)?;
+            id.0
+        }
     };
-    found.ok_or(Unauthenticated::Token.into())
+    let before = request::Entity::find_by_id((caller_id, request_id)).one(tx).await?;
+    let before = before.map(|row| Given { payload_mac: row.payload_mac, response: row.response });
+    Ok(Asking { caller_id, safe: None, before })
 }

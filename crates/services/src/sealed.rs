@@ -2,79 +2,122 @@
 
 use std::ops::Deref;
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-    sea_query::LockType,
-};
+use calendar::Roster;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use store::{AliasId, Opaque, RequestId, alias, alias_key};
 use vault::{DataKey, Padding};
 
-use crate::{App, error::Error};
+use crate::{App, alias::AliasSettings, error::Error, reminders::Contact};
 
 /// A column that is sealed, and what hides the length of what is in it.
 #[derive(Clone, Copy)]
-pub(crate) struct Column {
+struct Column {
     name: &'static str,
     padding: Padding,
 }
 
 /// How sessions are fitted between shifts.
-pub(crate) const SETTINGS: Column = Column { name: "alias.settings", padding: Padding::to(256) };
+const SETTINGS: Column = Column { name: "alias.settings", padding: Padding::to(256) };
 /// Shifts.
-pub(crate) const ROSTER: Column = Column { name: "roster.sealed", padding: Padding::ROSTER };
+const ROSTER: Column = Column { name: "roster.sealed", padding: Padding::ROSTER };
 /// Where and how to write.
-pub(crate) const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
+const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
 /// An answer already given.
 const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
 
-/// One alias's data key.
+/// One alias's data key, and what was sealed under it when the call looked.
 pub(crate) struct Safe {
     alias: AliasId,
     key: DataKey,
+    settings: Opaque,
+    roster: Option<Opaque>,
+    contact: Option<Opaque>,
+}
+
+/// An answer already given, sealed, and the hash of what was asked.
+pub(crate) struct Given {
+    pub(crate) payload_mac: Opaque,
+    pub(crate) response: Opaque,
 }
 
 impl Safe {
-    /// A fresh key, and the row that keeps it wrapped.
-    pub(crate) fn create(app: &App, alias: AliasId) -> (Self, alias_key::Model) {
+    /// A fresh key with settings under it, and the row that keeps it wrapped.
+    pub(crate) fn create(
+        app: &App,
+        alias: AliasId,
+        settings: &AliasSettings,
+    ) -> Result<(Opaque, alias_key::Model), Error> {
         let key = DataKey::generate();
         let row = alias_key::Model {
             alias_id: alias,
             wrapped_key: Opaque(app.keyring.wrap(&key, alias.0.into_bytes())),
             kek_id: Opaque(app.keyring.kek_id().to_vec()),
         };
-        (Self { alias, key }, row)
+        let mut safe = Self { alias, key, settings: Opaque(Vec::new()), roster: None, contact: None };
+        safe.settings = safe.seal_settings(settings)?;
+        Ok((safe.settings, row))
     }
 
-    /// Unwraps the alias's key. Without it, as once the alias is erased, there is nothing to be opened.
+    /// Opens what is kept for the alias. Without its key, as once it is erased, there is nothing to be opened.
     pub(crate) async fn open(app: &App, db: &impl ConnectionTrait, alias: AliasId) -> Result<Self, Error> {
-        let row = alias_key::Entity::find_by_id(alias).one(db).await?.ok_or(Error::NotFound("alias"))?;
-        Self::unwrap(app, alias, &row)
+        let kept = alias::Kept::find(db, alias).await?.ok_or(Error::NotFound("alias"))?;
+        Ok(Self::unwrap(app, alias, kept)?.0)
     }
 
-    /// The same, with the alias's own row locked until the transaction ends; nothing if the alias is gone.
+    /// The same, with the alias's row locked until the transaction ends, and the answer to `request` if it was
+    /// carried out; nothing if the alias is gone.
     pub(crate) async fn lock(
         app: &App,
         tx: &DatabaseTransaction,
         alias: AliasId,
-    ) -> Result<Option<Self>, Error> {
-        let locked = alias::Entity::find_by_id(alias)
-            .select_only()
-            .column(alias::Column::Id)
-            .lock(LockType::NoKeyUpdate)
-            .into_query();
-        // The key may be as it was before the lock was waited for: it stays usable when it is wrapped anew.
-        let row =
-            alias_key::Entity::find().filter(alias_key::Column::AliasId.in_subquery(locked)).one(tx).await?;
-        row.map(|row| Self::unwrap(app, alias, &row)).transpose()
+        request: RequestId,
+    ) -> Result<Option<(Self, Option<Given>)>, Error> {
+        let kept = alias::Kept::lock(tx, alias, request).await?;
+        kept.map(|kept| Self::unwrap(app, alias, kept)).transpose()
     }
 
-    fn unwrap(app: &App, alias: AliasId, row: &alias_key::Model) -> Result<Self, Error> {
+    fn unwrap(app: &App, alias: AliasId, kept: alias::Kept) -> Result<(Self, Option<Given>), Error> {
+        let alias::Kept { wrapped_key, settings, roster, contact, payload_mac, response } = kept;
         let key = app
             .keyring
-            .unwrap(&row.wrapped_key.0, alias.0.into_bytes())
+            .unwrap(&wrapped_key.0, alias.0.into_bytes())
             .map_err(|_| Error::Sealed("alias_key.wrapped_key"))?;
-        Ok(Self { alias, key })
+        let given = payload_mac.zip(response);
+        let given = given.map(|(payload_mac, response)| Given { payload_mac, response });
+        Ok((Self { alias, key, settings, roster, contact }, given))
+    }
+
+    /// How sessions are fitted between the alias's shifts.
+    pub(crate) fn settings(&self) -> Result<AliasSettings, Error> {
+        self.unseal_json(SETTINGS, &self.settings)
+    }
+
+    pub(crate) fn seal_settings(&self, settings: &AliasSettings) -> Result<Opaque, Error> {
+        self.seal_json(SETTINGS, settings)
+    }
+
+    /// The alias's shifts, if there is a roster.
+    pub(crate) fn roster(&self) -> Result<Option<Roster>, Error> {
+        self.roster.as_ref().map(|sealed| self.unseal_json(ROSTER, sealed)).transpose()
+    }
+
+    pub(crate) fn seal_roster(&self, roster: &Roster) -> Result<Opaque, Error> {
+        self.seal_json(ROSTER, roster)
+    }
+
+    /// Where and how to write to the alias, if it said so.
+    pub(crate) fn contact(&self) -> Result<Option<Contact>, Error> {
+        self.contact.as_ref().map(|sealed| self.unseal_contact(sealed)).transpose()
+    }
+
+    /// The same from a row that was read apart, to go with what else that row says.
+    pub(crate) fn unseal_contact(&self, sealed: &Opaque) -> Result<Contact, Error> {
+        self.unseal_json(CONTACT, sealed)
+    }
+
+    pub(crate) fn seal_contact(&self, contact: &Contact) -> Result<Opaque, Error> {
+        self.seal_json(CONTACT, contact)
     }
 
     /// Seals the answer to one request; it opens as the answer to no other.
@@ -93,16 +136,12 @@ impl Safe {
     }
 
     /// Seals a value of the alias's only row in a table.
-    pub(crate) fn seal_json(&self, column: Column, value: &impl Serialize) -> Result<Opaque, Error> {
+    fn seal_json(&self, column: Column, value: &impl Serialize) -> Result<Opaque, Error> {
         let plaintext = serde_json::to_vec(value).map_err(|_| Error::Sealed(column.name))?;
         Ok(Opaque(self.key.seal(column.name, self.alias.0.into_bytes(), &plaintext, column.padding)))
     }
 
-    pub(crate) fn unseal_json<T: DeserializeOwned>(
-        &self,
-        column: Column,
-        sealed: &Opaque,
-    ) -> Result<T, Error> {
+    fn unseal_json<T: DeserializeOwned>(&self, column: Column, sealed: &Opaque) -> Result<T, Error> {
         let opened = self
             .key
             .open(column.name, self.alias.0.into_bytes(), &sealed.0)

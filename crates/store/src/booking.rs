@@ -2,9 +2,14 @@
 
 use calendar::Span;
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{Condition, DeriveActiveEnum, EnumIter, Select, entity::prelude::*, sea_query::Expr};
+use sea_orm::{
+    Condition, ConnectionTrait, DeriveActiveEnum, EnumIter, FromQueryResult, JoinType, QuerySelect,
+    QueryTrait, Select, SelectModel, Selector,
+    entity::prelude::*,
+    sea_query::{ExprTrait, LockType, UnionType},
+};
 
-use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId};
+use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId, therapist};
 
 /// A booking.
 #[sea_orm::model]
@@ -46,6 +51,16 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// A booking that stands still, and so does what can be booked with its therapist.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Locked {
+    /// The booking.
+    #[sea_orm(nested)]
+    pub booking: Model,
+    /// The therapist's.
+    pub revision: i64,
+}
+
 /// States of a FHIR R5 Appointment; they only move forward (B8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
@@ -80,6 +95,8 @@ impl Model {
 
 /// As long as any session with its buffers.
 const LONGEST: TimeDelta = TimeDelta::hours(16);
+/// As long as any buffer.
+const BUFFER: TimeDelta = TimeDelta::hours(4);
 
 /// Bookings that keep others out at `now`: a hold stops doing so the moment it expires, swept or not (B1).
 fn live(now: DateTime<Utc>) -> Condition {
@@ -115,27 +132,21 @@ impl Entity {
         Self::busy_during(span, now).filter(COLUMN.alias_id.eq(alias))
     }
 
-    /// Whatever a hold of `alias` with `therapist` in `range` has to be judged by, in one statement: the therapist's
-    /// sessions that start in `range`, and the alias's from a day ago on, with its holds. Those expired are among them.
-    pub fn bearing_on(
-        therapist: TherapistId,
-        alias: AliasId,
-        range: Span,
-        now: DateTime<Utc>,
-    ) -> Select<Self> {
-        let with = Condition::all()
-            .add(COLUMN.therapist_id.eq(therapist))
-            .add(COLUMN.starts_at.gte(Instant::from(range.start())))
-            .add(COLUMN.starts_at.lt(Instant::from(range.end())));
-        let of = Condition::all()
-            .add(COLUMN.alias_id.eq(alias))
-            .add(COLUMN.starts_at.gte(Instant::from(now - TimeDelta::days(1))));
-        Self::find().filter(COLUMN.occupies.eq(true)).filter(Condition::any().add(with).add(of))
-    }
-
     /// The booking, if it is the alias's own.
     pub fn owned(id: BookingId, alias: AliasId) -> Select<Self> {
         Self::find_by_id(id).filter(COLUMN.alias_id.eq(alias))
+    }
+
+    /// The same, with its therapist's time and itself locked until the transaction ends: neither is older than the lock.
+    pub fn lock_owned(id: BookingId, alias: AliasId) -> Selector<SelectModel<Locked>> {
+        let with =
+            Expr::col((therapist::Entity, therapist::Column::Id)).equals((Entity, Column::TherapistId));
+        let mut owned = Self::owned(id, alias).column(therapist::Column::Revision);
+        QueryTrait::query(&mut owned)
+            .join(JoinType::InnerJoin, therapist::Entity, with)
+            // In this order, as everywhere: whoever has the therapist's time may go on to a booking of it.
+            .lock_with_tables(LockType::NoKeyUpdate, ["therapist", "booking"]);
+        owned.into_model()
     }
 
     /// Lets go of expired holds that stand in the way of `span` for `therapist` or `alias`, since the database's
@@ -156,5 +167,69 @@ impl Entity {
             .exec(tx)
             .await?;
         Ok(())
+    }
+}
+
+/// What of a booking keeps others out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Occupied {
+    /// Which.
+    pub id: BookingId,
+    /// With whom.
+    pub therapist_id: TherapistId,
+    /// Whose; nobody's once the alias is erased.
+    pub alias_id: Option<AliasId>,
+    /// How far it is.
+    pub state: State,
+    /// From when, with the buffer before.
+    pub busy_from: Instant,
+    /// Until when, with the buffer after.
+    pub busy_until: Instant,
+    /// When the hold ends (B1); empty once booked.
+    pub hold_expires_at: Option<Instant>,
+}
+
+impl Occupied {
+    /// Whatever a session of `alias` with `therapist` that starts at `start` has to be judged by, in one statement:
+    /// what comes near it, and the alias's holds wherever they are. Those expired are among them.
+    pub async fn bearing_on(
+        db: &impl ConnectionTrait,
+        therapist: TherapistId,
+        alias: AliasId,
+        start: DateTime<Utc>,
+    ) -> Result<Vec<Self>, DbErr> {
+        let near = Span::new(start - BUFFER, start + LONGEST - BUFFER);
+        let near = near.map_or_else(Condition::any, overlapping);
+        let occupied = |whose: Condition| {
+            Entity::find()
+                .select_only()
+                .columns([Column::Id, Column::TherapistId, Column::AliasId, Column::State])
+                .columns([Column::BusyFrom, Column::BusyUntil, Column::HoldExpiresAt])
+                .filter(whose)
+                .into_query()
+        };
+        let keeping = near.add(COLUMN.occupies.eq(true));
+        let with = keeping.clone().add(COLUMN.therapist_id.eq(therapist));
+        let own = Condition::all().add(COLUMN.alias_id.eq(alias));
+        let held = own.clone().add(COLUMN.hold_expires_at.is_not_null()).add(COLUMN.state.eq(State::Pending));
+        // Each part is what one index is for; all of it in one condition, PostgreSQL guesses what it finds in a new
+        // database, and guesses wrong.
+        let mut question = occupied(with);
+        question
+            .union(UnionType::Distinct, occupied(own.add(keeping)))
+            .union(UnionType::Distinct, occupied(held));
+        Self::find_by_statement(db.get_database_backend().build(&question)).all(db).await
+    }
+
+    /// When it keeps others out; the table's check keeps it from being empty.
+    #[must_use]
+    pub fn busy(&self) -> Option<Span> {
+        Span::new(self.busy_from.into(), self.busy_until.into())
+    }
+
+    /// Whether it is a hold that has ended by itself (B1).
+    #[must_use]
+    pub fn hold_expired(&self, now: DateTime<Utc>) -> bool {
+        self.state == State::Pending && self.hold_expires_at.is_none_or(|at| at <= now.into())
     }
 }

@@ -3,7 +3,7 @@
 use sea_orm::{
     DeriveActiveEnum, EnumIter, QuerySelect, QueryTrait,
     entity::prelude::*,
-    sea_query::{Query, SubQueryStatement},
+    sea_query::{InsertStatement, Query, SubQueryStatement},
 };
 
 use crate::{BookingId, Instant, booking::State};
@@ -46,16 +46,14 @@ pub enum Actor {
 }
 
 impl Entity {
-    /// Adds what just happened to a booking, whose therapist the transaction has locked, behind what happened
-    /// before.
-    pub async fn append(
-        tx: &impl ConnectionTrait,
+    /// What just happened to a booking, whose therapist the transaction has locked, behind what happened before.
+    pub fn append(
         booking_id: BookingId,
         at: Instant,
         state: State,
         actor: Actor,
         rescheduled: bool,
-    ) -> Result<(), DbErr> {
+    ) -> InsertStatement {
         let next = Self::find()
             .select_only()
             .expr(Expr::cust("coalesce(max(sequence), 0) + 1"))
@@ -70,8 +68,6 @@ impl Entity {
             (Column::Rescheduled, Expr::value(rescheduled)),
         ];
         let (columns, values): (Vec<_>, Vec<_>) = row.into_iter().unzip();
-        let statement = Query::insert().into_table(Entity).columns(columns).values_panic(values).to_owned();
-        tx.execute(&statement).await?;
-        Ok(())
+        Query::insert().into_table(Entity).columns(columns).values_panic(values).to_owned()
     }
 }

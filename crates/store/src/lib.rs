@@ -25,6 +25,7 @@ mod column;
 mod db;
 mod error;
 mod id;
+mod writes;
 
 pub use column::{Horizon, Instant, List, Modality, Opaque};
 pub use db::Db;
@@ -33,3 +34,4 @@ pub use id::{
     AliasId, BookingId, CredentialId, DateOverrideId, OperatorId, ReminderId, RequestId, SessionTypeId,
     TherapistId, TimeOffId,
 };
+pub use writes::Writes;

@@ -1,6 +1,6 @@
 //! Therapists and their public profiles.
 
-use sea_orm::{FromJsonQueryResult, entity::prelude::*};
+use sea_orm::{FromJsonQueryResult, QuerySelect, Select, entity::prelude::*, sea_query::LockType};
 use serde::{Deserialize, Serialize};
 
 use crate::{Opaque, TherapistId};
@@ -21,9 +21,20 @@ pub struct Model {
     /// Everything else of D1 that is not checked by an operator.
     #[sea_orm(column_type = "JsonBinary")]
     pub profile: Profile,
+    /// Raised by the database with every change of this row, of credentials, of session types and of the schedule:
+    /// two looks that find the same number found the same.
+    pub revision: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Entity {
+    /// Locks one therapist's time until the transaction ends, so that whoever writes to it takes turns; the row is the
+    /// revision alone.
+    pub fn lock(id: TherapistId) -> Select<Self> {
+        Self::find_by_id(id).select_only().column(Column::Revision).lock(LockType::NoKeyUpdate)
+    }
+}
 
 /// What a therapist says about themselves (D1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]

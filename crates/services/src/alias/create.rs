@@ -17,7 +17,7 @@ use crate::{
     access::key_in_use,
     error::{Error, Unauthenticated},
     field,
-    sealed::{SETTINGS, Safe},
+    sealed::Safe,
 };
 
 const SIGNED: &[u8] = b"respite/create-alias/v1\0";
@@ -72,8 +72,7 @@ pub(super) async fn create(
         None if key_in_use(&tx, &key).await? => return Err(Error::KeyInUse),
         None => insert(app, &tx, key).await?,
     };
-    let safe = Safe::open(app, &tx, found.id).await?;
-    let settings = safe.unseal_json(SETTINGS, &found.settings)?;
+    let settings = Safe::open(app, &tx, found.id).await?.settings()?;
     tx.commit().await?;
     Ok(settings::print(found, settings))
 }
@@ -81,13 +80,8 @@ pub(super) async fn create(
 /// The new alias; or, if another server was faster with the same key, the one it made.
 async fn insert(app: &App, tx: &sea_orm::DatabaseTransaction, key: Opaque) -> Result<alias::Model, Error> {
     let id = AliasId::random();
-    let (safe, wrapped) = Safe::create(app, id);
-    let row = alias::Model {
-        id,
-        public_key: key.clone(),
-        handle: handle::random()?,
-        settings: safe.seal_json(SETTINGS, &AliasSettings::default())?,
-    };
+    let (settings, wrapped) = Safe::create(app, id, &AliasSettings::default())?;
+    let row = alias::Model { id, public_key: key.clone(), handle: handle::random()?, settings };
     let inserted = alias::Entity::insert(row.into_active_model())
         .on_conflict(OnConflict::column(alias::Column::PublicKey).do_nothing().to_owned())
         .exec_without_returning(tx)

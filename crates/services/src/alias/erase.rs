@@ -7,8 +7,8 @@ use sea_orm::{
     sea_query::{Expr, LockType},
 };
 use store::{
-    AliasId, Instant, access_token, alias, alias_key, booking, booking_event::Actor, contact, reminder,
-    request, roster, therapist,
+    AliasId, Instant, Writes, access_token, alias, alias_key, booking, booking_event::Actor, contact,
+    reminder, request, roster, therapist,
 };
 
 use crate::{
@@ -77,14 +77,15 @@ async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>
         .filter(Condition::any().add(held).add(to_come))
         .all(tx)
         .await?;
-    let mut cancelled = 0;
+    let (mut cancelled, mut writes) = (0, Writes::default());
     for mut row in given_up {
         let booked = row.state != booking::State::Pending;
         row.state = booking::State::Cancelled;
         row.occupies = false;
         row.late_cancellation = booked && is_late(&row, now);
-        advance(tx, row, Actor::Alias, false, now).await?;
+        advance(&mut writes, &row, Actor::Alias, false, now);
         cancelled += i32::from(booked);
     }
+    writes.send(tx).await?;
     Ok(cancelled)
 }

@@ -15,13 +15,13 @@ use sea_orm::EntityTrait;
 use store::alias;
 use tonic::{Request, Response, Status};
 
-pub(crate) use self::settings::settings;
+pub(crate) use self::settings::AliasSettings;
 use crate::{
     App,
     access::{Called, TokenHash},
     error::{Error, Unauthenticated},
     once::{Once, Turn},
-    sealed::{SETTINGS, Safe},
+    sealed::Safe,
 };
 
 #[tonic::async_trait]
@@ -72,7 +72,7 @@ impl v1::alias_service_server::AliasService for App {
         let (db, id) = (self.db.read(), request.alias()?);
         let row = alias::Entity::find_by_id(id).one(db).await.map_err(Error::from)?;
         let row = row.ok_or(Error::NotFound("alias"))?;
-        let settings = Safe::open(self, db, id).await?.unseal_json(SETTINGS, &row.settings)?;
+        let settings = Safe::open(self, db, id).await?.settings()?;
         Ok(Response::new(v1::GetAliasResponse { alias: Some(settings::print(row, settings)) }))
     }
 

@@ -2,7 +2,7 @@
 
 use api::v1;
 use calendar::{ShiftRules, ShiftRulesError};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde::{Deserialize, Serialize};
 use store::{AliasId, alias};
 
@@ -11,7 +11,6 @@ use crate::{
     error::Error,
     field::{self, duration, given, malformed, minutes, out_of_range, zone},
     once::Once,
-    sealed::{SETTINGS, Safe},
 };
 
 /// What an alias says about its days.
@@ -29,16 +28,6 @@ impl Default for AliasSettings {
     }
 }
 
-/// The alias's settings as they are now.
-pub(crate) async fn settings(
-    db: &impl ConnectionTrait,
-    safe: &Safe,
-    alias: AliasId,
-) -> Result<AliasSettings, Error> {
-    let row = alias::Entity::find_by_id(alias).one(db).await?.ok_or(Error::NotFound("alias"))?;
-    safe.unseal_json(SETTINGS, &row.settings)
-}
-
 /// Changes what `update_mask` names, and returns the alias as it is then.
 pub(super) async fn update(
     app: &App,
@@ -50,9 +39,8 @@ pub(super) async fn update(
     let wanted = given(wanted, "settings")?;
     let fields = fields(&wanted, &update_mask.unwrap_or_default().paths)?;
     let safe = once.safe()?;
-    let row = alias::Entity::find_by_id(alias).one(&once.tx).await?.ok_or(Error::NotFound("alias"))?;
-    let settings = changed(app, safe.unseal_json(SETTINGS, &row.settings)?, wanted, &fields)?;
-    let sealed = Set(safe.seal_json(SETTINGS, &settings)?);
+    let settings = changed(app, safe.settings()?, wanted, &fields)?;
+    let sealed = Set(safe.seal_settings(&settings)?);
     let change = alias::ActiveModel { id: Set(alias), settings: sealed, ..Default::default() };
     let row = change.update(&once.tx).await?;
     Ok(print(row, settings))

@@ -1,13 +1,14 @@
 //! T5: whether a session may be held, asked inside the transaction that holds it.
 
-use calendar::{Admission, Admitted, Span, Zone};
+use calendar::{Admission, Admitted, Refusal, Span, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseTransaction;
-use store::{AliasId, BookingId, booking, session_type};
+use store::{AliasId, BookingId, booking, booking::Occupied, session_type};
 
 use crate::{
-    App, availability,
+    App,
     error::Error,
+    listing::Listing,
     sealed::Safe,
     slots::{Asked, RosterUse, Worker},
 };
@@ -15,6 +16,8 @@ use crate::{
 /// A session that is wanted.
 pub(super) struct Wanted<'a> {
     pub(super) alias: AliasId,
+    /// With whom.
+    pub(super) listing: &'a Listing,
     pub(super) session_type: &'a session_type::Model,
     pub(super) start: DateTime<Utc>,
     pub(super) roster_use: RosterUse,
@@ -40,26 +43,25 @@ pub(super) async fn admit(
     wanted: &Wanted<'_>,
     now: DateTime<Utc>,
 ) -> Result<Decided, Error> {
-    let &Wanted { alias, session_type, start, roster_use, moving } = wanted;
+    let &Wanted { alias, listing, session_type, start, roster_use, moving } = wanted;
     let therapist = session_type.therapist_id;
-    let schedule =
-        availability::schedule(app, tx, therapist).await?.ok_or(calendar::Refusal::OutsideHours)?;
+    let schedule = listing.schedule.as_ref().ok_or(Refusal::OutsideHours)?;
     let session = session_type.rules();
 
     // A day on each side is more than a session with its buffers.
-    let range = Span::new(start - TimeDelta::days(1), start + TimeDelta::days(1))
-        .ok_or(calendar::Refusal::OutsideHours)?;
-    let others = booking::Entity::bearing_on(therapist, alias, range, now).all(tx).await?;
-    let (expired, live): (Vec<_>, Vec<_>) = others.into_iter().partition(|booking| booking.hold_expired(now));
+    let range =
+        Span::new(start - TimeDelta::days(1), start + TimeDelta::days(1)).ok_or(Refusal::OutsideHours)?;
+    let others = Occupied::bearing_on(tx, therapist, alias, start).await?;
+    let (expired, live): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.hold_expired(now));
     let staying = || live.iter().filter(|booking| Some(booking.id) != moving);
     let theirs = staying().filter(|booking| booking.therapist_id == therapist);
     let own = staying().filter(|booking| booking.alias_id == Some(alias));
-    let busy = theirs.filter_map(booking::Model::busy).collect();
-    let asked = Asked { alias, range, roster_use, busy: own.filter_map(booking::Model::busy).collect() };
-    let worker = Worker::during(app, tx, safe, asked).await?;
+    let busy = theirs.filter_map(Occupied::busy).collect();
+    let asked = Asked { range, roster_use, busy: own.filter_map(Occupied::busy).collect() };
+    let worker = Worker::during(app, safe, asked)?;
     let admitted = calendar::admit(
         &Admission {
-            schedule: &schedule,
+            schedule,
             open: &schedule.open(range),
             session: &session,
             busy: &calendar::union(busy),
@@ -69,14 +71,13 @@ pub(super) async fn admit(
         },
         start,
     )?;
-    let in_the_way = |hold: &booking::Model| hold.busy().is_some_and(|busy| busy.overlaps(admitted.busy));
+    let in_the_way = |hold: &Occupied| hold.busy().is_some_and(|busy| busy.overlaps(admitted.busy));
     if expired.iter().any(in_the_way) {
         booking::Entity::let_go_of_expired(tx, therapist, alias, admitted.busy, now).await?;
     }
-    let held = |booking: &&booking::Model| {
-        booking.state == booking::State::Pending && booking.alias_id == Some(alias)
-    };
-    Ok(Decided { admitted, zone: schedule.zone, holds: live.iter().filter(held).count() })
+    let held =
+        |booking: &&Occupied| booking.state == booking::State::Pending && booking.alias_id == Some(alias);
+    Ok(Decided { admitted, zone: schedule.zone.clone(), holds: live.iter().filter(held).count() })
 }
 
 /// Writes the admitted time into a booking.

@@ -23,19 +23,19 @@ pub(super) async fn cancel_booking(
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
 
     let caller = Caller::Alias(alias);
-    let once = match Once::begin(app, caller, "CancelBooking", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "CancelBooking", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
     let tx = &once.tx;
-    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    let (mut booking, listing) = lock_owned(app, tx, booking_id, alias).await?;
     if booking.state != State::Booked || booking.starts_at <= now.into() {
         return Err(Error::WrongState { state: booking.state });
     }
     booking.state = State::Cancelled;
     booking.occupies = false;
     booking.late_cancellation = is_late(&booking, now);
-    let booking = advance(tx, booking, Actor::Alias, false, now).await?;
     reminders::cancel(tx, booking.id).await?;
-    once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &therapist)) }).await
+    advance(&mut once.writes, &booking, Actor::Alias, false, now);
+    once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

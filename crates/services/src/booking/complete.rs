@@ -30,7 +30,7 @@ pub(super) async fn complete_booking(
 
     // The caller's row is the therapist's: the time is locked.
     let caller = Caller::Therapist(therapist);
-    let once = match Once::begin(app, caller, "CompleteBooking", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "CompleteBooking", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
@@ -49,7 +49,7 @@ pub(super) async fn complete_booking(
         return Err(Error::SessionNotBegun);
     }
     booking.state = outcome;
-    advance(tx, booking, Actor::Therapist, false, now).await?;
+    advance(&mut once.writes, &booking, Actor::Therapist, false, now);
     // Nothing of the worker goes into a remembered answer: it would outlive an erased alias.
     once.commit(v1::CompleteBookingResponse {}).await
 }

@@ -28,12 +28,12 @@ pub(super) async fn confirm_booking(
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
 
     let caller = Caller::Alias(alias);
-    let once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
     let tx = &once.tx;
-    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    let (mut booking, listing) = lock_owned(app, tx, booking_id, alias).await?;
     if booking.state != State::Pending {
         return Err(Error::WrongState { state: booking.state });
     }
@@ -42,10 +42,11 @@ pub(super) async fn confirm_booking(
         if !book_if_free {
             return Err(Error::HoldExpired);
         }
-        let session_type = offered(tx, &therapist, booking.session_type_id, now).await?;
+        let session_type = offered(&listing, booking.session_type_id, now)?;
         let wanted = Wanted {
             alias,
-            session_type: &session_type,
+            listing: &listing,
+            session_type,
             start: booking.starts_at.into(),
             roster_use: (*roster_use).into(),
             moving: Some(booking.id),
@@ -56,7 +57,7 @@ pub(super) async fn confirm_booking(
     booking.state = State::Booked;
     booking.occupies = true;
     booking.hold_expires_at = None;
-    let booking = advance(tx, booking, Actor::Alias, false, now).await?;
-    reminders::plan(tx, once.safe()?, &booking, now).await?;
-    once.commit(v1::ConfirmBookingResponse { booking: Some(print(booking, &therapist)) }).await
+    advance(&mut once.writes, &booking, Actor::Alias, false, now);
+    reminders::plan(&mut once, &booking, now)?;
+    once.commit(v1::ConfirmBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

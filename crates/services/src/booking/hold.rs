@@ -2,7 +2,6 @@
 
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 use store::{
     AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking, booking::State, booking_event::Actor,
     session_type, therapist,
@@ -10,12 +9,13 @@ use store::{
 
 use super::{
     admission::{self, Wanted},
-    lock_therapist, print, record,
+    print, record,
 };
 use crate::{
-    App, Caller, directory,
+    App, Caller,
     error::Error,
     field,
+    listing::Listing,
     once::{Once, Turn},
 };
 
@@ -41,16 +41,24 @@ pub(super) async fn hold_slot(
     };
 
     let caller = Caller::Alias(alias);
-    let once = match Once::begin(app, caller, "HoldSlot", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "HoldSlot", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
     let tx = &once.tx;
-    let therapist = lock_therapist(tx, therapist_id).await?;
-    let session_type = offered(tx, &therapist, session_type_id, now).await?;
-    let modality = choose(modality, &session_type)?;
-    let wanted =
-        Wanted { alias, session_type: &session_type, start, roster_use: (*roster_use).into(), moving: None };
+    let revision = therapist::Entity::lock(therapist_id).into_tuple::<i64>().one(tx).await?;
+    let revision = revision.ok_or(Error::NotFound("therapist"))?;
+    let listing = app.listings.at(app, tx, therapist_id, revision).await?;
+    let session_type = offered(&listing, session_type_id, now)?;
+    let modality = choose(modality, session_type)?;
+    let wanted = Wanted {
+        alias,
+        listing: &listing,
+        session_type,
+        start,
+        roster_use: (*roster_use).into(),
+        moving: None,
+    };
     let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
     if decided.holds >= MOST {
         return Err(Error::TooManyHolds { most: MOST });
@@ -74,27 +82,22 @@ pub(super) async fn hold_slot(
         late_cancellation: false,
     };
     admission::place(&mut booking, &decided);
-    booking::Entity::insert(booking.clone().into_active_model()).exec_without_returning(tx).await?;
-    record(tx, &booking, Actor::Alias, false, now).await?;
-    once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &therapist)) }).await
+    once.writes.insert(booking.clone());
+    record(&mut once.writes, &booking, Actor::Alias, false, now);
+    once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }
 
 /// The session type, if it can be booked with the therapist by somebody new.
-pub(super) async fn offered(
-    tx: &DatabaseTransaction,
-    therapist: &therapist::Model,
+pub(super) fn offered(
+    listing: &Listing,
     session_type: SessionTypeId,
     now: DateTime<Utc>,
-) -> Result<session_type::Model, Error> {
-    directory::licensed(tx, therapist.id, now).await?;
-    if !therapist.accepts_new_clients {
+) -> Result<&session_type::Model, Error> {
+    if !listing.licensed(now) || !listing.therapist.accepts_new_clients {
         return Err(Error::NotFound("therapist"));
     }
-    session_type::Entity::offered_by(therapist.id)
-        .filter(session_type::COLUMN.id.eq(session_type))
-        .one(tx)
-        .await?
-        .ok_or(Error::NotFound("session type"))
+    let offered = listing.session_type(session_type).filter(|session_type| !session_type.withdrawn);
+    offered.ok_or(Error::NotFound("session type"))
 }
 
 fn choose(modality: Option<Modality>, session_type: &session_type::Model) -> Result<Modality, Error> {

@@ -4,7 +4,7 @@ use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE32_NOPAD;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use store::{BookingId, booking, booking::State, booking_event::Actor, therapist};
+use store::{BookingId, Writes, booking, booking::State, booking_event::Actor, therapist};
 
 use super::{advance, lock_owned};
 use vault::{Keyring, Purpose};
@@ -85,11 +85,13 @@ async fn arrive(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tx = app.db.write().await?;
-    let (mut booking, _) = lock_owned(&tx, booking, alias).await?;
+    let (mut booking, _) = lock_owned(app, &tx, booking, alias).await?;
     check(&booking, now)?;
     if booking.state == State::Booked {
         booking.state = State::Arrived;
-        advance(&tx, booking, Actor::Alias, false, now).await?;
+        let mut writes = Writes::default();
+        advance(&mut writes, &booking, Actor::Alias, false, now);
+        writes.send(&tx).await?;
         tx.commit().await?;
     }
     Ok(())

@@ -11,21 +11,22 @@ mod list;
 mod release;
 mod reschedule;
 
+use std::sync::Arc;
+
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, QueryTrait, sea_query::LockType,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
 };
 use store::{
-    AliasId, BookingId, TherapistId, booking,
+    AliasId, BookingId, Writes, booking,
     booking::State,
     booking_event::{self, Actor},
     therapist,
 };
 use tonic::{Request, Response, Status};
 
-use crate::{App, access::Called, error::Error, field};
+use crate::{App, access::Called, error::Error, field, listing::Listing};
 
 #[tonic::async_trait]
 impl v1::booking_service_server::BookingService for App {
@@ -118,59 +119,43 @@ impl v1::booking_service_server::BookingService for App {
     }
 }
 
-/// The alias's booking, with its therapist's time locked until the transaction ends.
+/// The alias's booking, with its therapist's time locked until the transaction ends, and what can be booked there.
 async fn lock_owned(
+    app: &App,
     tx: &DatabaseTransaction,
     id: BookingId,
     alias: AliasId,
-) -> Result<(booking::Model, therapist::Model), Error> {
-    let missing = || Error::NotFound("booking");
-    // Whose it is never changes, all else only stands still once that is locked.
-    let with =
-        booking::Entity::owned(id, alias).select_only().column(booking::Column::TherapistId).into_query();
-    let therapist = therapist::Entity::find()
-        .filter(therapist::Column::Id.in_subquery(with))
-        .lock(LockType::NoKeyUpdate)
-        .one(tx)
-        .await?
-        .ok_or_else(missing)?;
-    let booking = booking::Entity::owned(id, alias).one(tx).await?.ok_or_else(missing)?;
-    Ok((booking, therapist))
-}
-
-/// Locks one therapist's time: whoever writes to it takes turns.
-async fn lock_therapist(tx: &DatabaseTransaction, id: TherapistId) -> Result<therapist::Model, Error> {
-    therapist::Entity::find_by_id(id)
-        .lock(LockType::NoKeyUpdate)
-        .one(tx)
-        .await?
-        .ok_or(Error::NotFound("therapist"))
+) -> Result<(booking::Model, Arc<Listing>), Error> {
+    let locked = booking::Entity::lock_owned(id, alias).one(tx).await?;
+    let booking::Locked { booking, revision } = locked.ok_or(Error::NotFound("booking"))?;
+    let listing = app.listings.at(app, tx, booking.therapist_id, revision).await?;
+    Ok((booking, listing))
 }
 
 /// Writes a booking's new state, and to its history (B8) who made it so.
-pub(crate) async fn advance(
-    tx: &impl ConnectionTrait,
-    booking: booking::Model,
-    actor: Actor,
-    rescheduled: bool,
-    now: DateTime<Utc>,
-) -> Result<booking::Model, Error> {
-    let row = booking.clone().into_active_model().reset_all();
-    booking::Entity::update_many().set(row).filter(booking::COLUMN.id.eq(booking.id)).exec(tx).await?;
-    record(tx, &booking, actor, rescheduled, now).await?;
-    Ok(booking)
-}
-
-/// Adds to a booking's history (B8).
-async fn record(
-    tx: &impl ConnectionTrait,
+pub(crate) fn advance(
+    writes: &mut Writes,
     booking: &booking::Model,
     actor: Actor,
     rescheduled: bool,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
-    booking_event::Entity::append(tx, booking.id, now.into(), booking.state, actor, rescheduled).await?;
-    Ok(())
+) {
+    let row = booking.clone().into_active_model().reset_all();
+    let update = booking::Entity::update_many().set(row).filter(booking::COLUMN.id.eq(booking.id));
+    writes.update(update.into_query());
+    record(writes, booking, actor, rescheduled, now);
+}
+
+/// Adds to a booking's history (B8).
+fn record(
+    writes: &mut Writes,
+    booking: &booking::Model,
+    actor: Actor,
+    rescheduled: bool,
+    now: DateTime<Utc>,
+) {
+    let (id, state) = (booking.id, booking.state);
+    writes.insert_by(booking_event::Entity::append(id, now.into(), state, actor, rescheduled));
 }
 
 /// Whether cancelling now is late: less than 24 hours ahead (B4).

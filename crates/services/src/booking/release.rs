@@ -22,18 +22,18 @@ pub(super) async fn release_hold(
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
 
     let caller = Caller::Alias(alias);
-    let once = match Once::begin(app, caller, "ReleaseHold", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "ReleaseHold", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
     let tx = &once.tx;
-    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    let (mut booking, listing) = lock_owned(app, tx, booking_id, alias).await?;
     if booking.state != State::Pending {
         return Err(Error::WrongState { state: booking.state });
     }
     // `hold_expires_at` stays: it tells what was never booked.
     booking.state = State::Cancelled;
     booking.occupies = false;
-    let booking = advance(tx, booking, Actor::Alias, false, now).await?;
-    once.commit(v1::ReleaseHoldResponse { booking: Some(print(booking, &therapist)) }).await
+    advance(&mut once.writes, &booking, Actor::Alias, false, now);
+    once.commit(v1::ReleaseHoldResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

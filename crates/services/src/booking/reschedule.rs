@@ -2,15 +2,14 @@
 
 use api::v1;
 use chrono::{DateTime, Utc};
-use sea_orm::EntityTrait;
-use store::{AliasId, BookingId, booking::State, booking_event::Actor, session_type};
+use store::{AliasId, BookingId, booking::State, booking_event::Actor};
 
 use super::{
     admission::{self, Wanted},
     advance, lock_owned, print,
 };
 use crate::{
-    App, Caller, directory,
+    App, Caller,
     error::Error,
     field,
     once::{Once, Turn},
@@ -28,33 +27,34 @@ pub(super) async fn reschedule_booking(
     let start = field::instant(field::given(*start_time, "start_time")?, "start_time")?;
 
     let caller = Caller::Alias(alias);
-    let once = match Once::begin(app, caller, "RescheduleBooking", &request, request_id, now).await? {
+    let mut once = match Once::begin(app, caller, "RescheduleBooking", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
     let tx = &once.tx;
-    let (mut booking, therapist) = lock_owned(tx, booking_id, alias).await?;
+    let (mut booking, listing) = lock_owned(app, tx, booking_id, alias).await?;
     if booking.state != State::Booked || booking.starts_at <= now.into() {
         return Err(Error::WrongState { state: booking.state });
     }
     // Whoever is a client already may move, even if no new ones are accepted or the type was withdrawn.
-    directory::licensed(tx, booking.therapist_id, now).await?;
-    let session_type = session_type::Entity::find_by_id(booking.session_type_id)
-        .one(tx)
-        .await?
-        .ok_or(Error::NotFound("session type"))?;
+    if !listing.licensed(now) {
+        return Err(Error::NotFound("therapist"));
+    }
+    let session_type =
+        listing.session_type(booking.session_type_id).ok_or(Error::NotFound("session type"))?;
     let wanted = Wanted {
         alias,
-        session_type: &session_type,
+        listing: &listing,
+        session_type,
         start,
         roster_use: (*roster_use).into(),
         moving: Some(booking.id),
     };
     let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
     admission::place(&mut booking, &decided);
-    let booking = advance(tx, booking, Actor::Alias, true, now).await?;
     // One that was sent for the old time must not stand in the way of the new one.
     reminders::cancel(tx, booking.id).await?;
-    reminders::plan(tx, once.safe()?, &booking, now).await?;
-    once.commit(v1::RescheduleBookingResponse { booking: Some(print(booking, &therapist)) }).await
+    advance(&mut once.writes, &booking, Actor::Alias, true, now);
+    reminders::plan(&mut once, &booking, now)?;
+    once.commit(v1::RescheduleBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

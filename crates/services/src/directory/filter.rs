@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use api::v1;
 use chrono::{DateTime, NaiveDate, Utc};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
 use store::{
     Modality, TherapistId, credential, session_type,
     therapist::{self, Gender, Profile},
@@ -239,20 +239,6 @@ pub(crate) async fn candidates(
     let mut removed: Vec<_> = removed.into_iter().collect();
     removed.sort_unstable_by_key(|(constraint, _)| *constraint as i32);
     Ok(Candidates { found, removed })
-}
-
-/// Whether the therapist is verified today (D1); one who is not cannot be booked, and is not there.
-pub(crate) async fn licensed(
-    db: &impl ConnectionTrait,
-    id: TherapistId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    credential::Entity::holding(today(now))
-        .filter(credential::COLUMN.therapist_id.eq(id))
-        .one(db)
-        .await?
-        .map(|_| ())
-        .ok_or(Error::NotFound("therapist"))
 }
 
 /// Whom to call at once (B9): the country's, then what works everywhere.

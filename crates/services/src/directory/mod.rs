@@ -26,7 +26,7 @@ use profile::Sight;
 
 pub(crate) use credential::verify;
 pub(crate) use filter::{
-    Candidate, Candidates, Filter, by_therapist, candidates, crisis_resources, licensed, plain_reason, today,
+    Candidate, Candidates, Filter, by_therapist, candidates, crisis_resources, plain_reason, today,
 };
 pub(crate) use search::{display_language, searchable};
 pub(crate) use therapist::{New, create, list, signing_key};

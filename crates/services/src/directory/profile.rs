@@ -152,7 +152,7 @@ pub(crate) fn show(
     sight: Sight,
     today: chrono::NaiveDate,
 ) -> v1::Therapist {
-    let therapist::Model { id, public_key: _, accepts_new_clients, profile } = therapist;
+    let therapist::Model { id, public_key: _, accepts_new_clients, profile, revision: _ } = therapist;
     let Profile {
         display_name,
         gender,
@@ -307,6 +307,7 @@ mod tests {
                 proof_of_work_bits: 0,
                 join_template: String::new(),
             }),
+            listings: Arc::default(),
             searches: Arc::new(tokio::sync::Semaphore::new(crate::SEARCHES)),
         }
     }
@@ -317,6 +318,7 @@ mod tests {
             public_key: Opaque(vec![0; 32]),
             accepts_new_clients: false,
             profile: blank(),
+            revision: 1,
         }
     }
 

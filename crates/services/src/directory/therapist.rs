@@ -34,8 +34,13 @@ impl New {
         let message = field::given(therapist, "therapist")?;
         let public_key = signing_key(public_key, "public_key")?;
         let id = TherapistId::random();
-        let mut therapist =
-            therapist::Model { id, public_key, accepts_new_clients: false, profile: profile::blank() };
+        let mut therapist = therapist::Model {
+            id,
+            public_key,
+            accepts_new_clients: false,
+            profile: profile::blank(),
+            revision: 1,
+        };
         for path in CHANGEABLE {
             profile::set(app, path, &message, &mut therapist)?;
         }

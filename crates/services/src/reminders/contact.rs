@@ -19,7 +19,7 @@ use crate::{
     error::{Error, LimitReason, Violation},
     field::{self, duration, given, malformed, out_of_range, required},
     once::Once,
-    sealed::{CONTACT, Safe},
+    sealed::Safe,
 };
 
 /// How long ahead, unless said.
@@ -32,7 +32,7 @@ const CODES_A_DAY: i32 = 3;
 
 /// Where and how to write, as it is sealed. It has no `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Contact {
+pub(crate) struct Contact {
     email: String,
     language: String,
     level: Level,
@@ -111,7 +111,7 @@ pub(super) async fn set(
     }
     let row = contact::Model {
         alias_id: alias,
-        sealed: Some(once.safe()?.seal_json(CONTACT, &contact)?),
+        sealed: Some(once.safe()?.seal_contact(&contact)?),
         confirmed: false,
         code_id: Uuid::new_v4(),
         code_expires_at: (now + CODE_LASTS).into(),
@@ -195,8 +195,8 @@ pub(super) async fn get(
     alias: AliasId,
 ) -> Result<v1::Contact, Error> {
     let row = contact::Entity::find_by_id(alias).one(db).await?.ok_or(Error::NotFound("contact"))?;
-    let sealed = row.sealed.ok_or(Error::NotFound("contact"))?;
-    Ok(safe.unseal_json::<Contact>(CONTACT, &sealed)?.print(row.confirmed))
+    let contact = safe.contact()?.ok_or(Error::NotFound("contact"))?;
+    Ok(contact.print(row.confirmed))
 }
 
 /// Forgets the contact; the row stays, since it counts the codes of the day.

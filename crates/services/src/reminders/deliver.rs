@@ -10,12 +10,8 @@ use sea_orm::{
 };
 use store::{Instant, booking, contact, reminder};
 
-use super::contact::{self as contacts, Contact};
-use crate::{
-    App, alias,
-    error::Error,
-    sealed::{CONTACT, Safe},
-};
+use super::contact as contacts;
+use crate::{App, error::Error, sealed::Safe};
 
 /// How many letters were handed over, put off after a failure, and given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,12 +230,12 @@ async fn write(
         return Ok(Err(Verdict::Dead));
     }
     let safe = Safe::open(app, db, alias).await?;
-    let contact: Contact = safe.unseal_json(CONTACT, &sealed)?;
+    let contact = safe.unseal_contact(&sealed)?;
     let message = match session {
         None => Message::ConfirmContact { code: contacts::code(&app.keyring, alias, row.code_id) },
         Some(session) => {
             let start: DateTime<Utc> = session.starts_at.into();
-            let zone = app.rules.zone(&alias::settings(db, &safe, alias).await?.time_zone);
+            let zone = app.rules.zone(&safe.settings()?.time_zone);
             match zone {
                 Some(zone) => Message::Reminder { level: contact.level(), local: zone.local(start) },
                 // Rather no hour than a wrong one.

@@ -9,7 +9,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Qu
 use store::{Instant, booking, reminder};
 use tonic::{Request, Response, Status};
 
-use self::contact::{Confirmation, Contact};
+use self::contact::Confirmation;
+pub(crate) use self::contact::Contact;
 pub use self::deliver::{Delivered, deliver_due, run};
 pub(crate) use self::plan::{cancel, plan};
 use crate::{

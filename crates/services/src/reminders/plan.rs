@@ -4,28 +4,21 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
-use store::{AliasId, BookingId, Instant, ReminderId, booking, contact, reminder};
+use store::{AliasId, BookingId, Instant, ReminderId, booking, reminder};
 
-use super::contact::{Contact, DEFAULT_LEAD};
-use crate::{
-    error::Error,
-    sealed::{CONTACT, Safe},
-};
+use super::contact::DEFAULT_LEAD;
+use crate::{error::Error, once::Once};
 
 /// How far a reminder leaves from its hour at most, so that a mail relay's log does not show when sessions are.
 /// The shortest lead time is 15 minutes, so none leaves in the last 5.
 const JITTER: TimeDelta = TimeDelta::minutes(10);
 
 /// Plans the reminder of a session that was just booked, or moved and then rid of those it had.
-pub(crate) async fn plan(
-    tx: &DatabaseTransaction,
-    safe: &Safe,
-    booking: &booking::Model,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub(crate) fn plan(once: &mut Once, booking: &booking::Model, now: DateTime<Utc>) -> Result<(), Error> {
     let Some(alias) = booking.alias_id else { return Ok(()) };
-    let lead = lead(tx, safe, alias).await?;
-    write(tx, alias, booking, lead, now).await
+    let lead = once.safe()?.contact()?.map_or(DEFAULT_LEAD, |contact| contact.lead());
+    once.writes.insert(row(alias, booking, lead, now)?);
+    Ok(())
 }
 
 /// Takes back the reminders of a session that will not take place.
@@ -58,28 +51,20 @@ pub(super) async fn replan(
     let sent = reminder::Entity::find().filter(of_sessions).all(tx).await?;
     let sent: HashSet<_> = sent.into_iter().filter_map(|reminder| reminder.booking_id).collect();
     for session in sessions.iter().filter(|session| !sent.contains(&session.id)) {
-        write(tx, alias, session, lead, now).await?;
+        let row = row(alias, session, lead, now)?;
+        reminder::Entity::insert(row.into_active_model()).exec_without_returning(tx).await?;
     }
     Ok(())
 }
 
-async fn lead(tx: &DatabaseTransaction, safe: &Safe, alias: AliasId) -> Result<TimeDelta, Error> {
-    let row = contact::Entity::find_by_id(alias).one(tx).await?;
-    match row.and_then(|row| row.sealed) {
-        Some(sealed) => Ok(safe.unseal_json::<Contact>(CONTACT, &sealed)?.lead()),
-        None => Ok(DEFAULT_LEAD),
-    }
-}
-
-async fn write(
-    tx: &DatabaseTransaction,
+fn row(
     alias: AliasId,
     booking: &booking::Model,
     lead: TimeDelta,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<reminder::Model, Error> {
     let (due_at, state) = due(booking.starts_at.into(), lead, jitter()?, now);
-    let row = reminder::Model {
+    Ok(reminder::Model {
         id: ReminderId::random(),
         alias_id: alias,
         booking_id: Some(booking.id),
@@ -89,9 +74,7 @@ async fn write(
         state,
         attempts: 0,
         next_attempt_at: due_at.into(),
-    };
-    reminder::Entity::insert(row.into_active_model()).exec_without_returning(tx).await?;
-    Ok(())
+    })
 }
 
 /// R1: what would have been due already is skipped, whichever way its hour was moved.

@@ -12,7 +12,6 @@ use crate::{
     error::{Error, Violation},
     field::{self, malformed, out_of_range, required},
     once::Once,
-    sealed::ROSTER,
 };
 
 /// What is over for longer than this is of no use to anybody, and not kept.
@@ -46,7 +45,7 @@ pub(super) async fn parse(
 
 /// Keeps the roster instead of the one there was.
 pub(super) async fn keep(once: &Once, alias: AliasId, roster: &Roster) -> Result<(), Error> {
-    let row = roster::Model { alias_id: alias, sealed: once.safe()?.seal_json(ROSTER, roster)? };
+    let row = roster::Model { alias_id: alias, sealed: once.safe()?.seal_roster(roster)? };
     let replace =
         OnConflict::column(roster::Column::AliasId).update_column(roster::Column::Sealed).to_owned();
     roster::Entity::insert(row.into_active_model())

@@ -4,8 +4,8 @@ mod import;
 
 use api::v1;
 use calendar::{Roster, ShiftKind};
-use sea_orm::{ConnectionTrait, EntityTrait};
-use store::{AliasId, roster};
+use sea_orm::EntityTrait;
+use store::roster;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -14,18 +14,8 @@ use crate::{
     error::Error,
     field::{to_date, to_span},
     once::{Once, Turn},
-    sealed::{ROSTER, Safe},
+    sealed::Safe,
 };
-
-/// The alias's roster, if it has one.
-pub(crate) async fn load(
-    db: &impl ConnectionTrait,
-    safe: &Safe,
-    alias: AliasId,
-) -> Result<Option<Roster>, Error> {
-    let row = roster::Entity::find_by_id(alias).one(db).await?;
-    row.map(|row| safe.unseal_json(ROSTER, &row.sealed)).transpose()
-}
 
 #[tonic::async_trait]
 impl v1::roster_service_server::RosterService for App {
@@ -53,7 +43,7 @@ impl v1::roster_service_server::RosterService for App {
     ) -> Result<Response<v1::GetRosterResponse>, Status> {
         let alias = request.alias()?;
         let safe = Safe::open(self, self.db.read(), alias).await?;
-        let roster = load(self.db.read(), &safe, alias).await?.ok_or(Error::NotFound("roster"))?;
+        let roster = safe.roster()?.ok_or(Error::NotFound("roster"))?;
         Ok(Response::new(v1::GetRosterResponse { roster: Some(print(&roster)) }))
     }
 

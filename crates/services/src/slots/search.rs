@@ -76,8 +76,8 @@ pub(super) async fn search_slots(
     let range = around(window);
     let own = booking::Entity::keeping_alias(alias, range, now).all(db).await?;
     let busy = own.iter().filter_map(booking::Model::busy).collect();
-    let asked = Asked { alias, range, roster_use: roster_use.into(), busy };
-    let worker = Worker::during(app, db, &safe, asked).await?;
+    let asked = Asked { range, roster_use: roster_use.into(), busy };
+    let worker = Worker::during(app, &safe, asked)?;
     let directory::Candidates { found: mut candidates, removed } =
         directory::candidates(app, &filter, &language, now).await?;
     let mut removals: HashMap<v1::Constraint, usize> = removed.into_iter().collect();

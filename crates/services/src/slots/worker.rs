@@ -1,10 +1,8 @@
 //! When one worker has time, for a search and for a booking alike.
 
 use calendar::{Span, Unavailable};
-use sea_orm::ConnectionTrait;
-use store::AliasId;
 
-use crate::{App, alias, error::Error, roster, sealed::Safe};
+use crate::{App, error::Error, sealed::Safe};
 
 /// What the stored roster means for one call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +20,6 @@ impl From<Option<api::v1::RosterUse>> for RosterUse {
 
 /// Whose time, when.
 pub(crate) struct Asked {
-    /// The worker.
-    pub(crate) alias: AliasId,
     /// When.
     pub(crate) range: Span,
     /// What the roster means.
@@ -44,18 +40,13 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// What takes time away.
-    pub(crate) async fn during(
-        app: &App,
-        db: &impl ConnectionTrait,
-        safe: &Safe,
-        asked: Asked,
-    ) -> Result<Self, Error> {
-        let Asked { alias, range, roster_use, busy } = asked;
-        let roster = if roster_use.ignore_shifts { None } else { roster::load(db, safe, alias).await? };
+    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked) -> Result<Self, Error> {
+        let Asked { range, roster_use, busy } = asked;
+        let roster = if roster_use.ignore_shifts { None } else { safe.roster()? };
         let Some(roster) = roster else {
             return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
         };
-        let settings = alias::settings(db, safe, alias).await?;
+        let settings = safe.settings()?;
         let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
         let unavailable =
             calendar::unavailable(&roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
