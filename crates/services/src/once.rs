@@ -30,6 +30,7 @@ use crate::{
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// Whether a request is new.
+#[expect(clippy::large_enum_variant, reason = "made once in a call, and taken apart at once")]
 pub(crate) enum Turn<Response> {
     /// It was carried out; this was the answer.
     Again(Response),
