@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::settings::{SettingsError, check_settings};
 use crate::span::first_ending_after;
-use crate::{Span, Zone, subtract, union};
+use crate::{Limits, Span, Zone, subtract, union};
 
 /// T2: local times of day between which time is open; an end that is not after the start is on the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,12 +158,26 @@ pub struct Schedule {
     pub overrides: Vec<DateOverride>,
     /// Time that is not open, whatever else is said.
     pub time_off: Vec<Span>,
+    /// A2: hours of supervision and notes, in which nothing is open either.
+    pub protected: Protected,
     /// Dates whose hours are read on another clock.
     pub travels: Vec<Travel>,
     /// The least time between now and the start of a session.
     pub notice: TimeDelta,
     /// How far ahead sessions may be held.
     pub horizon: Horizon,
+    /// How much the therapist takes on.
+    pub limits: Limits,
+}
+
+/// A2: hours that are kept from being booked. They are read like those that are open: on the clock of their date,
+/// into the next day if they end before they start, and with dates that differ from the ordinary week.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protected {
+    /// The hours of an ordinary week.
+    pub windows: Vec<Window>,
+    /// Dates with more of them, or with others, or with none.
+    pub overrides: Vec<DateOverride>,
 }
 
 impl Schedule {
@@ -174,22 +188,21 @@ impl Schedule {
         // A window starts at most a day before an instant it covers, and clocks differ by at most 26 hours.
         let days = around.widened(TimeDelta::days(3), TimeDelta::days(2));
         let last = days.end().date_naive();
-        let hours = HoursByDate::new(&self.windows, &self.overrides);
+        let dates = || days.start().date_naive().iter_days().take_while(move |date| *date <= last);
 
         let mut windows: Vec<(Zone, Vec<Span>)> = vec![(self.zone.clone(), Vec::new())];
-        for date in days.start().date_naive().iter_days().take_while(|date| *date <= last) {
+        let open = HoursByDate::new(&self.windows, &self.overrides);
+        for date in dates() {
             let zone = self.zone_on(date);
-            let spans = hours
-                .on(date)
-                .filter_map(|hours| hours.on(date))
-                .filter_map(|(start, end)| Span::new(zone.resolve_start(start), zone.resolve_end(end)))
-                .filter(|window| window.overlaps(around));
+            let spans = open.spans(date, zone).filter(|window| window.overlaps(around));
             match windows.iter_mut().find(|(known, _)| known == zone) {
                 Some((_, known)) => known.extend(spans),
                 None => windows.push((zone.clone(), spans.collect())),
             }
         }
-        Open::new(windows, &self.time_off)
+        let protected = HoursByDate::new(&self.protected.windows, &self.protected.overrides);
+        let closed = dates().flat_map(|date| protected.spans(date, self.zone_on(date)));
+        Open::new(windows, &closed.chain(self.time_off.iter().copied()).collect::<Vec<_>>())
     }
 
     /// The last local date on which a session may start.
@@ -235,13 +248,20 @@ impl<'a> HoursByDate<'a> {
             .map(|window| window.hours)
             .chain(overrides().flat_map(|day| day.windows.iter().copied()))
     }
+
+    /// T3: the same as time, on the clock of `zone`.
+    fn spans(&self, date: NaiveDate, zone: &Zone) -> impl Iterator<Item = Span> {
+        self.on(date)
+            .filter_map(move |hours| hours.on(date))
+            .filter_map(|(start, end)| Span::new(zone.resolve_start(start), zone.resolve_end(end)))
+    }
 }
 
 /// Open time, computed once for many decisions.
 #[derive(Clone, Debug)]
 pub struct Open {
     spans: Vec<Span>,
-    /// Disjoint, ascending stretches of windows, time off not subtracted: the grid is read on their clocks.
+    /// Disjoint, ascending stretches of windows, nothing subtracted: the grid is read on their clocks.
     stretches: Vec<Stretch>,
 }
 
@@ -254,18 +274,18 @@ pub(crate) struct Stretch {
 }
 
 impl Open {
-    /// The open time as sorted, disjoint spans: touching windows are one, time off is left out.
+    /// The open time as sorted, disjoint spans: touching windows are one, time off and protected time are left out.
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    fn new(windows: Vec<(Zone, Vec<Span>)>, time_off: &[Span]) -> Self {
+    fn new(windows: Vec<(Zone, Vec<Span>)>, closed: &[Span]) -> Self {
         let windows: Vec<(Span, Zone)> = windows
             .into_iter()
             .flat_map(|(zone, spans)| union(spans).into_iter().map(move |span| (span, zone.clone())))
             .collect();
         let whole = union(windows.iter().map(|(span, _)| *span).collect());
-        let spans = subtract(&whole, time_off);
+        let spans = subtract(&whole, closed);
         let mut stretches: Vec<Stretch> =
             whole.into_iter().map(|span| Stretch { span, windows: Vec::new() }).collect();
         for (window, zone) in windows {
@@ -303,9 +323,13 @@ pub struct SessionRules {
     pub grid_interval_minutes: u32,
     /// The minute of the local day of its first start: 0 to 1,439.
     pub grid_offset_minutes: u32,
+    /// A2: how much of a therapist's load it is: 1 for an ordinary session, up to 100.
+    pub load_weight: u32,
 }
 
 impl SessionRules {
+    pub(crate) const LONGEST: TimeDelta = TimeDelta::hours(8);
+
     fn needs(&self) -> TimeDelta {
         self.buffer_before + self.duration + self.buffer_after
     }

@@ -8,7 +8,7 @@ use super::{
     DateOverride, DayWindow, Horizon, HoursByDate, OverrideKind, Schedule, SessionRules, Travel, Window,
 };
 use crate::span::first_ending_after;
-use crate::{Span, union};
+use crate::{Limits, Measure, Pacing, Period, Span, subtract, union};
 
 /// Settings that contradict each other or themselves (A3).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +109,36 @@ pub enum SettingsError {
         /// Index of the session type.
         session: usize,
     },
+    /// A load weight of nothing, or over 100.
+    #[error("a load weight must be 1 to 100")]
+    LoadWeightOutOfRange {
+        /// Index of the session type.
+        session: usize,
+    },
+    /// No session in a row, or over 50.
+    #[error("1 to 50 sessions may be in a row")]
+    InARowOutOfRange,
+    /// A break of nothing, or over 8 hours.
+    #[error("a break must be 1 minute to 8 hours")]
+    BreakOutOfRange,
+    /// A limit that the least of the session types breaks on its own. Zero is one, whatever the session types.
+    #[error("a {period} of at most {most} {measure} holds no session: the least takes {least}")]
+    LimitBelowEverySession {
+        /// Whose limit.
+        period: Period,
+        /// Of what.
+        measure: Measure,
+        /// The limit.
+        most: u32,
+        /// The least that a session takes of it.
+        least: u32,
+    },
+    /// Every session type breaks some limit on its own, though none breaks all.
+    #[error("every session type is over one limit or another")]
+    LimitsExcludeEverySession,
+    /// Protected time leaves no room for a session in an ordinary week.
+    #[error("protected time leaves no room for a session in any window")]
+    ProtectedCoversEveryWindow,
 }
 
 /// A3: whether settings can be saved. A window must fit at least one session type, if there are any.
@@ -117,10 +147,12 @@ pub fn check_settings(schedule: &Schedule, sessions: &[SessionRules]) -> Result<
     check_reach(schedule)?;
     check_travels(&schedule.travels)?;
     check_no_overlap(schedule)?;
-    match sessions.iter().map(SessionRules::needs).min() {
-        Some(shortest) => check_room(schedule, shortest),
-        None => Ok(()),
+    check_limits(&schedule.limits, sessions)?;
+    let shortest = sessions.iter().map(SessionRules::needs).min();
+    if let Some(shortest) = shortest {
+        check_room(schedule, shortest)?;
     }
+    check_protected(schedule, shortest.unwrap_or(TimeDelta::minutes(1)))
 }
 
 fn check_session(session: usize, rules: &SessionRules) -> Result<(), SettingsError> {
@@ -140,7 +172,45 @@ fn check_session(session: usize, rules: &SessionRules) -> Result<(), SettingsErr
     if rules.grid_offset_minutes >= 1440 {
         return Err(SettingsError::GridOffsetOutOfRange { session });
     }
+    if !(1..=100).contains(&rules.load_weight) {
+        return Err(SettingsError::LoadWeightOutOfRange { session });
+    }
     Ok(())
+}
+
+/// A limit of the day above that of the week contradicts nothing: the strictest wins.
+fn check_limits(limits: &Limits, sessions: &[SessionRules]) -> Result<(), SettingsError> {
+    let Limits { day, week, pacing } = *limits;
+    if let Some(Pacing { sessions, break_minutes }) = pacing {
+        if !(1..=Pacing::MOST_SESSIONS).contains(&sessions) {
+            return Err(SettingsError::InARowOutOfRange);
+        }
+        if !(1..=Pacing::LONGEST_BREAK).contains(&break_minutes) {
+            return Err(SettingsError::BreakOutOfRange);
+        }
+    }
+    let takes = |session: &SessionRules, measure| match measure {
+        Measure::Sessions => 1,
+        Measure::Minutes => u32::try_from(session.duration.num_minutes()).unwrap_or(u32::MAX),
+        Measure::Load => session.load_weight,
+    };
+    let caps = || {
+        [(Period::Day, day), (Period::Week, week)]
+            .into_iter()
+            .flat_map(|(period, caps)| caps.set().map(move |(measure, most)| (period, measure, most)))
+    };
+    for (period, measure, most) in caps() {
+        let least = sessions.iter().map(|session| takes(session, measure)).min().unwrap_or(1);
+        if most < least {
+            return Err(SettingsError::LimitBelowEverySession { period, measure, most, least });
+        }
+    }
+    let within_all = |session| caps().all(|(_, measure, most)| takes(session, measure) <= most);
+    if sessions.is_empty() || sessions.iter().any(within_all) {
+        Ok(())
+    } else {
+        Err(SettingsError::LimitsExcludeEverySession)
+    }
 }
 
 fn check_reach(schedule: &Schedule) -> Result<(), SettingsError> {
@@ -223,6 +293,26 @@ fn check_room(schedule: &Schedule, needed: TimeDelta) -> Result<(), SettingsErro
     Ok(())
 }
 
+/// Protected time may fill some windows, but not all. Two weeks are laid out, so that the end of one meets the
+/// start of the next.
+fn check_protected(schedule: &Schedule, needed: TimeDelta) -> Result<(), SettingsError> {
+    let laid_out = |windows: &[Window], first: NaiveDate, days: usize| {
+        let hours = HoursByDate::new(windows, &[]);
+        let dates = first.iter_days().take(days);
+        union(dates.flat_map(|date| hours.on(date).filter_map(move |hours| nominal(hours, date))).collect())
+    };
+    let monday = nominal_date(Weekday::Mon, 1);
+    let open = laid_out(&schedule.windows, monday, 14);
+    // What starts on the Sunday before may run into that Monday.
+    let protected = laid_out(&schedule.protected.windows, nominal_date(Weekday::Sun, 0), 15);
+    let left = subtract(&open, &protected);
+    if open.is_empty() || left.iter().any(|span| span.duration() >= needed) {
+        Ok(())
+    } else {
+        Err(SettingsError::ProtectedCoversEveryWindow)
+    }
+}
+
 /// The open time of `dates` and of those whose windows may touch theirs, on a clock that never changes.
 ///
 /// A window of two days before can end where one of the day before starts, and that one at midnight.
@@ -252,203 +342,4 @@ fn first_overlap(mut windows: Vec<(Span, usize)>) -> Option<(usize, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::{Datelike, NaiveTime};
-    use proptest::prelude::*;
-
-    use super::SettingsError as E;
-    use super::*;
-    use crate::Zone;
-    use crate::schedule::tests::{date, hours, schedule};
-
-    fn session(minutes: i64) -> SessionRules {
-        SessionRules {
-            duration: TimeDelta::minutes(minutes),
-            buffer_before: TimeDelta::zero(),
-            buffer_after: TimeDelta::zero(),
-            grid_interval_minutes: 15,
-            grid_offset_minutes: 0,
-        }
-    }
-
-    #[track_caller]
-    fn check_refused(schedule: &Schedule, sessions: &[SessionRules], expected: SettingsError) {
-        assert_eq!(check_settings(schedule, sessions), Err(expected));
-    }
-
-    #[test]
-    fn a3_sound_settings_are_accepted() {
-        let week = ["Mon 09:00-12:00", "Mon 12:00-12:15", "Sun 22:00-00:00", "Mon 00:00-00:15"];
-        assert_eq!(check_settings(&schedule("Europe/Berlin", &week), &[session(50), session(400)]), Ok(()));
-        assert_eq!(check_settings(&schedule("Europe/Berlin", &["Mon 09:00-09:01"]), &[]), Ok(()));
-        assert_eq!(check_settings(&schedule("Europe/Berlin", &[]), &[session(50)]), Ok(()));
-    }
-
-    #[test]
-    fn a3_a_window_shorter_than_every_session_is_refused() {
-        let week = schedule("Europe/Berlin", &["Mon 09:00-12:00", "Tue 09:00-09:45"]);
-        let short = E::WindowShorterThanSession { window: 1, weekday: Weekday::Tue };
-        check_refused(&week, &[session(50)], short.clone());
-        assert_eq!(check_settings(&week, &[session(50), session(45)]), Ok(()));
-        let buffered = SessionRules { buffer_after: TimeDelta::minutes(5), ..session(45) };
-        check_refused(&week, &[buffered], short);
-    }
-
-    #[test]
-    fn a3_overlapping_windows_are_refused() {
-        check_refused(
-            &schedule("Europe/Berlin", &["Tue 12:00-14:00", "Mon 09:00-12:00", "Tue 09:00-12:30"]),
-            &[],
-            E::WindowsOverlap { first: 2, second: 0 },
-        );
-        check_refused(
-            &schedule("Europe/Berlin", &["Mon 01:00-03:00", "Sun 22:00-02:00"]),
-            &[],
-            E::WindowsOverlap { first: 1, second: 0 },
-        );
-    }
-
-    #[test]
-    fn a3_contradictory_overrides_are_refused() {
-        let mut week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
-        let date = date("2026-01-14");
-        let day = |kind, windows: &[&str]| DateOverride {
-            date,
-            kind,
-            windows: windows.iter().map(|text| hours(text)).collect(),
-        };
-        week.overrides = vec![day(OverrideKind::Add, &["09:00-12:00", "11:00-14:00"])];
-        check_refused(&week, &[], E::OverrideHoursOverlap { index: 0, window: 1, date });
-        week.overrides = vec![day(OverrideKind::Add, &["09:00-12:00", "15:00-15:30"])];
-        check_refused(&week, &[session(50)], E::OverrideShorterThanSession { index: 0, window: 1, date });
-        week.overrides = vec![day(OverrideKind::Replace, &[]), day(OverrideKind::Replace, &["09:00-12:00"])];
-        check_refused(&week, &[session(50)], E::ReplacedTwice { index: 1, date });
-    }
-
-    #[test]
-    fn a3_notice_horizon_and_travels_must_leave_something() {
-        let week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
-        let notice = |hours| TimeDelta::hours(hours);
-        let one_day = Schedule { horizon: Horizon::Days(1), notice: notice(47), ..week.clone() };
-        assert_eq!(check_settings(&one_day, &[]), Ok(()));
-        let beyond = E::NoticeBeyondHorizon { notice: notice(48), days: 1 };
-        check_refused(&Schedule { notice: notice(48), ..one_day }, &[], beyond);
-        check_refused(&Schedule { notice: notice(-1), ..week.clone() }, &[], E::NoticeOutOfRange);
-        check_refused(&Schedule { horizon: Horizon::Days(731), ..week.clone() }, &[], E::HorizonOutOfRange);
-        let travel = |from, until| Travel { from: date(from), until: date(until), zone: week.zone.clone() };
-        let reversed = vec![travel("2026-01-02", "2026-01-01")];
-        check_refused(&Schedule { travels: reversed, ..week.clone() }, &[], E::TravelReversed { index: 0 });
-        let twice = vec![travel("2026-01-05", "2026-01-06"), travel("2026-01-01", "2026-01-05")];
-        check_refused(&Schedule { travels: twice, ..week.clone() }, &[], E::TravelsOverlap { index: 0 });
-    }
-
-    #[test]
-    fn a3_session_types_have_bounds() {
-        let week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
-        check_refused(&week, &[session(50), session(4)], E::DurationOutOfRange { session: 1 });
-        check_refused(&week, &[session(481)], E::DurationOutOfRange { session: 0 });
-        let half = SessionRules { duration: TimeDelta::seconds(330), ..session(50) };
-        check_refused(&week, &[half], E::DurationOutOfRange { session: 0 });
-        let negative = SessionRules { buffer_before: TimeDelta::minutes(-1), ..session(50) };
-        check_refused(&week, &[negative], E::BufferOutOfRange { session: 0, before: true });
-        let long = SessionRules { buffer_after: TimeDelta::minutes(241), ..session(50) };
-        check_refused(&week, &[long], E::BufferOutOfRange { session: 0, before: false });
-        for grid_interval_minutes in [0, 4, 1441] {
-            let odd = SessionRules { grid_interval_minutes, ..session(50) };
-            check_refused(&week, &[odd], E::GridIntervalOutOfRange { session: 0 });
-        }
-        for grid_interval_minutes in [5, 1440] {
-            let sound = SessionRules { grid_interval_minutes, ..session(50) };
-            assert_eq!(check_settings(&week, &[sound]), Ok(()));
-        }
-        let late = SessionRules { grid_offset_minutes: 1440, ..session(50) };
-        check_refused(&week, &[late], E::GridOffsetOutOfRange { session: 0 });
-    }
-
-    #[test]
-    fn a3_windows_of_two_days_before_may_make_the_room() {
-        let mut week = schedule("Europe/Berlin", &["Mon 23:30-23:00", "Tue 23:00-00:00"]);
-        let day = |date, kind, windows| DateOverride { date, kind, windows };
-        let (monday, wednesday) = (date("2026-01-12"), date("2026-01-14"));
-        week.overrides = vec![day(wednesday, OverrideKind::Add, vec![hours("00:00-00:05")])];
-        assert_eq!(check_settings(&week, &[session(120)]), Ok(()));
-        week.overrides.push(day(monday, OverrideKind::Replace, vec![]));
-        let refused = E::OverrideShorterThanSession { index: 0, window: 0, date: wednesday };
-        check_refused(&week, &[session(120)], refused);
-    }
-
-    /// Room for a session, asked of the open time around each window, one window after the other.
-    fn plain_room(schedule: &Schedule, needed: TimeDelta) -> Result<(), E> {
-        let all = Schedule { zone: Zone::utc(), ..schedule.clone() };
-        let ordinary = Schedule { overrides: Vec::new(), ..all.clone() };
-        let short = |schedule: &Schedule, hours, date| {
-            let window = nominal(hours, date).unwrap();
-            let open = schedule.open(window);
-            !open.spans().iter().any(|span| span.contains(window) && span.duration() >= needed)
-        };
-        for (window, &Window { weekday, hours }) in all.windows.iter().enumerate() {
-            if short(&ordinary, hours, nominal_date(weekday, 0)) {
-                return Err(E::WindowShorterThanSession { window, weekday });
-            }
-        }
-        for (index, day) in all.overrides.iter().enumerate() {
-            if let Some(window) = day.windows.iter().position(|hours| short(&all, *hours, day.date)) {
-                return Err(E::OverrideShorterThanSession { index, window, date: day.date });
-            }
-        }
-        Ok(())
-    }
-
-    /// Hours that start and end at a few times of day, so that many touch.
-    fn some_hours() -> impl Strategy<Value = DayWindow> {
-        let time = |quarter: u32| NaiveTime::from_hms_opt(6 * quarter, 0, 0).unwrap();
-        (0_u32..4, 0_u32..4).prop_map(move |(start, end)| DayWindow::new(time(start), time(end)).unwrap())
-    }
-
-    prop_compose! {
-        fn some_window()(weekday in 0_u8..7, hours in some_hours()) -> Window {
-            Window { weekday: weekday.try_into().unwrap(), hours }
-        }
-    }
-
-    prop_compose! {
-        fn some_override()(
-            day in 0_u64..9,
-            kind in prop_oneof![Just(OverrideKind::Replace), Just(OverrideKind::Add)],
-            windows in prop::collection::vec(some_hours(), 0..3),
-        ) -> DateOverride {
-            DateOverride { date: date("2026-01-12") + Days::new(day), kind, windows }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a1_the_hours_of_a_date_come_from_its_overrides_and_no_others(
-            windows in prop::collection::vec(some_window(), 0..5),
-            overrides in prop::collection::vec(some_override(), 0..9),
-        ) {
-            let hours = HoursByDate::new(&windows, &overrides);
-            for date in date("2026-01-11").iter_days().take(12) {
-                let own: Vec<_> = overrides.iter().filter(|day| day.date == date).collect();
-                let replaced = own.iter().any(|day| day.kind == OverrideKind::Replace);
-                let weekly = windows.iter().filter(|window| !replaced && window.weekday == date.weekday());
-                let expected: Vec<DayWindow> = weekly
-                    .map(|window| window.hours)
-                    .chain(own.iter().flat_map(|day| day.windows.clone()))
-                    .collect();
-                prop_assert_eq!(hours.on(date).collect::<Vec<_>>(), expected);
-            }
-        }
-
-        #[test]
-        fn a3_room_laid_out_once_is_the_room_around_each_window(
-            windows in prop::collection::vec(some_window(), 0..5),
-            overrides in prop::collection::vec(some_override(), 0..9),
-            needed in 1_i64..=16,
-        ) {
-            let schedule = Schedule { windows, overrides, ..schedule("Europe/Berlin", &[]) };
-            let needed = TimeDelta::hours(needed);
-            prop_assert_eq!(check_room(&schedule, needed), plain_room(&schedule, needed));
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ pub(super) fn hours(text: &str) -> DayWindow {
     serde_json::from_value(serde_json::json!({ "start": start, "end": end })).unwrap()
 }
 
-fn weekly(text: &str) -> Window {
+pub(super) fn weekly(text: &str) -> Window {
     let (weekday, text) = text.split_once(' ').unwrap();
     Window { weekday: weekday.parse().unwrap(), hours: hours(text) }
 }
@@ -17,9 +17,11 @@ pub(super) fn schedule(zone: &str, windows: &[&str]) -> Schedule {
         windows: windows.iter().map(|text| weekly(text)).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
         horizon: Horizon::Days(60),
+        limits: Limits::default(),
     }
 }
 
@@ -155,6 +157,57 @@ fn a1_overrides_add_or_replace_and_time_off_cuts() {
         &week,
         "2026-01-12",
         &["2026-01-12T13:00 2026-01-12T13:30", "2026-01-12T14:00 2026-01-12T15:00"],
+    );
+}
+
+#[test]
+fn a2_protected_time_is_cut_out_on_the_clock_of_its_date() {
+    let protect = |windows: &[&str], overrides| Protected {
+        windows: windows.iter().map(|text| weekly(text)).collect(),
+        overrides,
+    };
+    let mut week = schedule("Europe/Berlin", &["Mon 09:00-12:00", "Tue 09:00-12:00"]);
+    week.protected = protect(&["Mon 10:00-10:30"], Vec::new());
+    let halves = ["2026-01-12T08:00 2026-01-12T09:00", "2026-01-12T09:30 2026-01-12T11:00"];
+    check_open(&week, "2026-01-12", &halves);
+    check_open(&week, "2026-01-13", &["2026-01-13T08:00 2026-01-13T11:00"]);
+    // A supervision that moves for one week, and one that falls away.
+    let on_monday =
+        |windows| vec![DateOverride { date: date("2026-01-12"), kind: OverrideKind::Replace, windows }];
+    week.protected.overrides = on_monday(vec![hours("09:00-10:00")]);
+    check_open(&week, "2026-01-12", &["2026-01-12T09:00 2026-01-12T11:00"]);
+    week.protected.overrides = on_monday(vec![]);
+    check_open(&week, "2026-01-12", &["2026-01-12T08:00 2026-01-12T11:00"]);
+    // It runs over midnight from the day before, and travels.
+    week.protected = protect(&["Sun 23:00-09:30"], Vec::new());
+    check_open(&week, "2026-01-12", &["2026-01-12T08:30 2026-01-12T11:00"]);
+    let zone = Rules::compiled_in().zone("America/New_York").unwrap();
+    week.travels = vec![Travel { from: date("2026-01-12"), until: date("2026-01-12"), zone }];
+    week.protected = protect(&["Mon 10:00-10:30"], Vec::new());
+    let halves = ["2026-01-12T14:00 2026-01-12T15:00", "2026-01-12T15:30 2026-01-12T17:00"];
+    check_open(&week, "2026-01-12", &halves);
+}
+
+#[test]
+fn t3_protected_time_at_the_clock_changes() {
+    let protected = |windows: &[&str]| Protected {
+        windows: windows.iter().map(|text| weekly(text)).collect(),
+        overrides: Vec::new(),
+    };
+    let mut night = schedule("Europe/Berlin", &["Sun 00:00-06:00"]);
+    night.protected = protected(&["Sun 02:30-04:00"]);
+    check_open(
+        &night,
+        "2026-03-29",
+        &["2026-03-28T23:00 2026-03-29T01:00", "2026-03-29T02:00 2026-03-29T04:00"],
+    );
+    night.protected = protected(&["Sun 02:15-02:30"]);
+    check_open(&night, "2026-03-29", &["2026-03-28T23:00 2026-03-29T04:00"]);
+    // From the first time the clock reads 02:15 to the second time it reads 02:30.
+    check_open(
+        &night,
+        "2026-10-25",
+        &["2026-10-24T22:00 2026-10-25T00:15", "2026-10-25T01:30 2026-10-25T05:00"],
     );
 }
 
