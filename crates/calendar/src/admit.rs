@@ -23,7 +23,8 @@ pub struct Admission<'a> {
     pub load: &'a Load,
     /// What keeps the alias busy, buffers included, in any order.
     pub alias_busy: &'a [Span],
-    /// What the worker's shifts take away, as [`unavailable`](crate::unavailable) gives.
+    /// What the worker's shifts take away, as [`unavailable`](crate::unavailable) or
+    /// [`in_breaks`](crate::in_breaks) gives.
     pub unavailable: &'a [Unavailable],
     /// The instant of the question.
     pub now: DateTime<Utc>,
@@ -125,7 +126,7 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
         return Err(Refusal::AliasBusy);
     }
     match first_ending_after(unavailable, admitted.session.start(), |time| time.span) {
-        Some(time) if time.span.overlaps(admitted.session) => Err(time.reason.into()),
+        Some(time) if time.excludes(admitted.session) => Err(time.reason.into()),
         _ => Ok(admitted),
     }
 }

@@ -19,8 +19,8 @@ mod zone;
 pub use admit::{Admission, Admitted, Refusal, admit, candidates, slots};
 pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period};
 pub use roster::{
-    Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable, WorkerRefusal, classify,
-    unavailable,
+    BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,
+    WorkerRefusal, classify, in_breaks, on_shift_soon, unavailable,
 };
 pub use schedule::{
     DateOverride, DayWindow, Horizon, Open, OverrideKind, Protected, Schedule, SessionRules, SettingsError,

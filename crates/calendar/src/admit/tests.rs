@@ -199,6 +199,38 @@ fn every_refusal_tells_its_facts() {
     assert!(admit(&admission, at("2026-01-14T09:00")).is_ok());
 }
 
+#[test]
+fn s3_a_check_in_may_be_held_in_a_break() {
+    let (schedule, now) = (daily("Europe/Berlin", 540, 1020), at("2026-01-12T06:00"));
+    let open = schedule.open(span(now, 24 * 60));
+    let taken = |text, minutes, reason| crate::Unavailable { span: span(at(text), minutes), reason };
+    let unavailable = [
+        taken("2026-01-12T08:00", 60, WorkerRefusal::Shift),
+        taken("2026-01-12T09:00", 40, WorkerRefusal::Break),
+        taken("2026-01-12T09:40", 60, WorkerRefusal::Shift),
+    ];
+    let check = |minutes, start, expected: Result<(), WorkerRefusal>| {
+        let admission = Admission {
+            schedule: &schedule,
+            open: &open,
+            session: &session(minutes, 5, 0),
+            busy: &[],
+            load: &Load::default(),
+            alias_busy: &[],
+            unavailable: &unavailable,
+            now,
+        };
+        assert_eq!(admit(&admission, at(start)).map(|_| ()), expected.map_err(Refusal::Worker));
+    };
+    check(30, "2026-01-12T09:00", Ok(()));
+    check(30, "2026-01-12T09:10", Ok(()));
+    check(30, "2026-01-12T09:15", Err(WorkerRefusal::Break));
+    check(35, "2026-01-12T09:00", Err(WorkerRefusal::Break));
+    check(5, "2026-01-12T09:00", Err(WorkerRefusal::Break));
+    check(30, "2026-01-12T08:55", Err(WorkerRefusal::Shift));
+    check(30, "2026-01-12T09:40", Err(WorkerRefusal::Shift));
+}
+
 /// Three days around a change of some clock, cut into minutes, where everything is decided one by one.
 const DAYS: i64 = 3;
 const MARGIN: i64 = 4 * 24 * 60;
