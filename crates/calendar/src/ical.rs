@@ -23,6 +23,7 @@ use calcard::{Entry, Parser};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 use self::clocks::{Clocks, Reading};
+pub use self::limits::RuleError;
 use self::recurrence::{Budget, Rule};
 use crate::{Rules, Shift, ShiftKind, Span, Zone, classify};
 
@@ -210,6 +211,27 @@ pub fn shifts(
     spans.dedup();
     let kind = |span| if options.on_call { ShiftKind::OnCall } else { classify(span, default_zone) };
     Ok(spans.into_iter().map(|span| Shift { span, kind: kind(span) }).collect())
+}
+
+/// The dates up to `last` on which a recurrence rule that starts at `start` means something.
+pub(crate) fn rule_dates(
+    text: &str,
+    start: NaiveDateTime,
+    zone: &Zone,
+    last: NaiveDate,
+) -> Result<Vec<NaiveDate>, RuleError> {
+    if text.len() > limits::MAX_LINE || text.contains(char::is_control) {
+        return Err(RuleError::Malformed);
+    }
+    limits::check_rule(text)?;
+    let component = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nRRULE:{text}\nEND:VEVENT\nEND:VCALENDAR\n");
+    let calendars = parse(&component).map_err(|_| RuleError::Malformed)?;
+    let event = calendars.first().and_then(|calendar| calendar.components.get(1));
+    let start = Reading { local: start, zone: zone.clone(), date_only: false };
+    let rule = event.map(|event| rule(event, 1, &start)).transpose().map_err(|_| RuleError::Malformed)?;
+    let rule = rule.flatten().ok_or(RuleError::Malformed)?;
+    let starts = rule.starts(start.local.date(), last, &mut Budget(MAX_DAYS_EXAMINED));
+    Ok(starts.map_err(|_| RuleError::Malformed)?.into_iter().map(|start| start.date()).collect())
 }
 
 fn parse(text: &str) -> Result<Vec<ICalendar>, IcalError> {

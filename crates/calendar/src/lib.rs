@@ -11,6 +11,7 @@
 mod admit;
 pub mod ical;
 mod limits;
+pub mod pattern;
 mod roster;
 mod schedule;
 mod span;

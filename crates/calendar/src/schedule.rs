@@ -49,7 +49,7 @@ impl DayWindow {
     }
 
     /// The local readings at which the window of `date` opens and closes, unless the calendar ends before.
-    fn on(self, date: NaiveDate) -> Option<(NaiveDateTime, NaiveDateTime)> {
+    pub(crate) fn on(self, date: NaiveDate) -> Option<(NaiveDateTime, NaiveDateTime)> {
         let last = if self.end > self.start { date } else { date.succ_opt()? };
         Some((date.and_time(self.start), last.and_time(self.end)))
     }

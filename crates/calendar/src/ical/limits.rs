@@ -6,7 +6,7 @@
 use super::IcalError;
 
 const MAX_BYTES: usize = 1024 * 1024;
-const MAX_LINE: usize = 8 * 1024;
+pub(super) const MAX_LINE: usize = 8 * 1024;
 const MAX_DEPTH: usize = 3;
 const MAX_EVENTS: usize = 2_000;
 const MAX_RECURRING: usize = 200;
@@ -79,7 +79,7 @@ pub(super) fn times(bytes: &[u8]) -> Result<String, IcalError> {
                 if recurring > MAX_RECURRING {
                     return Err(IcalError::TooManyRecurring);
                 }
-                check_rule(event, value)?;
+                check_rule(value).map_err(|error| error.of(event))?;
             }
             "EXRULE" => return Err(IcalError::ExceptionRule { event }),
             _ => {}
@@ -100,8 +100,40 @@ fn unfolded(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
-    let malformed = IcalError::MalformedRule { event };
+/// Why a recurrence rule is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// Hourly or finer, or no frequency known.
+    #[error("recurs more often than daily")]
+    Frequency,
+    /// An interval of nothing, or over 366.
+    #[error("recurs at an interval that is not 1 to 366")]
+    Interval,
+    /// A count of nothing, or over 1,000.
+    #[error("recurs a number of times that is not 1 to 1,000")]
+    Count,
+    /// A rule with BYHOUR, BYMINUTE or BYSECOND.
+    #[error("recurs several times a day")]
+    TimesOfDay,
+    /// A rule that RFC 5545 does not know.
+    #[error("cannot be read as a recurrence rule")]
+    Malformed,
+}
+
+impl RuleError {
+    fn of(self, event: usize) -> IcalError {
+        match self {
+            Self::Frequency => IcalError::Frequency { event },
+            Self::Interval => IcalError::Interval { event },
+            Self::Count => IcalError::Count { event },
+            Self::TimesOfDay => IcalError::TimesOfDay { event },
+            Self::Malformed => IcalError::MalformedRule { event },
+        }
+    }
+}
+
+pub(super) fn check_rule(rule: &str) -> Result<(), RuleError> {
+    let malformed = RuleError::Malformed;
     let mut has_frequency = false;
     for part in rule.split(';').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').ok_or(malformed)?;
@@ -120,13 +152,13 @@ fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
                     .iter()
                     .any(|known| known.eq_ignore_ascii_case(value))
                 {
-                    return Err(IcalError::Frequency { event });
+                    return Err(RuleError::Frequency);
                 }
                 true
             }
-            "INTERVAL" if !one_within(366) => return Err(IcalError::Interval { event }),
-            "COUNT" if !one_within(1_000) => return Err(IcalError::Count { event }),
-            "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(IcalError::TimesOfDay { event }),
+            "INTERVAL" if !one_within(366) => return Err(RuleError::Interval),
+            "COUNT" if !one_within(1_000) => return Err(RuleError::Count),
+            "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(RuleError::TimesOfDay),
             "INTERVAL" | "COUNT" | "UNTIL" | "WKST" | "BYDAY" => true,
             "BYMONTH" => all_within(12) && !value.contains('-'),
             "BYMONTHDAY" => all_within(31),
