@@ -1,4 +1,4 @@
-//! Shifts from an iCalendar file (S1). Of each event only the time is kept.
+//! Shifts from an iCalendar file (S1); [`write`] makes calendars for others (A4). Of each event only the time is kept.
 //!
 //! - A time without a zone is read on the worker's own clock, and so is a whole day.
 //! - A whole day counts as duty unless the file marks it as free (`TRANSP:TRANSPARENT`).
@@ -12,6 +12,7 @@
 mod clocks;
 mod limits;
 mod recurrence;
+pub mod write;
 
 use std::collections::{HashMap, HashSet};
 
@@ -533,5 +534,7 @@ fn dates(
     Ok((extra, excepted))
 }
 
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod tests;
