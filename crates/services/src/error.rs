@@ -424,6 +424,7 @@ fn icalendar_reason(error: &IcalError) -> &'static str {
         | IcalError::Unbalanced { .. }
         | IcalError::NoStart { .. }
         | IcalError::MalformedTime { .. }
+        | IcalError::MalformedFreeBusy
         | IcalError::EndsBeforeStart { .. } => "ICALENDAR_MALFORMED",
     }
 }

@@ -3,8 +3,8 @@
 `foreign.py read` reads a calendar from standard input, and prints each of its components as a line of JSON.
 
 `foreign.py corpus` prints a line of JSON for each calendar file that the package `icalendar` brings for its own tests:
-its name and path, a window around its events, and their occurrences in that window, or what went wrong. Times without a
-zone are read in Berlin.
+its name and bytes, a window around its events, and their occurrences in that window, or what went wrong. Times without a
+zone are read in Berlin. A component on its own is read as a calendar of it.
 """
 
 import datetime
@@ -29,9 +29,13 @@ def seconds(value):
     return int(value.timestamp())
 
 
+def listed(value):
+    """What is there several times is a list, and what is there once is not."""
+    return value if isinstance(value, list) else [value]
+
+
 def read(data):
     for component in icalendar.Calendar.from_ical(data).walk():
-        free = component.get("FREEBUSY", [])
         answer = {
             "name": component.name,
             "errors": [str(error) for error in component.errors],
@@ -42,7 +46,7 @@ def read(data):
             },
             "free": [
                 [seconds(period.start), seconds(period.end), period.params["FBTYPE"]]
-                for period in (free if isinstance(free, list) else [free])
+                for period in listed(component.get("FREEBUSY", []))
             ],
         }
         print(json.dumps(answer))
@@ -51,23 +55,39 @@ def read(data):
 def corpus():
     folder = Path(icalendar.__file__).parent
     for path in sorted(folder.rglob("*.ics")):
-        answer = {"file": str(path.relative_to(folder)), "path": str(path)}
+        data = whole(path.read_bytes())
+        answer = {"file": str(path.relative_to(folder / "tests")), "data": list(data)}
         # Whatever a library raises is its answer.
         try:
-            answer |= expanded(path.read_bytes())
+            answer |= expanded(data)
         except Exception as error:
             answer["error"] = f"{type(error).__name__}: {error}"
         print(json.dumps(answer))
 
 
+def whole(data):
+    """A component on its own, put into a calendar."""
+    if b"BEGIN:VCALENDAR" in data:
+        return data
+    return b"BEGIN:VCALENDAR\r\n" + data.strip() + b"\r\nEND:VCALENDAR\r\n"
+
+
 def expanded(data):
     calendars = icalendar.Calendar.from_ical(data, multiple=True)
+    free_busy = [
+        [seconds(period.start), seconds(period.end)]
+        for calendar in calendars
+        for component in calendar.walk("VFREEBUSY")
+        for period in listed(component.get("FREEBUSY", []))
+        if period.params.get("FBTYPE") != "FREE"
+    ]
     starts = [
         seconds(event["DTSTART"].dt)
         for calendar in calendars
         for event in calendar.walk("VEVENT")
         if hasattr(event.get("DTSTART"), "dt")
     ]
+    starts += [start for start, _ in free_busy]
     window = [min(starts, default=0) - DAY, max(starts, default=0) + 400 * DAY]
     start, end = (datetime.datetime.fromtimestamp(at, datetime.timezone.utc) for at in window)
     occurrences = [
@@ -81,7 +101,7 @@ def expanded(data):
         for calendar in calendars
         for event in recurring_ical_events.of(calendar, components=["VEVENT"]).between(start, end)
     ]
-    return {"window": window, "occurrences": occurrences}
+    return {"window": window, "occurrences": occurrences, "free_busy": free_busy}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ const MAX_RECURRING: usize = 200;
 const MAX_LIST: usize = 62;
 
 /// The properties that tell when, and of which occurrence of what.
-const TIMES: [&str; 16] = [
+const TIMES: [&str; 17] = [
     "BEGIN",
     "END",
     "DTSTART",
@@ -22,6 +22,7 @@ const TIMES: [&str; 16] = [
     "RRULE",
     "RDATE",
     "EXDATE",
+    "FREEBUSY",
     "RECURRENCE-ID",
     "SEQUENCE",
     "STATUS",
@@ -88,10 +89,11 @@ pub(super) fn times(bytes: &[u8]) -> Result<String, IcalError> {
     if open.is_empty() { Ok(times) } else { Err(IcalError::Unbalanced { line: text.lines().count() }) }
 }
 
-/// Content lines with the number of the line each starts on.
+/// Content lines with the number of the line each starts on. A line that is empty ends none: old files have them
+/// between a name and what continues it.
 fn unfolded(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         match (line.strip_prefix([' ', '\t']), lines.last_mut()) {
             (Some(rest), Some((_, content))) => content.push_str(rest),
             _ => lines.push((index + 1, line.to_owned())),
