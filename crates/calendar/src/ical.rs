@@ -1,5 +1,5 @@
-//! Shifts (S1) and busy time (A1) from iCalendar files; [`write`] makes calendars for others (A4). Of each event only
-//! the time is kept.
+//! Shifts (S1) and busy time (A1) from iCalendar files; [`mod@write`] makes calendars for others (A4). Of each event
+//! only the time is kept.
 //!
 //! - A time without a zone is read on the worker's own clock, and so is a whole day.
 //! - A whole day counts as duty unless the file marks it as free (`TRANSP:TRANSPARENT`). As busy time, what is marked
