@@ -265,6 +265,28 @@ fn s1_an_old_endless_recurrence_costs_no_more_than_a_new_one() {
     );
 }
 
+/// RFC 5545, 3.3.10: the set that positions count in starts at the beginning of the week, before the first start.
+#[test]
+fn s1_positions_in_a_week_count_from_its_first_day() {
+    let weekly = |rule: &str| format!("DTSTART:20260112T060000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;{rule}");
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=1;COUNT=2")],
+        JANUARY,
+        &["2026-01-13T05:00 2026-01-13T06:00", "2026-01-20T05:00 2026-01-20T06:00"],
+    );
+    // The week from Wednesday to the Tuesday after has its Friday before the first start.
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=1;COUNT=2;WKST=WE")],
+        JANUARY,
+        &["2026-01-16T05:00 2026-01-16T06:00", "2026-01-23T05:00 2026-01-23T06:00"],
+    );
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=-1;COUNT=2;WKST=WE")],
+        JANUARY,
+        &["2026-01-13T05:00 2026-01-13T06:00", "2026-01-20T05:00 2026-01-20T06:00"],
+    );
+}
+
 /// The busy time that a feed with these components has in January.
 #[track_caller]
 fn check_busy(components: &[String], expected: &[&str]) {
@@ -504,6 +526,8 @@ fn rules_text() -> impl Strategy<Value = String> {
             let weekdays = if wide && days.is_empty() { numbered } else { days.clone() };
             let bound = !weekdays.is_empty() || !month_days.is_empty() || !months.is_empty();
             let yearly = frequency == "YEARLY" && !days.is_empty();
+            // The other implementation counts the positions of the first week from the first start.
+            let positions = if bound && frequency != "WEEKLY" { positions } else { vec![] };
             let (weeks, year_days) = if yearly { numbers } else { (vec![], vec![]) };
             let parts = [
                 ("BYWEEKNO", weeks),
@@ -511,7 +535,7 @@ fn rules_text() -> impl Strategy<Value = String> {
                 ("BYDAY", weekdays),
                 ("BYMONTHDAY", if frequency == "WEEKLY" { vec![] } else { month_days }),
                 ("BYMONTH", months),
-                ("BYSETPOS", if bound { positions } else { vec![] }),
+                ("BYSETPOS", positions),
             ];
             for (key, values) in parts {
                 if !values.is_empty() {
