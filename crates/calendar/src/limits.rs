@@ -179,7 +179,8 @@ impl Schedule {
         }
         let first = monday(self.zone.local(range.start()).date());
         let last = monday(self.zone.local(range.end()).date());
-        let weeks = Span::new(self.midnight(first), self.midnight(after(last, 7))).unwrap_or(range);
+        let end = self.zone.resolve_end(after(last, 7).and_time(NaiveTime::MIN));
+        let weeks = Span::new(self.midnight(first), end).unwrap_or(range);
         let row = self.limits.pacing.map_or(TimeDelta::zero(), |Pacing { sessions, break_minutes }| {
             let one = SessionRules::LONGEST + TimeDelta::minutes(break_minutes.into());
             one * i32::try_from(sessions.min(Pacing::MOST_SESSIONS)).unwrap_or_default()

@@ -2,9 +2,9 @@
 
 `foreign.py read` reads a calendar from standard input, and prints each of its components as a line of JSON.
 
-`foreign.py corpus` prints a line of JSON for each calendar file that the package `icalendar` brings for its own tests:
-its name and bytes, a window around its events, and their occurrences in that window, or what went wrong. Times without a
-zone are read in Berlin. A component on its own is read as a calendar of it.
+`foreign.py corpus` prints a line of JSON for each calendar file that the package `icalendar` brings for its own
+tests: its name and bytes, a window around its events, and their occurrences in that window, or what went wrong.
+Times without a zone are read in Berlin. A component on its own is read as a calendar of it.
 """
 
 import datetime

@@ -35,6 +35,16 @@ fn held(start: DateTime<Utc>, minutes: i64, load_weight: u32) -> HeldSession {
 
 /// What the one decision says of a session, beside those that are held.
 fn decide(schedule: &Schedule, sessions: &[HeldSession], wanted: HeldSession) -> Result<(), Refusal> {
+    decide_for(&[], schedule, sessions, wanted)
+}
+
+/// The same for a worker who is busy.
+fn decide_for(
+    alias_busy: &[Span],
+    schedule: &Schedule,
+    sessions: &[HeldSession],
+    wanted: HeldSession,
+) -> Result<(), Refusal> {
     let start = wanted.span.start();
     let rules = SessionRules {
         duration: wanted.span.duration(),
@@ -50,7 +60,7 @@ fn decide(schedule: &Schedule, sessions: &[HeldSession], wanted: HeldSession) ->
         session: &rules,
         busy: &union(sessions.iter().map(|session| session.span).collect()),
         load: &schedule.load(sessions.iter().copied()),
-        alias_busy: &[],
+        alias_busy,
         unavailable: &[],
         now: start - TimeDelta::days(30),
     };
@@ -248,6 +258,18 @@ fn a1_a_day_that_is_over_its_limit_leaves_the_others_alone() {
         pacing: Some(Pacing { sessions: 2, break_minutes: 30 }),
     };
     check(limits, &three, "2026-01-13T09:00", Ok(()));
+}
+
+#[test]
+fn a1_a_limit_refuses_after_what_is_taken_and_before_what_the_worker_has() {
+    let (full, nine) = (schedule("Europe/Berlin", a_day(sessions(1))), held(at("2026-01-12T09:00"), 50, 1));
+    let decide = |start| {
+        let wanted = held(at(start), 50, 1);
+        decide_for(&[wanted.span], &full, &[nine], wanted)
+    };
+    assert_eq!(decide("2026-01-12T09:30"), Err(Refusal::Taken));
+    assert_eq!(decide("2026-01-12T10:00"), day_full("2026-01-12T23:00").map_err(Refusal::Limit));
+    assert_eq!(decide("2026-01-13T10:00"), Err(Refusal::AliasBusy));
 }
 
 #[test]
