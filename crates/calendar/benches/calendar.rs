@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use calendar::{
-    Admission, DayWindow, Horizon, Roster, Rules, Schedule, SessionRules, Shift, ShiftKind, ShiftRules, Span,
-    Window, slots, unavailable, union,
+    Admission, DayWindow, Horizon, Limits, Load, Protected, Roster, Rules, Schedule, SessionRules, Shift,
+    ShiftKind, ShiftRules, Span, Window, slots, unavailable, union,
 };
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -25,9 +25,11 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
         windows: weekdays.map(|weekday| Window { weekday, hours }).into(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::hours(2),
         horizon: Horizon::Days(60),
+        limits: Limits::default(),
     };
     let session = SessionRules {
         duration: TimeDelta::minutes(50),
@@ -35,6 +37,7 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
         buffer_after: TimeDelta::minutes(10),
         grid_interval_minutes: 15,
         grid_offset_minutes: 0,
+        load_weight: 1,
     };
     let booked = (0..14 * 12).map(|i| now + TimeDelta::hours(2 * i));
     let busy = union(booked.filter_map(|start| Span::new(start, start + TimeDelta::hours(1))).collect());
@@ -54,6 +57,7 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
                 open: &open,
                 session: &session,
                 busy: &busy,
+                load: &Load::default(),
                 alias_busy: &[],
                 unavailable: &unavailable,
                 now,

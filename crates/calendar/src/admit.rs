@@ -3,7 +3,9 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
 
 use crate::span::first_ending_after;
-use crate::{Open, Schedule, SessionRules, Span, Unavailable, WorkerRefusal};
+use crate::{
+    HeldSession, LimitReached, Load, Open, Schedule, SessionRules, Span, Unavailable, WorkerRefusal,
+};
 
 /// All that a decision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +18,13 @@ pub struct Admission<'a> {
     pub session: &'a SessionRules,
     /// What keeps the therapist busy, buffers included: sorted and disjoint, as [`union`](crate::union) gives.
     pub busy: &'a [Span],
+    /// What the therapist holds around the starts in question, counted against the limits of the schedule by
+    /// [`Schedule::load`].
+    pub load: &'a Load,
     /// What keeps the alias busy, buffers included, in any order.
     pub alias_busy: &'a [Span],
-    /// What the worker's shifts take away, as [`unavailable`](crate::unavailable) gives.
+    /// What the worker's shifts take away, as [`unavailable`](crate::unavailable) or
+    /// [`in_breaks`](crate::in_breaks) gives.
     pub unavailable: &'a [Unavailable],
     /// The instant of the question.
     pub now: DateTime<Utc>,
@@ -57,6 +63,9 @@ pub enum Refusal {
     /// Another session of the therapist is too close.
     #[error("the time is taken")]
     Taken,
+    /// The therapist has enough to do already.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// Another session of the alias is too close.
     #[error("the alias has another session then")]
     AliasBusy,
@@ -65,18 +74,31 @@ pub enum Refusal {
     Worker(#[from] WorkerRefusal),
 }
 
+impl Refusal {
+    /// D4: the same for the eyes of a worker, who never learns how much a therapist has to do. What a limit
+    /// refuses is taken, like any other time that somebody else has.
+    #[must_use]
+    pub fn for_worker(self) -> Refusal {
+        match self {
+            Refusal::Limit(_) => Refusal::Taken,
+            told => told,
+        }
+    }
+}
+
 /// Whether a session may start at `start`.
 ///
 /// The open time must have been computed for a range that holds `start`.
 pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted, Refusal> {
-    let Admission { schedule, open, session: rules, busy, alias_busy, unavailable, now } = *admission;
+    let Admission { schedule, open, session: rules, busy, load, alias_busy, unavailable, now } = *admission;
 
     let earliest = now.checked_add_signed(schedule.notice).unwrap_or(DateTime::<Utc>::MAX_UTC);
     if start < earliest {
         return Err(Refusal::TooSoon { earliest });
     }
     let last = schedule.last_date(now);
-    if schedule.zone.local(start).date() > last {
+    let date = schedule.zone.local(start).date();
+    if date > last {
         return Err(Refusal::BeyondHorizon { last });
     }
     let stretch = open.stretch_at(start).ok_or(Refusal::OutsideHours)?;
@@ -98,11 +120,13 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
     {
         return Err(Refusal::Taken);
     }
+    let wanted = HeldSession { span: admitted.session, load_weight: rules.load_weight };
+    schedule.check_limits(load, &wanted, date)?;
     if alias_busy.iter().any(|taken| taken.overlaps(admitted.busy)) {
         return Err(Refusal::AliasBusy);
     }
     match first_ending_after(unavailable, admitted.session.start(), |time| time.span) {
-        Some(time) if time.span.overlaps(admitted.session) => Err(time.reason.into()),
+        Some(time) if time.excludes(admitted.session) => Err(time.reason.into()),
         _ => Ok(admitted),
     }
 }

@@ -10,19 +10,22 @@
 
 mod admit;
 pub mod ical;
+mod limits;
+pub mod pattern;
 mod roster;
 mod schedule;
 mod span;
 mod zone;
 
 pub use admit::{Admission, Admitted, Refusal, admit, candidates, slots};
+pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period};
 pub use roster::{
-    Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable, WorkerRefusal, classify,
-    unavailable,
+    BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,
+    WorkerRefusal, classify, in_breaks, on_shift_soon, unavailable,
 };
 pub use schedule::{
-    DateOverride, DayWindow, Horizon, Open, OverrideKind, Schedule, SessionRules, SettingsError, Travel,
-    Window, WindowError, check_settings,
+    DateOverride, DayWindow, Horizon, Open, OverrideKind, Protected, Schedule, SessionRules, SettingsError,
+    Travel, Window, WindowError, check_settings,
 };
 pub use span::{Span, subtract, union};
 pub use zone::{Rules, Zone};

@@ -1,4 +1,4 @@
-//! A worker's duty periods and the time they take away (S1, S2, S4).
+//! A worker's duty periods and the time they take away (S1 to S4, S6).
 //!
 //! A roster says when a person is away from home, so its debug output tells no times.
 
@@ -46,6 +46,8 @@ pub struct Roster {
     shifts: Vec<Shift>,
     published_until: Option<NaiveDate>,
     zone: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    breaks: Vec<Span>,
 }
 
 impl Roster {
@@ -79,7 +81,29 @@ impl Roster {
         // The end is the first instant off duty: a shift until midnight ends with the day before.
         let last_day = last_end.map(|end| zone.local(end - TimeDelta::seconds(1)).date());
         let published_until = published_until.or(last_day);
-        Ok(Self { shifts, published_until, zone: zone.name().to_owned() })
+        Ok(Self { shifts, published_until, zone: zone.name().to_owned(), breaks: Vec::new() })
+    }
+
+    /// S3: with the breaks that the shifts declare, at most 10,000, each wholly inside a shift.
+    ///
+    /// They take nothing away and change nothing but what [`in_breaks`] makes of the roster.
+    pub fn with_breaks(self, breaks: Vec<Span>) -> Result<Self, BreakError> {
+        if breaks.len() > 10_000 {
+            return Err(BreakError::TooMany { count: breaks.len() });
+        }
+        if let Some(index) = breaks.iter().position(|pause| !self.has_shift_around(*pause)) {
+            return Err(BreakError::OutsideShift { index });
+        }
+        Ok(Self { breaks: union(breaks), ..self })
+    }
+
+    fn has_shift_around(&self, pause: Span) -> bool {
+        let earlier =
+            &self.shifts[..self.shifts.partition_point(|shift| shift.span.start() <= pause.start())];
+        // No shift is longer than 48 hours, so that the others are over.
+        let reach = pause.start() - TimeDelta::hours(48);
+        let mut near = earlier.iter().rev().take_while(|shift| shift.span.start() >= reach);
+        near.any(|shift| shift.span.contains(pause))
     }
 
     /// Sorted by start; they may overlap.
@@ -130,6 +154,23 @@ pub enum RosterError {
     PublishedUntilOutOfReach,
 }
 
+/// Why a list of breaks is not that of a roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BreakError {
+    /// More than 10,000.
+    #[error("a roster has at most 10,000 breaks, not {count}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
+    /// Not wholly inside a shift.
+    #[error("break {index} is not inside a shift")]
+    OutsideShift {
+        /// Which one.
+        index: usize,
+    },
+}
+
 /// The kind of a duty period that nobody named, from the local clock; never on-call.
 pub fn classify(span: Span, zone: &Zone) -> ShiftKind {
     let (start, end) = (zone.local(span.start()), zone.local(span.end()));
@@ -174,6 +215,10 @@ impl ShiftRules {
             return Err(ShiftRulesError::SleepAfterNight);
         }
         Ok(())
+    }
+
+    fn count(&self, shift: Shift) -> bool {
+        self.on_call_blocks || shift.kind != ShiftKind::OnCall
     }
 }
 
@@ -221,6 +266,9 @@ pub enum WorkerRefusal {
     /// On duty.
     #[error("the worker is on shift then")]
     Shift,
+    /// On duty, but in a declared break: a check-in of 10 to 30 minutes may be held there, if it fits wholly.
+    #[error("in a break there is time for 10 to 30 minutes, and only if it is over with the break")]
+    Break,
     /// On the way to a shift or home from it.
     #[error("the worker is on the way to or from a shift then")]
     Commute,
@@ -242,6 +290,17 @@ pub struct Unavailable {
     pub span: Span,
     /// What takes it.
     pub reason: WorkerRefusal,
+}
+
+impl Unavailable {
+    /// Whether `session` has no place here; in a break, a check-in has.
+    pub(crate) fn excludes(self, session: Span) -> bool {
+        let check_in = TimeDelta::minutes(10)..=TimeDelta::minutes(30);
+        let in_break = self.reason == WorkerRefusal::Break
+            && self.span.contains(session)
+            && check_in.contains(&session.duration());
+        self.span.overlaps(session) && !in_break
+    }
 }
 
 impl fmt::Debug for Unavailable {
@@ -266,6 +325,7 @@ pub fn unavailable(
     let zero = TimeDelta::zero();
     let (commute, sleep) = (rules.commute.max(zero), rules.sleep_after_night.max(zero));
     let rest = rules.rest_before.max(zero);
+    let near = range.widened(commute + sleep, commute.max(rest));
 
     let mut taken: Vec<(WorkerRefusal, Vec<Span>)> = [
         WorkerRefusal::Shift,
@@ -284,7 +344,7 @@ pub fn unavailable(
         }
     };
     for shift in roster.shifts() {
-        if shift.kind == ShiftKind::OnCall && !rules.on_call_blocks {
+        if !rules.count(*shift) || !shift.span.overlaps(near) {
             continue;
         }
         // Each reason spans the shift as well: what comes earlier in the list covers that part.
@@ -312,6 +372,31 @@ pub fn unavailable(
     unavailable
 }
 
+/// S3: what [`unavailable`] gave for the same roster, with the declared breaks open for check-ins. All else inside
+/// shifts stays taken, and so does what lies around them.
+pub fn in_breaks(unavailable: &[Unavailable], roster: &Roster) -> Vec<Unavailable> {
+    let (shifts, mut taken): (Vec<Unavailable>, Vec<Unavailable>) =
+        unavailable.iter().partition(|time| time.reason == WorkerRefusal::Shift);
+    let on_shift: Vec<Span> = shifts.into_iter().map(|time| time.span).collect();
+    let on_duty = subtract(&on_shift, &roster.breaks);
+    let in_break = subtract(&on_shift, &on_duty);
+    let with = |reason| move |span| Unavailable { span, reason };
+    taken.extend(on_duty.into_iter().map(with(WorkerRefusal::Shift)));
+    taken.extend(in_break.into_iter().map(with(WorkerRefusal::Break)));
+    taken.sort_unstable();
+    taken
+}
+
+/// S6: whether the worker is on shift again within that time after `session`, at once if it is in a break.
+pub fn on_shift_soon(roster: &Roster, rules: &ShiftRules, session: Span, within: TimeDelta) -> bool {
+    let end = session.end();
+    roster
+        .shifts()
+        .iter()
+        .filter(|shift| rules.count(**shift) && end < shift.span.end())
+        .any(|shift| shift.span.start() - end <= within)
+}
+
 /// S2: at least 3 hours of it are between 23:00 and 06:00 local time, in one night or in two.
 fn covers_night(span: Span, zone: &Zone) -> bool {
     if span.duration() >= TimeDelta::hours(24) {
@@ -335,276 +420,4 @@ fn time(hour: u32) -> NaiveTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::Rules;
-
-    fn zone(name: &str) -> Zone {
-        Rules::compiled_in().zone(name).unwrap()
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        format!("{text}:00Z").parse().unwrap()
-    }
-
-    fn span(text: &str) -> Span {
-        let (start, end) = text.split_once(' ').unwrap();
-        Span::new(at(start), at(end)).unwrap()
-    }
-
-    #[track_caller]
-    fn check_kind(name: &str, times: &str, kind: ShiftKind) {
-        assert_eq!(classify(span(times), &zone(name)), kind);
-    }
-
-    #[test]
-    fn s2_three_hours_between_23_and_6_make_a_night() {
-        check_kind("Europe/Berlin", "2026-01-12T05:00 2026-01-12T13:00", ShiftKind::Day);
-        check_kind("Europe/Berlin", "2026-01-12T13:00 2026-01-12T21:00", ShiftKind::Evening);
-        check_kind("Europe/Berlin", "2026-01-12T13:00 2026-01-12T23:00", ShiftKind::Evening);
-        check_kind("Europe/Berlin", "2026-01-12T10:00 2026-01-12T20:00", ShiftKind::Day);
-        check_kind("Europe/Berlin", "2026-01-12T12:00 2026-01-12T19:00", ShiftKind::Day);
-        check_kind("Europe/Berlin", "2026-01-12T21:00 2026-01-13T05:00", ShiftKind::Night);
-        check_kind("Europe/Berlin", "2026-01-12T16:00 2026-01-13T00:59", ShiftKind::Evening);
-        check_kind("Europe/Berlin", "2026-01-12T16:00 2026-01-13T01:00", ShiftKind::Night);
-        check_kind("Europe/Berlin", "2026-01-13T02:00 2026-01-13T10:00", ShiftKind::Night);
-        check_kind("Europe/Berlin", "2026-01-13T02:01 2026-01-13T10:00", ShiftKind::Day);
-        check_kind("America/New_York", "2026-01-12T21:00 2026-01-13T05:00", ShiftKind::Evening);
-    }
-
-    #[test]
-    fn s2_a_changed_clock_makes_the_night_shorter_or_longer() {
-        // From 03:00 on, there are only 2 hours until 06:00 where the clock skipped the hour before.
-        check_kind("Europe/Berlin", "2026-03-29T00:00 2026-03-29T04:00", ShiftKind::Night);
-        check_kind("Europe/Berlin", "2026-03-29T01:01 2026-03-29T08:00", ShiftKind::Day);
-        check_kind("Europe/Berlin", "2026-10-25T01:30 2026-10-25T08:00", ShiftKind::Night);
-    }
-
-    #[test]
-    fn s2_a_day_long_duty_has_a_night_in_it() {
-        check_kind("Europe/Berlin", "2026-01-12T07:00 2026-01-13T07:00", ShiftKind::Night);
-        // Half of the 3 hours in the morning, half in the evening.
-        check_kind("Europe/Berlin", "2026-01-12T03:30 2026-01-12T23:30", ShiftKind::Night);
-    }
-
-    fn roster(shifts: &[(&str, ShiftKind)], published_until: Option<&str>) -> Roster {
-        let shifts = shifts.iter().map(|(times, kind)| Shift { span: span(times), kind: *kind }).collect();
-        let published_until = published_until.map(|date| date.parse().unwrap());
-        Roster::new(&zone("Europe/Berlin"), shifts, published_until, at("2026-01-12T00:00")).unwrap()
-    }
-
-    #[track_caller]
-    fn check_unavailable(roster: &Roster, rules: &ShiftRules, expected: &[(&str, WorkerRefusal)]) {
-        let range = span("2026-01-12T00:00 2026-01-14T00:00");
-        let found = unavailable(roster, rules, &zone("Europe/Berlin"), range, true);
-        let found: Vec<_> = found.iter().map(|time| (time.span, time.reason)).collect();
-        assert_eq!(found, expected.iter().map(|(times, why)| (span(times), *why)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn s2_a_day_shift_takes_the_way_and_the_rest_before() {
-        check_unavailable(
-            &roster(&[("2026-01-12T08:00 2026-01-12T16:00", ShiftKind::Day)], None),
-            &ShiftRules::default(),
-            &[
-                ("2026-01-12T07:00 2026-01-12T07:30", WorkerRefusal::Rest),
-                ("2026-01-12T07:30 2026-01-12T08:00", WorkerRefusal::Commute),
-                ("2026-01-12T08:00 2026-01-12T16:00", WorkerRefusal::Shift),
-                ("2026-01-12T16:00 2026-01-12T16:30", WorkerRefusal::Commute),
-            ],
-        );
-    }
-
-    #[test]
-    fn s2_a_long_commute_leaves_no_more_rest() {
-        let far = ShiftRules { commute: TimeDelta::minutes(90), ..ShiftRules::default() };
-        check_unavailable(
-            &roster(&[("2026-01-12T08:00 2026-01-12T16:00", ShiftKind::Day)], None),
-            &far,
-            &[
-                ("2026-01-12T06:30 2026-01-12T08:00", WorkerRefusal::Commute),
-                ("2026-01-12T08:00 2026-01-12T16:00", WorkerRefusal::Shift),
-                ("2026-01-12T16:00 2026-01-12T17:30", WorkerRefusal::Commute),
-            ],
-        );
-    }
-
-    #[test]
-    fn s2_sleep_follows_the_way_home_from_a_night() {
-        let nights = roster(&[("2026-01-12T20:00 2026-01-13T05:00", ShiftKind::Night)], None);
-        let expected = [
-            ("2026-01-12T19:00 2026-01-12T19:30", WorkerRefusal::Rest),
-            ("2026-01-12T19:30 2026-01-12T20:00", WorkerRefusal::Commute),
-            ("2026-01-12T20:00 2026-01-13T05:00", WorkerRefusal::Shift),
-            ("2026-01-13T05:00 2026-01-13T05:30", WorkerRefusal::Commute),
-            ("2026-01-13T05:30 2026-01-13T13:30", WorkerRefusal::Sleep),
-        ];
-        check_unavailable(&nights, &ShiftRules::default(), &expected);
-        // What covers the night takes sleep away whatever it is called.
-        let called_evening = roster(&[("2026-01-12T20:00 2026-01-13T05:00", ShiftKind::Evening)], None);
-        check_unavailable(&called_evening, &ShiftRules::default(), &expected);
-        let on_call = roster(&[("2026-01-12T20:00 2026-01-13T05:00", ShiftKind::OnCall)], None);
-        check_unavailable(&on_call, &ShiftRules::default(), &expected);
-    }
-
-    #[test]
-    fn s2_on_call_that_does_not_block_takes_nothing() {
-        let on_call = roster(&[("2026-01-12T20:00 2026-01-13T05:00", ShiftKind::OnCall)], None);
-        check_unavailable(&on_call, &ShiftRules { on_call_blocks: false, ..ShiftRules::default() }, &[]);
-    }
-
-    #[track_caller]
-    fn check_beyond(roster: &Roster, beyond_roster: bool, expected: &[&str]) {
-        let range = span("2026-01-12T00:00 2026-01-16T00:00");
-        let found = unavailable(roster, &ShiftRules::default(), &zone("Europe/Berlin"), range, beyond_roster);
-        let beyond = found.iter().filter(|time| time.reason == WorkerRefusal::BeyondRoster);
-        let expected: Vec<_> = expected.iter().map(|text| span(text)).collect();
-        assert_eq!(beyond.map(|time| time.span).collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn s4_nothing_after_the_last_published_day() {
-        let published = roster(&[], Some("2026-01-13"));
-        check_beyond(&published, false, &["2026-01-13T23:00 2026-01-17T00:00"]);
-        check_beyond(&published, true, &[]);
-        check_beyond(&roster(&[], None), false, &[]);
-        // A roster that does not say ends with its last shift.
-        let until_midnight = roster(&[("2026-01-12T14:00 2026-01-12T23:00", ShiftKind::Evening)], None);
-        check_beyond(&until_midnight, false, &["2026-01-12T23:30 2026-01-17T00:00"]);
-    }
-
-    #[track_caller]
-    fn check_refused(shifts: &[&str], published_until: Option<&str>, error: RosterError) {
-        let shifts = shifts.iter().map(|times| Shift { span: span(times), kind: ShiftKind::Day }).collect();
-        let published_until = published_until.map(|date| date.parse().unwrap());
-        let refused = Roster::new(&zone("Europe/Berlin"), shifts, published_until, at("2026-01-12T00:00"));
-        assert_eq!(refused, Err(error));
-    }
-
-    #[test]
-    fn s1_a_roster_has_bounds() {
-        let fine = "2026-01-12T08:00 2026-01-12T16:00";
-        let longest = "2026-01-12T08:00 2026-01-14T08:00";
-        let longer = "2026-01-12T08:00 2026-01-14T08:01";
-        assert_eq!(roster(&[(longest, ShiftKind::Day), (fine, ShiftKind::Day)], None).shifts().len(), 2);
-        check_refused(&[fine, longer], None, RosterError::ShiftTooLong { index: 1 });
-        check_refused(
-            &[fine, fine, "2020-01-01T08:00 2020-01-01T16:00"],
-            None,
-            RosterError::ShiftOutOfReach { index: 2 },
-        );
-        check_refused(
-            &["2029-01-01T08:00 2029-01-01T16:00"],
-            None,
-            RosterError::ShiftOutOfReach { index: 0 },
-        );
-        check_refused(&[], Some("2029-01-01"), RosterError::PublishedUntilOutOfReach);
-        check_refused(&vec![fine; 5_001], None, RosterError::TooManyShifts { count: 5_001 });
-    }
-
-    #[test]
-    fn settings_of_the_worker_have_bounds_and_defaults() {
-        assert_eq!(ShiftRules::default().validate(), Ok(()));
-        assert_eq!(serde_json::from_str::<ShiftRules>("{}").unwrap(), ShiftRules::default());
-        let refused = |text| serde_json::from_str::<ShiftRules>(text).unwrap().validate().unwrap_err();
-        assert_eq!(refused(r#"{"commute":361}"#), ShiftRulesError::Commute);
-        assert_eq!(refused(r#"{"rest_before":-1}"#), ShiftRulesError::RestBefore);
-        assert_eq!(refused(r#"{"sleep_after_night":961}"#), ShiftRulesError::SleepAfterNight);
-        assert!(serde_json::from_str::<ShiftRules>(r#"{"comute":30}"#).is_err());
-    }
-
-    #[test]
-    fn a_roster_survives_storage_and_shows_no_times_in_logs() {
-        let roster = roster(&[("2026-01-12T20:00 2026-01-13T05:00", ShiftKind::Night)], Some("2026-01-31"));
-        let stored = serde_json::to_string(&roster).unwrap();
-        assert_eq!(serde_json::from_str::<Roster>(&stored).unwrap(), roster);
-        let zone = zone("Europe/Berlin");
-        let times = unavailable(&roster, &ShiftRules::default(), &zone, roster.shifts()[0].span, false);
-        let shown = format!("{roster:?} {:?} {times:?}", roster.shifts());
-        assert!(!shown.contains("2026") && !shown.contains("Berlin"), "{shown}");
-    }
-
-    fn night_minutes(span: Span, zone: &Zone) -> usize {
-        let minutes = (0..span.duration().num_minutes()).map(|i| span.start() + TimeDelta::minutes(i));
-        minutes.filter(|minute| [23, 0, 1, 2, 3, 4, 5].contains(&zone.local(*minute).hour())).count()
-    }
-
-    /// What takes a minute, asking in turn each shift, told with its minutes at night.
-    fn reason_of(
-        minute: DateTime<Utc>,
-        shifts: &[(Shift, usize)],
-        published_until: Option<NaiveDate>,
-        rules: &ShiftRules,
-        zone: &Zone,
-    ) -> Option<WorkerRefusal> {
-        let mut reasons = Vec::new();
-        for (shift, minutes_at_night) in shifts {
-            if shift.kind == ShiftKind::OnCall && !rules.on_call_blocks {
-                continue;
-            }
-            let (start, end) = (shift.span.start(), shift.span.end());
-            let night = shift.kind == ShiftKind::Night || *minutes_at_night >= 180;
-            let asleep = if night { rules.sleep_after_night } else { TimeDelta::zero() };
-            if (start..end).contains(&minute) {
-                reasons.push(WorkerRefusal::Shift);
-            } else if (start - rules.commute..start).contains(&minute)
-                || (end..end + rules.commute).contains(&minute)
-            {
-                reasons.push(WorkerRefusal::Commute);
-            } else if (start - rules.rest_before..start).contains(&minute) {
-                reasons.push(WorkerRefusal::Rest);
-            } else if night && (end..end + rules.commute + asleep).contains(&minute) {
-                reasons.push(WorkerRefusal::Sleep);
-            }
-        }
-        if published_until.is_some_and(|last| zone.local(minute).date() > last) {
-            reasons.push(WorkerRefusal::BeyondRoster);
-        }
-        reasons.into_iter().min()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-        #[test]
-        fn s2_s4_every_minute_is_taken_by_what_a_slow_model_says(
-            place in prop::sample::select(vec![
-                ("Europe/Berlin", "2026-03-28T00:00"),
-                ("America/New_York", "2026-10-31T00:00"),
-                ("Australia/Lord_Howe", "2026-04-04T00:00"),
-                ("America/Vancouver", "2026-10-31T00:00"),
-            ]),
-            shifts in prop::collection::vec((0_i64..3000, 30_i64..1500, 0_usize..4), 0..5),
-            (commute, rest, sleep) in (0_i64..90, 0_i64..120, 0_i64..600),
-            on_call_blocks in any::<bool>(),
-            published in prop::option::of(0_u64..4),
-        ) {
-            let (zone, start) = (zone(place.0), at(place.1));
-            let kinds = [ShiftKind::Day, ShiftKind::Evening, ShiftKind::Night, ShiftKind::OnCall];
-            let shifts = shifts.into_iter().map(|(from, minutes, kind)| {
-                let from = start + TimeDelta::minutes(from);
-                Shift { span: Span::new(from, from + TimeDelta::minutes(minutes)).unwrap(), kind: kinds[kind] }
-            });
-            let published = published.map(|days| start.date_naive() + chrono::Days::new(days));
-            let roster = Roster::new(&zone, shifts.collect(), published, start).unwrap();
-            let rules = ShiftRules {
-                commute: TimeDelta::minutes(commute),
-                rest_before: TimeDelta::minutes(rest),
-                sleep_after_night: TimeDelta::minutes(sleep),
-                on_call_blocks,
-            };
-            let range = Span::new(start, start + TimeDelta::days(2)).unwrap();
-            let taken = unavailable(&roster, &rules, &zone, range, false);
-            prop_assert!(taken.windows(2).all(|pair| pair[0].span.end() <= pair[1].span.start()), "disjoint");
-            let shifts: Vec<_> =
-                roster.shifts().iter().map(|shift| (*shift, night_minutes(shift.span, &zone))).collect();
-            let expected = |minute| reason_of(minute, &shifts, roster.published_until(), &rules, &zone);
-            for minute in (0..2 * 24 * 60).map(|i| start + TimeDelta::minutes(i)) {
-                let found = taken.iter().find(|time| time.span.contains_instant(minute)).map(|time| time.reason);
-                prop_assert_eq!(found, expected(minute), "at {}", minute);
-            }
-        }
-    }
-}
+mod tests;

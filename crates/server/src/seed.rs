@@ -576,9 +576,11 @@ mod tests {
                 windows: made_up.schedule.windows.0,
                 overrides: Vec::new(),
                 time_off: Vec::new(),
+                protected: calendar::Protected::default(),
                 travels: Vec::new(),
                 notice: chrono::TimeDelta::minutes(made_up.schedule.notice_minutes.into()),
                 horizon: made_up.schedule.horizon.0,
+                limits: calendar::Limits::default(),
             };
             let sessions: Vec<_> =
                 made_up.session_types.iter().map(store::session_type::Model::rules).collect();

@@ -231,9 +231,9 @@ impl From<Error> for Status {
             Error::Unauthenticated(_) => Code::Unauthenticated,
             Error::CallerNotAllowed => Code::PermissionDenied,
             Error::NotFound(_) => Code::NotFound,
-            Error::KeyInUse | Error::DateOverridden | Error::Slot(Refusal::Taken | Refusal::AliasBusy) => {
-                Code::AlreadyExists
-            }
+            Error::KeyInUse
+            | Error::DateOverridden
+            | Error::Slot(Refusal::Taken | Refusal::Limit(_) | Refusal::AliasBusy) => Code::AlreadyExists,
             Error::Slot(refusal) => {
                 match refusal {
                     Refusal::TooSoon { earliest } => {
@@ -337,10 +337,10 @@ fn reason(error: &Error) -> &'static str {
             Refusal::BeyondHorizon { .. } => "BEYOND_HORIZON",
             Refusal::OutsideHours => "OUTSIDE_HOURS",
             Refusal::OffGrid => "OFF_GRID",
-            Refusal::Taken => "SLOT_TAKEN",
+            Refusal::Taken | Refusal::Limit(_) => "SLOT_TAKEN",
             Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
             Refusal::Worker(refusal) => match refusal {
-                WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
+                WorkerRefusal::Shift | WorkerRefusal::Break => "COLLIDES_WITH_SHIFT",
                 WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
                 WorkerRefusal::Rest => "COLLIDES_WITH_REST",
                 WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
@@ -380,9 +380,9 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         SettingsError::WindowsOverlap { .. }
         | SettingsError::OverrideHoursOverlap { .. }
         | SettingsError::TravelsOverlap { .. } => "WINDOWS_OVERLAP",
-        SettingsError::WindowShorterThanSession { .. } | SettingsError::OverrideShorterThanSession { .. } => {
-            "WINDOW_TOO_SHORT"
-        }
+        SettingsError::WindowShorterThanSession { .. }
+        | SettingsError::OverrideShorterThanSession { .. }
+        | SettingsError::ProtectedCoversEveryWindow => "WINDOW_TOO_SHORT",
         SettingsError::ReplacedTwice { .. } => "DUPLICATE",
         SettingsError::TravelReversed { .. } => "REVERSED_SPAN",
         SettingsError::NoticeOutOfRange
@@ -390,7 +390,12 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         | SettingsError::DurationOutOfRange { .. }
         | SettingsError::BufferOutOfRange { .. }
         | SettingsError::GridIntervalOutOfRange { .. }
-        | SettingsError::GridOffsetOutOfRange { .. } => "OUT_OF_RANGE",
+        | SettingsError::GridOffsetOutOfRange { .. }
+        | SettingsError::LoadWeightOutOfRange { .. }
+        | SettingsError::InARowOutOfRange
+        | SettingsError::BreakOutOfRange
+        | SettingsError::LimitBelowEverySession { .. }
+        | SettingsError::LimitsExcludeEverySession => "OUT_OF_RANGE",
     }
 }
 
@@ -419,6 +424,7 @@ fn icalendar_reason(error: &IcalError) -> &'static str {
         | IcalError::Unbalanced { .. }
         | IcalError::NoStart { .. }
         | IcalError::MalformedTime { .. }
+        | IcalError::MalformedFreeBusy
         | IcalError::EndsBeforeStart { .. } => "ICALENDAR_MALFORMED",
     }
 }

@@ -55,6 +55,7 @@ impl Model {
             buffer_after: minutes(self.buffer_after_minutes),
             grid_interval_minutes: self.grid_interval_minutes.unsigned_abs(),
             grid_offset_minutes: self.grid_offset_minutes.unsigned_abs(),
+            load_weight: 1,
         }
     }
 }

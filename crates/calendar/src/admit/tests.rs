@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    DateOverride, DayWindow, Horizon, OverrideKind, Roster, Rules, Shift, ShiftKind, ShiftRules, Travel,
-    Window, Zone, unavailable, union,
+    DateOverride, DayWindow, Horizon, Limits, OverrideKind, Protected, Roster, Rules, Shift, ShiftKind,
+    ShiftRules, Travel, Window, Zone, unavailable, union,
 };
 
 fn zone(name: &str) -> Zone {
@@ -31,6 +31,7 @@ fn session(minutes: i64, interval: u32, offset: u32) -> SessionRules {
         buffer_after: TimeDelta::zero(),
         grid_interval_minutes: interval,
         grid_offset_minutes: offset,
+        load_weight: 1,
     }
 }
 
@@ -42,9 +43,11 @@ fn daily(name: &str, start: u32, end: u32) -> Schedule {
         windows: weekdays.map(|weekday| Window { weekday, hours: hours(start, end) }).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
         horizon: Horizon::Days(365),
+        limits: Limits::default(),
     }
 }
 
@@ -58,6 +61,7 @@ fn check_slots(schedule: &Schedule, session: &SessionRules, from: &str, expected
         open: &open,
         session,
         busy: &[],
+        load: &Load::default(),
         alias_busy: &[],
         unavailable: &[],
         now: range.start() - TimeDelta::days(1),
@@ -166,6 +170,7 @@ fn every_refusal_tells_its_facts() {
         open: &open,
         session: &session,
         busy: &[span(at("2026-01-13T10:00"), 60)],
+        load: &Load::default(),
         alias_busy: &[span(at("2026-01-13T13:00"), 60), span(at("2026-01-13T08:00"), 60)],
         unavailable: &[
             taken("2026-01-14T08:00", WorkerRefusal::Sleep),
@@ -192,6 +197,38 @@ fn every_refusal_tells_its_facts() {
     assert_eq!(refusal("2026-01-15T08:30"), Refusal::Worker(WorkerRefusal::Shift));
     // The therapist's buffer after the session is no business of the worker's sleep.
     assert!(admit(&admission, at("2026-01-14T09:00")).is_ok());
+}
+
+#[test]
+fn s3_a_check_in_may_be_held_in_a_break() {
+    let (schedule, now) = (daily("Europe/Berlin", 540, 1020), at("2026-01-12T06:00"));
+    let open = schedule.open(span(now, 24 * 60));
+    let taken = |text, minutes, reason| crate::Unavailable { span: span(at(text), minutes), reason };
+    let unavailable = [
+        taken("2026-01-12T08:00", 60, WorkerRefusal::Shift),
+        taken("2026-01-12T09:00", 40, WorkerRefusal::Break),
+        taken("2026-01-12T09:40", 60, WorkerRefusal::Shift),
+    ];
+    let check = |minutes, start, expected: Result<(), WorkerRefusal>| {
+        let admission = Admission {
+            schedule: &schedule,
+            open: &open,
+            session: &session(minutes, 5, 0),
+            busy: &[],
+            load: &Load::default(),
+            alias_busy: &[],
+            unavailable: &unavailable,
+            now,
+        };
+        assert_eq!(admit(&admission, at(start)).map(|_| ()), expected.map_err(Refusal::Worker));
+    };
+    check(30, "2026-01-12T09:00", Ok(()));
+    check(30, "2026-01-12T09:10", Ok(()));
+    check(30, "2026-01-12T09:15", Err(WorkerRefusal::Break));
+    check(35, "2026-01-12T09:00", Err(WorkerRefusal::Break));
+    check(5, "2026-01-12T09:00", Err(WorkerRefusal::Break));
+    check(30, "2026-01-12T08:55", Err(WorkerRefusal::Shift));
+    check(30, "2026-01-12T09:40", Err(WorkerRefusal::Shift));
 }
 
 /// Three days around a change of some clock, cut into minutes, where everything is decided one by one.
@@ -227,19 +264,24 @@ fn cases() -> impl Strategy<Value = Case> {
     // Round minutes often, so that windows touch and grids meet.
     let minute = || prop_oneof![(0_u32..96).prop_map(|quarter| quarter * 15), 0_u32..1439];
     let day_window = move || (minute(), minute()).prop_map(|(start, end)| hours(start, end));
-    let windows = prop::collection::vec((0_u8..7, day_window()), 0..8);
-    let overrides =
-        prop::collection::vec((0_u64..3, any::<bool>(), prop::collection::vec(day_window(), 0..3)), 0..2);
+    let windows = move |most: usize| {
+        let window = (0_u8..7, day_window())
+            .prop_map(|(day, hours)| Window { weekday: Weekday::try_from(day).unwrap(), hours });
+        prop::collection::vec(window, 0..most)
+    };
+    let overrides = move || {
+        prop::collection::vec((0_u64..3, any::<bool>(), prop::collection::vec(day_window(), 0..3)), 0..2)
+    };
+    let week = (windows(8), overrides(), windows(3), overrides());
     let spans = |most: usize| prop::collection::vec((0..DAYS * 24 * 60, 1_i64..300), 0..most);
     let session = (5_i64..120, 0_i64..30, 0_i64..30, 1_u32..120, 0_u32..600);
     let travel =
         prop::option::of((0_u64..3, 0_u64..2, prop::sample::select(vec!["Asia/Tokyo", "America/New_York"])));
     let reach = (0_i64..2000, 0_u32..5);
-    (changes, windows, overrides, (spans(3), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
+    (changes, week, (spans(3), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
         |(
             (name, start),
-            windows,
-            overrides,
+            (windows, overrides, protected, protected_overrides),
             (off, busy, alias_busy, shifts),
             session,
             travel,
@@ -252,19 +294,19 @@ fn cases() -> impl Strategy<Value = Case> {
                     .map(|(from, minutes)| span(start + TimeDelta::minutes(from), minutes))
                     .collect()
             };
-            let schedule = Schedule {
-                windows: windows
-                    .into_iter()
-                    .map(|(day, hours)| Window { weekday: Weekday::try_from(day).unwrap(), hours })
-                    .collect(),
-                overrides: overrides
-                    .into_iter()
+            let differing = |list: Vec<(u64, bool, Vec<DayWindow>)>| -> Vec<DateOverride> {
+                list.into_iter()
                     .map(|(day, replace, windows)| DateOverride {
                         date: first + Days::new(day),
                         kind: if replace { OverrideKind::Replace } else { OverrideKind::Add },
                         windows,
                     })
-                    .collect(),
+                    .collect()
+            };
+            let schedule = Schedule {
+                windows,
+                overrides: differing(overrides),
+                protected: Protected { windows: protected, overrides: differing(protected_overrides) },
                 time_off: put(off),
                 travels: travel
                     .into_iter()
@@ -285,6 +327,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 buffer_after: TimeDelta::minutes(after),
                 grid_interval_minutes,
                 grid_offset_minutes,
+                load_weight: 1,
             };
             let shifts = put(shifts).into_iter().map(|span| Shift { span, kind: ShiftKind::Day }).collect();
             let roster = Roster::new(&schedule.zone, shifts, Some(first + Days::new(2)), start).unwrap();
@@ -315,34 +358,45 @@ impl Minutes {
 }
 
 /// T3 as one would do it with a finger on the calendar: a window opens at the first minute that reads its
-/// start or later, and closes after the last minute that reads earlier than its end.
+/// start or later, and closes at the last minute that reads its end, or where none does, after the last that
+/// reads earlier.
 fn model(case: &Case) -> Vec<DateTime<Utc>> {
     let Case { schedule, session, busy, alias_busy, roster, range, now } = case;
     let minutes = Minutes::around(*range);
     let home = minutes.read(&schedule.zone);
-    let mut windows: Vec<(usize, usize, Vec<NaiveDateTime>)> = Vec::new();
-    let first = range.start().date_naive() - Days::new(3);
-    for date in first.iter_days().take(8) {
-        let travel = schedule.travels.iter().find(|travel| (travel.from..=travel.until).contains(&date));
-        let readings = travel.map_or(home.clone(), |travel| minutes.read(&travel.zone));
-        let of_date = || schedule.overrides.iter().filter(|day| day.date == date);
-        let mut hours: Vec<DayWindow> = of_date().flat_map(|day| day.windows.clone()).collect();
-        if of_date().all(|day| day.kind != OverrideKind::Replace) {
-            let weekly = schedule.windows.iter().filter(|window| window.weekday == date.weekday());
-            hours.extend(weekly.map(|window| window.hours));
+    let laid_out = |weekly: &[Window], overrides: &[DateOverride]| {
+        let mut windows: Vec<(usize, usize, Vec<NaiveDateTime>)> = Vec::new();
+        let first = range.start().date_naive() - Days::new(3);
+        for date in first.iter_days().take(8) {
+            let travel = schedule.travels.iter().find(|travel| (travel.from..=travel.until).contains(&date));
+            let readings = travel.map_or(home.clone(), |travel| minutes.read(&travel.zone));
+            let of_date = || overrides.iter().filter(|day| day.date == date);
+            let mut hours: Vec<DayWindow> = of_date().flat_map(|day| day.windows.clone()).collect();
+            if of_date().all(|day| day.kind != OverrideKind::Replace) {
+                let weekly = weekly.iter().filter(|window| window.weekday == date.weekday());
+                hours.extend(weekly.map(|window| window.hours));
+            }
+            for hours in hours {
+                let last = if hours.end() > hours.start() { date } else { date + Days::new(1) };
+                let (start, end) = (date.and_time(hours.start()), last.and_time(hours.end()));
+                let opens = readings.iter().position(|reading| *reading >= start).unwrap();
+                let closes = readings
+                    .iter()
+                    .rposition(|reading| *reading == end)
+                    .unwrap_or_else(|| readings.iter().rposition(|reading| *reading < end).unwrap() + 1);
+                windows.push((opens, closes, readings.clone()));
+            }
         }
-        for hours in hours {
-            let last = if hours.end() > hours.start() { date } else { date + Days::new(1) };
-            let (start, end) = (date.and_time(hours.start()), last.and_time(hours.end()));
-            let opens = readings.iter().position(|reading| *reading >= start).unwrap();
-            let closes = readings.iter().rposition(|reading| *reading < end).unwrap() + 1;
-            windows.push((opens, closes, readings.clone()));
-        }
-    }
+        windows
+    };
+    let windows = laid_out(&schedule.windows, &schedule.overrides);
+    let protected = laid_out(&schedule.protected.windows, &schedule.protected.overrides);
     let off = minutes.within(&schedule.time_off);
-    let open: Vec<bool> = (0..minutes.all.len())
-        .map(|i| !off[i] && windows.iter().any(|(opens, closes, _)| (*opens..*closes).contains(&i)))
-        .collect();
+    let covered = |windows: &[(usize, usize, Vec<NaiveDateTime>)], i: usize| {
+        windows.iter().any(|(opens, closes, _)| (*opens..*closes).contains(&i))
+    };
+    let open: Vec<bool> =
+        (0..minutes.all.len()).map(|i| !off[i] && covered(&windows, i) && !covered(&protected, i)).collect();
     let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
     let away = minutes.within(&unavailable.iter().map(|time| time.span).collect::<Vec<_>>());
     let (busy, alias_busy) = (minutes.within(busy), minutes.within(alias_busy));
@@ -381,7 +435,8 @@ proptest! {
         let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
         let open = schedule.open(*range);
         let admission = Admission {
-            schedule, open: &open, session, busy, alias_busy, unavailable: &unavailable, now: *now,
+            schedule, open: &open, session, busy, load: &Load::default(), alias_busy,
+            unavailable: &unavailable, now: *now,
         };
         let listed: Vec<Admitted> = slots(&admission, *range).collect();
         let starts: Vec<DateTime<Utc>> = listed.iter().map(|slot| slot.session.start()).collect();

@@ -6,14 +6,14 @@
 use super::IcalError;
 
 const MAX_BYTES: usize = 1024 * 1024;
-const MAX_LINE: usize = 8 * 1024;
+pub(super) const MAX_LINE: usize = 8 * 1024;
 const MAX_DEPTH: usize = 3;
 const MAX_EVENTS: usize = 2_000;
 const MAX_RECURRING: usize = 200;
 const MAX_LIST: usize = 62;
 
 /// The properties that tell when, and of which occurrence of what.
-const TIMES: [&str; 16] = [
+const TIMES: [&str; 17] = [
     "BEGIN",
     "END",
     "DTSTART",
@@ -22,6 +22,7 @@ const TIMES: [&str; 16] = [
     "RRULE",
     "RDATE",
     "EXDATE",
+    "FREEBUSY",
     "RECURRENCE-ID",
     "SEQUENCE",
     "STATUS",
@@ -79,7 +80,7 @@ pub(super) fn times(bytes: &[u8]) -> Result<String, IcalError> {
                 if recurring > MAX_RECURRING {
                     return Err(IcalError::TooManyRecurring);
                 }
-                check_rule(event, value)?;
+                check_rule(value).map_err(|error| error.of(event))?;
             }
             "EXRULE" => return Err(IcalError::ExceptionRule { event }),
             _ => {}
@@ -88,10 +89,11 @@ pub(super) fn times(bytes: &[u8]) -> Result<String, IcalError> {
     if open.is_empty() { Ok(times) } else { Err(IcalError::Unbalanced { line: text.lines().count() }) }
 }
 
-/// Content lines with the number of the line each starts on.
+/// Content lines with the number of the line each starts on. A line that is empty ends none: old files have them
+/// between a name and what continues it.
 fn unfolded(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         match (line.strip_prefix([' ', '\t']), lines.last_mut()) {
             (Some(rest), Some((_, content))) => content.push_str(rest),
             _ => lines.push((index + 1, line.to_owned())),
@@ -100,8 +102,40 @@ fn unfolded(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
-    let malformed = IcalError::MalformedRule { event };
+/// Why a recurrence rule is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// Hourly or finer, or no frequency known.
+    #[error("recurs more often than daily")]
+    Frequency,
+    /// An interval of nothing, or over 366.
+    #[error("recurs at an interval that is not 1 to 366")]
+    Interval,
+    /// A count of nothing, or over 1,000.
+    #[error("recurs a number of times that is not 1 to 1,000")]
+    Count,
+    /// A rule with BYHOUR, BYMINUTE or BYSECOND.
+    #[error("recurs several times a day")]
+    TimesOfDay,
+    /// A rule that RFC 5545 does not know.
+    #[error("cannot be read as a recurrence rule")]
+    Malformed,
+}
+
+impl RuleError {
+    fn of(self, event: usize) -> IcalError {
+        match self {
+            Self::Frequency => IcalError::Frequency { event },
+            Self::Interval => IcalError::Interval { event },
+            Self::Count => IcalError::Count { event },
+            Self::TimesOfDay => IcalError::TimesOfDay { event },
+            Self::Malformed => IcalError::MalformedRule { event },
+        }
+    }
+}
+
+pub(super) fn check_rule(rule: &str) -> Result<(), RuleError> {
+    let malformed = RuleError::Malformed;
     let mut has_frequency = false;
     for part in rule.split(';').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').ok_or(malformed)?;
@@ -120,13 +154,13 @@ fn check_rule(event: usize, rule: &str) -> Result<(), IcalError> {
                     .iter()
                     .any(|known| known.eq_ignore_ascii_case(value))
                 {
-                    return Err(IcalError::Frequency { event });
+                    return Err(RuleError::Frequency);
                 }
                 true
             }
-            "INTERVAL" if !one_within(366) => return Err(IcalError::Interval { event }),
-            "COUNT" if !one_within(1_000) => return Err(IcalError::Count { event }),
-            "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(IcalError::TimesOfDay { event }),
+            "INTERVAL" if !one_within(366) => return Err(RuleError::Interval),
+            "COUNT" if !one_within(1_000) => return Err(RuleError::Count),
+            "BYHOUR" | "BYMINUTE" | "BYSECOND" => return Err(RuleError::TimesOfDay),
             "INTERVAL" | "COUNT" | "UNTIL" | "WKST" | "BYDAY" => true,
             "BYMONTH" => all_within(12) && !value.contains('-'),
             "BYMONTHDAY" => all_within(31),

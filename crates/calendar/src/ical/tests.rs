@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::*;
@@ -265,6 +265,112 @@ fn s1_an_old_endless_recurrence_costs_no_more_than_a_new_one() {
     );
 }
 
+/// RFC 5545, 3.3.10: the set that positions count in starts at the beginning of the week, before the first start.
+#[test]
+fn s1_positions_in_a_week_count_from_its_first_day() {
+    let weekly = |rule: &str| format!("DTSTART:20260112T060000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;{rule}");
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=1;COUNT=2")],
+        JANUARY,
+        &["2026-01-13T05:00 2026-01-13T06:00", "2026-01-20T05:00 2026-01-20T06:00"],
+    );
+    // The week from Wednesday to the Tuesday after has its Friday before the first start.
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=1;COUNT=2;WKST=WE")],
+        JANUARY,
+        &["2026-01-16T05:00 2026-01-16T06:00", "2026-01-23T05:00 2026-01-23T06:00"],
+    );
+    check(
+        &[&weekly("BYDAY=TU,FR;BYSETPOS=-1;COUNT=2;WKST=WE")],
+        JANUARY,
+        &["2026-01-13T05:00 2026-01-13T06:00", "2026-01-20T05:00 2026-01-20T06:00"],
+    );
+}
+
+/// The busy time that a feed with these components has in January.
+#[track_caller]
+fn check_busy(components: &[String], expected: &[&str]) {
+    let feed = calendar(&components.join("\n"));
+    let found = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    assert_eq!(found.unwrap(), expected.iter().map(|text| span(text)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a1_busy_is_what_is_neither_free_nor_cancelled() {
+    let night = "2026-01-12T21:00 2026-01-13T05:00";
+    check_busy(&[event(EVENT)], &[night]);
+    check_busy(&[event(&format!("{EVENT}\nSTATUS:TENTATIVE\nTRANSP:OPAQUE"))], &[night]);
+    check_busy(&[event(&format!("{EVENT}\nSTATUS:CANCELLED"))], &[]);
+    check_busy(&[event(&format!("{EVENT}\nTRANSP:TRANSPARENT"))], &[]);
+    let day = "DTSTART;VALUE=DATE:20260114";
+    check_busy(&[event(EVENT), event(day)], &[night, "2026-01-13T23:00 2026-01-14T23:00"]);
+    check_busy(&[event(&format!("{day}\nTRANSP:TRANSPARENT"))], &[]);
+    check_busy(&[event("DTSTART:20260112T220000Z")], &[]);
+}
+
+#[test]
+fn a1_busy_time_of_the_window_is_one_list_without_overlaps() {
+    let on = |start: &str, end: &str| event(&format!("DTSTART:202601{start}00Z\nDTEND:202601{end}00Z"));
+    check_busy(
+        &[on("05T1200", "05T1300"), on("05T0900", "05T1030"), on("05T1000", "05T1200")],
+        &["2026-01-05T09:00 2026-01-05T13:00"],
+    );
+    // Longer than any shift, into the window and out of it.
+    check_busy(
+        &[
+            event("DTSTART;VALUE=DATE:20251220\nDTEND;VALUE=DATE:20260107"),
+            event("DTSTART:20260131T000000Z\nDURATION:P2W"),
+        ],
+        &["2026-01-01T00:00 2026-01-06T23:00", "2026-01-31T00:00 2026-02-01T00:00"],
+    );
+    let yearly = "DTSTART;VALUE=DATE:20201220\nDTEND;VALUE=DATE:20210107\nRRULE:FREQ=YEARLY";
+    check_busy(&[event(yearly)], &["2026-01-01T00:00 2026-01-06T23:00"]);
+    let too_long = recurring("20200101T000000", "FREQ=YEARLY").replace("PT1H", "P367D");
+    let refused = busy(too_long.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    assert_eq!(refused, Err(IcalError::MalformedTime { event: 1 }));
+    check_file(&too_long, JANUARY, &[]);
+    let endless = event("DTSTART:20260131T000000Z\nDURATION:P4294967295W");
+    check_busy(&[endless], &["2026-01-31T00:00 2026-02-01T00:00"]);
+}
+
+#[test]
+fn a1_busy_time_told_without_events() {
+    let told = |lines: &str| vec![format!("BEGIN:VFREEBUSY\nUID:1\n{lines}\nEND:VFREEBUSY")];
+    check_busy(
+        &told(
+            "FREEBUSY:20260105T090000Z/20260105T100000Z,20260106T090000Z/PT2H\n\
+             FREEBUSY;FBTYPE=FREE:20260107T090000Z/PT1H\nFREEBUSY;FBTYPE=BUSY:20260108T090000Z/PT1H\n\
+             FREEBUSY;FBTYPE=BUSY-UNAVAILABLE:20260109T090000Z/PT1H\n\
+             FREEBUSY;FBTYPE=BUSY-TENTATIVE:20260110T090000Z/PT1H\nFREEBUSY;FBTYPE=X-LUNCH:20260111T090000Z/PT1H",
+        ),
+        &[
+            "2026-01-05T09:00 2026-01-05T10:00",
+            "2026-01-06T09:00 2026-01-06T11:00",
+            "2026-01-08T09:00 2026-01-08T10:00",
+            "2026-01-09T09:00 2026-01-09T10:00",
+            "2026-01-10T09:00 2026-01-10T10:00",
+            "2026-01-11T09:00 2026-01-11T10:00",
+        ],
+    );
+    for malformed in ["20260105T090000Z", "20260105T090000Z/20260105T080000Z", "20260105/20260106", "never"] {
+        let feed = calendar(&told(&format!("FREEBUSY:{malformed}")).join(""));
+        let refused = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+        assert_eq!(refused, Err(IcalError::MalformedFreeBusy), "{malformed}");
+        check_file(&feed, JANUARY, &[]);
+    }
+    let period = "20260105T090000Z/PT1S";
+    let line = format!("FREEBUSY:{}", vec![period; 300].join(","));
+    let feed = calendar(&told(&vec![line; 20].join("\n")).join(""));
+    let refused = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    assert_eq!(refused, Err(IcalError::TooManyShifts));
+}
+
+#[test]
+fn s1_an_empty_line_does_not_end_what_is_continued() {
+    let old = calendar("BEGIN:VEVENT\nUID\n\n :1\nDTSTART\n\n ;VALUE=DATE\n :20260112\nEND:VEVENT");
+    check_file(&old, JANUARY, &["2026-01-11T23:00 2026-01-12T23:00"]);
+}
+
 fn recurring(start: &str, rule: &str) -> String {
     calendar(&event(&format!("DTSTART:{start}\nDURATION:PT1H\nRRULE:{rule}")))
 }
@@ -314,7 +420,14 @@ fn check_cost(start: &str, rule: &str, most: u32) {
     let clocks = Clocks { floating: &zone, rules: &rules, explained: HashMap::new() };
     let event = Event::read(&calendars[0].components[1], 1, &clocks).unwrap();
     let mut budget = Budget(MAX_DAYS_EXAMINED);
-    event.occurrences(span("2026-01-05T00:00 2026-01-12T00:00"), &Changes::default(), &mut budget).unwrap();
+    event
+        .occurrences(
+            Sought::Shifts,
+            span("2026-01-05T00:00 2026-01-12T00:00"),
+            &Changes::default(),
+            &mut budget,
+        )
+        .unwrap();
     let cost = MAX_DAYS_EXAMINED - budget.0;
     assert!(cost <= most, "{cost} days");
 }
@@ -413,6 +526,8 @@ fn rules_text() -> impl Strategy<Value = String> {
             let weekdays = if wide && days.is_empty() { numbered } else { days.clone() };
             let bound = !weekdays.is_empty() || !month_days.is_empty() || !months.is_empty();
             let yearly = frequency == "YEARLY" && !days.is_empty();
+            // The other implementation counts the positions of the first week from the first start.
+            let positions = if bound && frequency != "WEEKLY" { positions } else { vec![] };
             let (weeks, year_days) = if yearly { numbers } else { (vec![], vec![]) };
             let parts = [
                 ("BYWEEKNO", weeks),
@@ -420,7 +535,7 @@ fn rules_text() -> impl Strategy<Value = String> {
                 ("BYDAY", weekdays),
                 ("BYMONTHDAY", if frequency == "WEEKLY" { vec![] } else { month_days }),
                 ("BYMONTH", months),
-                ("BYSETPOS", if bound { positions } else { vec![] }),
+                ("BYSETPOS", positions),
             ];
             for (key, values) in parts {
                 if !values.is_empty() {
@@ -466,7 +581,9 @@ proptest! {
         lines in prop::collection::vec(prop::sample::select(vec![
             "RRULE:FREQ=YEARLY;BYWEEKNO=1,-1", "EXDATE:99991231T235959Z", "DTSTART:00000101T000000",
             "DTEND;VALUE=DATE:99991231", "DURATION:P4294967295W", "RECURRENCE-ID:20260112", "RDATE:20260112",
-            "DTSTART;TZID=Pacific/Apia:20111230T120000", "RRULE:FREQ=DAILY;UNTIL=1", "STATUS:CANCELLED",
+            "DTSTART;TZID=Pacific/Apia:20111230T120000",
+            "END:VEVENT\nBEGIN:VFREEBUSY\nFREEBUSY:19970101T180000Z/P9W\nEND:VFREEBUSY\nBEGIN:VEVENT",
+            "RRULE:FREQ=DAILY;UNTIL=1", "STATUS:CANCELLED",
         ]), 0..4),
     ) {
         let text = calendar(&event(&[lines.join("\n"), EVENT.into()].join("\n")));
@@ -476,5 +593,6 @@ proptest! {
         let _ = shifts(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY), Options::default());
         let window = Span::new(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC).unwrap();
         let _ = shifts(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), window, Options::default());
+        let _ = busy(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), window);
     }
 }

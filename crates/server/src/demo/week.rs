@@ -69,7 +69,7 @@ const OFFERED: Sign = Sign { glyph: 'o', style: AnsiColor::Green.on_default().bo
 
 fn sign(reason: WorkerRefusal) -> Sign {
     match reason {
-        WorkerRefusal::Shift => SHIFT,
+        WorkerRefusal::Shift | WorkerRefusal::Break => SHIFT,
         WorkerRefusal::Commute => COMMUTE,
         WorkerRefusal::Rest => REST,
         WorkerRefusal::Sleep => SLEEP,

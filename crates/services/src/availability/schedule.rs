@@ -6,7 +6,7 @@ use api::{
     google::r#type::DayOfWeek,
     v1::{self, schedule::Horizon as To},
 };
-use calendar::{Horizon, SettingsError, Window};
+use calendar::{Horizon, Limits, Protected, SettingsError, Window};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
@@ -75,9 +75,11 @@ pub(super) async fn saved_or_empty(
         windows: Vec::new(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
         horizon: Horizon::Days(1),
+        limits: Limits::default(),
     };
     Ok(row.and_then(|row| ordinary(app, row)).unwrap_or_else(empty))
 }
@@ -132,9 +134,11 @@ fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
         windows: windows.0,
         overrides: Vec::new(),
         time_off: Vec::new(),
+        protected: Protected::default(),
         travels: travels.collect::<Option<_>>()?,
         notice: TimeDelta::minutes(notice_minutes.into()),
         horizon: horizon.0,
+        limits: Limits::default(),
     })
 }
 

@@ -65,12 +65,14 @@ pub(super) async fn admit(
             open: &schedule.open(range),
             session: &session,
             busy: &calendar::union(busy),
+            load: &calendar::Load::default(),
             alias_busy: &worker.busy,
             unavailable: &worker.unavailable,
             now,
         },
         start,
-    )?;
+    )
+    .map_err(Refusal::for_worker)?;
     let in_the_way = |hold: &Occupied| hold.busy().is_some_and(|busy| busy.overlaps(admitted.busy));
     if expired.iter().any(in_the_way) {
         booking::Entity::let_go_of_expired(tx, therapist, alias, admitted.busy, now).await?;

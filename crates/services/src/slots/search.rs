@@ -9,7 +9,7 @@ use std::{
 };
 
 use api::v1;
-use calendar::{Admission, Refusal, Schedule, SessionRules, Span, WorkerRefusal};
+use calendar::{Admission, Load, Refusal, Schedule, SessionRules, Span, WorkerRefusal};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use store::{AliasId, TherapistId, booking, session_type};
@@ -160,6 +160,7 @@ impl Scan {
                     open: &open,
                     session: &kind.rules(),
                     busy,
+                    load: &Load::default(),
                     alias_busy: &worker.busy,
                     unavailable: &worker.unavailable,
                     now,
@@ -223,6 +224,7 @@ pub(crate) async fn earliest(
                         open: &open,
                         session,
                         busy,
+                        load: &Load::default(),
                         alias_busy: &[],
                         unavailable: &[],
                         now,
@@ -324,9 +326,9 @@ fn constraint(refusal: Refusal) -> Option<v1::Constraint> {
         Refusal::TooSoon { .. } => v1::Constraint::Notice,
         Refusal::BeyondHorizon { .. } => v1::Constraint::Horizon,
         // How many were taken would tell how busy a therapist is (D4).
-        Refusal::OutsideHours | Refusal::OffGrid | Refusal::Taken => return None,
+        Refusal::OutsideHours | Refusal::OffGrid | Refusal::Taken | Refusal::Limit(_) => return None,
         Refusal::AliasBusy => v1::Constraint::OwnBooking,
-        Refusal::Worker(WorkerRefusal::Shift) => v1::Constraint::Shift,
+        Refusal::Worker(WorkerRefusal::Shift | WorkerRefusal::Break) => v1::Constraint::Shift,
         Refusal::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,
         Refusal::Worker(WorkerRefusal::Rest) => v1::Constraint::Rest,
         Refusal::Worker(WorkerRefusal::Sleep) => v1::Constraint::Sleep,
