@@ -10,7 +10,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api"]),
-    ("e2e", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),
+    ("e2e", &["api", "calendar", "client", "migrations", "notify", "search", "services", "store", "vault"]),
     ("migrations", &[]),
     ("notify", &[]),
     ("search", &["calendar"]),
