@@ -279,7 +279,9 @@ impl Open {
         &self.spans
     }
 
-    fn new(windows: Vec<(Zone, Vec<Span>)>, closed: &[Span]) -> Self {
+    /// Open time that is known already, such as [`Schedule::open`] gave it: windows with the clock they are read
+    /// on, and what is not open whatever they say.
+    pub fn new(windows: Vec<(Zone, Vec<Span>)>, closed: &[Span]) -> Self {
         let windows: Vec<(Span, Zone)> = windows
             .into_iter()
             .flat_map(|(zone, spans)| union(spans).into_iter().map(move |span| (span, zone.clone())))
@@ -293,6 +295,11 @@ impl Open {
             stretches[index].windows.push((window, zone));
         }
         Self { spans, stretches }
+    }
+
+    /// The windows the open time is made of, each with the clock its grid is read on; time off is not subtracted.
+    pub fn windows(&self) -> impl Iterator<Item = (Span, &Zone)> {
+        self.stretches.iter().flat_map(|stretch| stretch.windows.iter().map(|(window, zone)| (*window, zone)))
     }
 
     pub(crate) fn stretches(&self) -> &[Stretch] {

@@ -143,7 +143,7 @@ impl Zone {
 
     /// `span` cut where the offset changes: pieces in which the clock runs evenly, each with what must be
     /// added to an instant to get its reading.
-    pub(crate) fn even_pieces(&self, span: Span) -> impl Iterator<Item = (Span, TimeDelta)> + '_ {
+    pub fn even_pieces(&self, span: Span) -> impl Iterator<Item = (Span, TimeDelta)> + '_ {
         let changes = self.clock.following(timestamp(span.start()));
         let mut cuts = changes.map_while(move |change| {
             let at = DateTime::from_timestamp(change.timestamp().as_second(), 0)?;

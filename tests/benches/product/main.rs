@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod booking;
+mod engine;
 mod process;
 mod search;
 mod start;
@@ -38,11 +39,18 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 13] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
     "grpc_empty",
     "search_1k_naive",
+    "search_10k_median",
+    "search_10k_p99",
+    "search_100k_median",
+    "search_worst_over_memread",
+    "index_bytes_per_therapist",
+    "index_build_10k",
+    "index_update",
     "cold_start",
     "rss_idle",
 ];
@@ -53,6 +61,10 @@ async fn main() -> Result<(), Failed> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["bare", address] => wire::serve_bare(address.parse()?).await,
+        ["index-bytes", index @ ..] => {
+            println!("{}", engine::bytes_here(index));
+            Ok(())
+        }
         [respite, postgres, into, names @ ..] => {
             let bench = Bench { respite: respite.into(), postgres: (*postgres).to_owned() };
             let names = if names.is_empty() { &NAMES } else { names };
@@ -67,18 +79,25 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
         return Err(format!("there is no {unknown}; there are {}", NAMES.join(", ")).into());
     }
     let mut lines = std::fs::File::create(into)?;
-    println!("{:<22} {:>10} {:<10} {:>10} {:>6} {:>5}", "name", "value", "unit", "limit", "ratio", "goal");
+    println!("{:<26} {:>10} {:<10} {:>10} {:>6} {:>5}", "name", "value", "unit", "limit", "ratio", "goal");
     for name in names {
         let Line { name, value, unit, limit, ratio, goal, note } = match *name {
             "hold_confirm_sqlite" => booking::sqlite(bench).await?,
             "hold_confirm_postgres" => booking::postgres(bench).await?,
             "grpc_empty" => wire::empty(bench).await?,
             "search_1k_naive" => search::search(bench).await?,
+            "search_10k_median" => engine::search_median("search_10k_median", 10_000),
+            "search_10k_p99" => engine::search_p99("search_10k_p99", 10_000),
+            "search_100k_median" => engine::search_median("search_100k_median", 100_000),
+            "search_worst_over_memread" => engine::worst(),
+            "index_bytes_per_therapist" => engine::bytes(),
+            "index_build_10k" => engine::building(),
+            "index_update" => engine::update(),
             "cold_start" => start::cold(bench).await?,
             _ => start::resident(bench).await?,
         };
         let shown = goal.map_or_else(|| "-".to_owned(), |goal| format!("{goal:.1}"));
-        println!("{name:<22} {value:>10.1} {unit:<10} {limit:>10.1} {ratio:>6.2} {shown:>5}   {note}");
+        println!("{name:<26} {value:>10.1} {unit:<10} {limit:>10.1} {ratio:>6.2} {shown:>5}   {note}");
         let line = serde_json::json!({
             "name": name, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "goal": goal,
         });

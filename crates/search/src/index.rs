@@ -1,0 +1,494 @@
+//! The index: who is in it, and how it stays current.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+
+use calendar::{Admitted, Horizon, Schedule, SessionRules, Span};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, ceil, floor, minutes, span};
+use crate::members::{Members, Wide};
+use crate::record::{Fit, Kind, Offer, Record, Time};
+use crate::terms::{Terms, VERIFIED};
+use crate::{Facet, SessionTypeId, Term, TherapistId};
+
+/// For so many days after the last [`Index::advance`] the index still knows everything.
+pub const SLACK_DAYS: u32 = 2;
+
+/// How far open time is laid out for who plans until a date; rolling days reach as far at most (A3).
+const REACH_DAYS: u32 = 731;
+
+/// All therapists, and when they are free.
+///
+/// It is exact for questions asked from half a day before the last [`Index::advance`] until [`SLACK_DAYS`] after
+/// it, about the two years to come. Every change costs what it touches; reads need no more than `&self`.
+#[derive(Debug)]
+pub struct Index {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) numbers: HashMap<TherapistId, u32>,
+    /// Unused numbers, by the clock of whoever had them.
+    unused: HashMap<u16, Vec<u32>>,
+    pub(crate) records: Vec<Option<Box<Record>>>,
+    /// Of each record, what every search looks at.
+    pub(crate) glances: Vec<Glance>,
+    pub(crate) hours: Hours,
+    pub(crate) terms: Terms,
+    pub(crate) kinds: Kinds,
+    pub(crate) clocks: Clocks,
+    pub(crate) plans: Plans,
+    /// The next record to advance.
+    turn: usize,
+}
+
+/// What a therapist is to the index.
+#[derive(Clone, Debug)]
+pub struct Therapist {
+    /// Who.
+    pub id: TherapistId,
+    /// When they work.
+    pub schedule: Schedule,
+    /// What can be booked.
+    pub session_types: Vec<SessionType>,
+    /// What they carry, other than specializations and jurisdictions.
+    pub terms: Vec<(Facet, String)>,
+    /// Slugs with years of experience.
+    pub specializations: Vec<(String, u8)>,
+    /// Those that are verified; nobody finds a therapist without one.
+    pub credentials: Vec<Credential>,
+    /// Sessions that are not given up.
+    pub booked: Vec<Admitted>,
+    /// Sessions that are held for somebody.
+    pub holds: Vec<Hold>,
+}
+
+/// Something that can be booked.
+#[derive(Clone, Debug)]
+pub struct SessionType {
+    /// Which.
+    pub id: SessionTypeId,
+    /// How long it lasts, and where it may start; within the bounds that saving it checks (A3).
+    pub rules: SessionRules,
+    /// How it is held: a bit for each modality, as the caller numbers them.
+    pub modalities: u8,
+}
+
+/// A verified credential.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Where it holds.
+    pub jurisdictions: Vec<String>,
+    /// The last day on which it does, in UTC.
+    pub until: NaiveDate,
+}
+
+/// A session held for somebody.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// When it would be.
+    pub time: Admitted,
+    /// From when on it keeps nobody out, without a word to the index (B1).
+    pub expiry: DateTime<Utc>,
+}
+
+impl Index {
+    /// Knows nobody yet.
+    pub fn new(now: DateTime<Utc>) -> Self {
+        let since = since(now);
+        Self {
+            now,
+            numbers: HashMap::new(),
+            unused: HashMap::new(),
+            records: Vec::new(),
+            glances: Vec::new(),
+            hours: Hours { first: since / HOUR, rows: VecDeque::new() },
+            terms: Terms::new(),
+            kinds: Kinds::default(),
+            clocks: Clocks::default(),
+            plans: Plans::default(),
+            turn: 0,
+        }
+    }
+
+    /// How many therapists are known.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether nobody is known.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// The term of a value, if a therapist has carried it.
+    pub fn term(&self, facet: Facet, value: &str) -> Option<Term> {
+        self.terms.get(facet, value)
+    }
+
+    /// Every value of a facet that a therapist has carried, with its term; sorted.
+    pub fn terms(&self, facet: Facet) -> impl Iterator<Item = (&str, Term)> {
+        self.terms.of(facet)
+    }
+
+    /// Adds a therapist, or replaces all that is known of one.
+    pub fn upsert(&mut self, therapist: Therapist) {
+        self.remove(therapist.id);
+        let Therapist { id, mut schedule, session_types, terms, specializations, credentials, booked, holds } =
+            therapist;
+        schedule.windows.shrink_to_fit();
+        let clocked = clocked(self.now);
+        let clock = self.clocks.number(&schedule.zone, clocked);
+        let number = self.number(clock);
+
+        let offers = session_types.iter().map(|offered| {
+            let kind = self.kinds.intern(offered);
+            Offer { id: offered.id, kind }
+        });
+        let offers: Box<[Offer]> = offers.collect();
+        let terms = terms.iter().map(|(facet, value)| self.terms.intern(*facet, value)).collect();
+        let specializations = specializations
+            .iter()
+            .map(|(slug, years)| (self.terms.intern(Facet::Specialization, slug), *years))
+            .collect();
+        let dated = self.dated(&credentials);
+        let mut time = Time::starting(since(self.now));
+        let until = until(&schedule, self.now);
+        time.lay_out(&schedule, since(self.now), until, |zone| self.clocks.number(zone, clocked));
+        time.book_all(&booked);
+        for Hold { time: held, expiry } in holds {
+            time.hold(held, expiry);
+        }
+
+        let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
+        self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
+        for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
+            self.terms.insert(*term, number);
+        }
+        for (term, day) in &record.dated {
+            self.terms.insert_until(*term, *day, number);
+        }
+        for offer in &record.offers {
+            self.kinds.members[offer.kind as usize].insert(number);
+        }
+        self.numbers.insert(id, number);
+        self.records[number as usize] = Some(Box::new(record));
+        self.mark(number, (0, Minute::MAX), true);
+    }
+
+    /// Forgets a therapist.
+    pub fn remove(&mut self, id: TherapistId) {
+        let Some(number) = self.numbers.remove(&id) else { return };
+        self.mark(number, (0, Minute::MAX), false);
+        let Some(record) = self.records[number as usize].take() else { return };
+        for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
+            self.terms.remove(*term, number);
+        }
+        for (term, day) in &record.dated {
+            self.terms.remove_until(*term, *day, number);
+        }
+        for offer in &record.offers {
+            self.kinds.members[offer.kind as usize].remove(number);
+        }
+        self.unused.entry(record.clock).or_default().push(number);
+    }
+
+    /// Keeps others out of a session's time, and ends a hold of it. Doing so twice is doing so once.
+    pub fn book(&mut self, therapist: TherapistId, session: Admitted) {
+        self.change(therapist, session.busy, |time| time.book(session));
+    }
+
+    /// Keeps others out of a session's time until the hold expires.
+    pub fn hold(&mut self, therapist: TherapistId, hold: Hold) {
+        let now = self.now;
+        if let Some(record) = self.record_mut(therapist) {
+            record.time.sweep(now);
+            record.time.hold(hold.time, hold.expiry);
+        }
+    }
+
+    /// Gives the time of a held or booked session back: that which was `busy`, buffers included.
+    pub fn release(&mut self, therapist: TherapistId, busy: Span) {
+        self.change(therapist, busy, |time| time.release(busy));
+    }
+
+    /// Lets time pass: what is over is forgotten, and new days come into reach. To be called at least every
+    /// [`SLACK_DAYS`] days, until it says that nothing is left to do; each call looks at `most` records at most.
+    pub fn advance(&mut self, now: DateTime<Utc>, most: usize) -> bool {
+        let (before, today) = (since(self.now), since(now));
+        if today > before {
+            self.hours.forget(today / HOUR);
+            self.clocks.lay_out(clocked(now));
+            self.turn = 0;
+        }
+        self.now = self.now.max(now);
+        let (now, clocked) = (self.now, clocked(self.now));
+        for number in self.turn..self.records.len().min(self.turn.saturating_add(most)) {
+            self.turn = number + 1;
+            let Some(record) = self.records[number].as_mut() else { continue };
+            let (from, until) = (record.time.until, until(&record.schedule, now));
+            record.time.sweep(now);
+            record
+                .time
+                .lay_out(&record.schedule, since(now), until, |zone| self.clocks.number(zone, clocked));
+            let Some(record) = self.records[number].as_deref() else { continue };
+            self.glances[number] = Glance::of(record, &self.kinds, &self.clocks, &mut self.plans);
+            // A session may start before the new days and end in them.
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            self.mark(number, (from.saturating_sub(self.reach(number)), Minute::MAX), true);
+        }
+        self.turn >= self.records.len()
+    }
+
+    pub(crate) fn record(&self, number: u32) -> Option<&Record> {
+        self.records.get(number as usize)?.as_deref()
+    }
+
+    fn record_mut(&mut self, therapist: TherapistId) -> Option<&mut Record> {
+        let number = *self.numbers.get(&therapist)?;
+        self.records[number as usize].as_deref_mut()
+    }
+
+    /// Changes what is taken around `busy`.
+    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Time)) {
+        let Some(&number) = self.numbers.get(&therapist) else { return };
+        // Of whoever starts farther away, nothing changes.
+        let reach = self.reach(number);
+        let range = (floor(busy.start()).saturating_sub(reach), ceil(busy.end()).saturating_add(reach));
+        self.mark(number, range, false);
+        if let Some(record) = self.records[number as usize].as_deref_mut() {
+            change(&mut record.time);
+        }
+        self.mark(number, range, true);
+    }
+
+    /// The longest session of a therapist, with its buffers.
+    fn reach(&self, number: u32) -> Minute {
+        let offers = self.record(number).map_or(&[][..], |record| &record.offers);
+        offers.iter().map(|offer| self.kinds.all[offer.kind as usize].whole()).max().unwrap_or_default()
+    }
+
+    /// Writes into the hours that touch a range whether the therapist has a start in them, or that nobody knows.
+    fn mark(&mut self, number: u32, (from, to): (Minute, Minute), known: bool) {
+        let Some(record) = self.records[number as usize].as_deref() else { return };
+        let (from, to) = (from / HOUR * HOUR, to.div_ceil(HOUR).saturating_mul(HOUR).min(record.time.until));
+        for offer in &record.offers {
+            let kind = &self.kinds.all[offer.kind as usize];
+            let fit =
+                Fit { clocks: &self.clocks, clock: record.clock, kind, runs: &[(0, Minute::MAX)], now: None };
+            let mut last = None;
+            let _: ControlFlow<()> = record.time.starts(&fit, (from, to), |start| {
+                let hour = start / HOUR;
+                if last.replace(hour) != Some(hour) {
+                    self.hours.set(hour, number, known);
+                }
+                ControlFlow::Continue(())
+            });
+        }
+    }
+
+    /// A number nobody has, next to others of the same clock: they work at the same hours, and a set of them is
+    /// small.
+    fn number(&mut self, clock: u16) -> u32 {
+        let unused = self.unused.entry(clock).or_default();
+        if unused.is_empty() {
+            let first = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+            unused.extend((first..first.saturating_add(64)).rev());
+            let more = 64.max(self.records.len() / 16);
+            if self.records.len() + 64 > self.records.capacity() {
+                self.records.reserve_exact(more);
+                self.glances.reserve_exact(more);
+            }
+            self.records.resize_with(self.records.len() + 64, || None);
+            self.glances.resize(self.records.len(), Glance::default());
+        }
+        unused.pop().unwrap_or_default()
+    }
+
+    /// The terms of credentials, each once, with its last day.
+    fn dated(&mut self, credentials: &[Credential]) -> Box<[(Term, i32)]> {
+        let mut dated: Vec<(Term, i32)> = Vec::new();
+        for Credential { jurisdictions, until } in credentials {
+            let places = jurisdictions.iter().map(|place| self.terms.intern(Facet::Jurisdiction, place));
+            for term in places.chain([VERIFIED]) {
+                let until = day(*until);
+                match dated.iter_mut().find(|(known, _)| *known == term) {
+                    Some((_, known)) => *known = until.max(*known),
+                    None => dated.push((term, until)),
+                }
+            }
+        }
+        dated.into()
+    }
+}
+
+/// What a search looks at before it opens the record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Glance {
+    /// The minutes of any hour at which a session may start, a bit each.
+    pub(crate) minutes: u64,
+    /// The first half of the id.
+    pub(crate) id: u64,
+    /// In seconds.
+    pub(crate) notice: u32,
+    pub(crate) plan: u32,
+    /// The most in any specialization.
+    pub(crate) years: u8,
+}
+
+impl Glance {
+    fn of(record: &Record, kinds: &Kinds, clocks: &Clocks, plans: &mut Plans) -> Self {
+        let grids = record.offers.iter().fold(0, |known, offer| known | kinds.grids[offer.kind as usize]);
+        let read = record.time.clocks(record.clock);
+        Self {
+            minutes: read.fold(0, |known, clock| known | clocks.get(clock).minutes_of_hour(grids)),
+            id: u64::try_from(record.id.0.as_u128() >> 64).unwrap_or_default(),
+            notice: u32::try_from(record.schedule.notice.num_seconds().max(0)).unwrap_or(u32::MAX),
+            plan: plans.intern(record.clock, record.schedule.horizon),
+            years: record.specializations.iter().map(|(_, years)| *years).max().unwrap_or_default(),
+        }
+    }
+}
+
+/// For every hour, who may have a start in it.
+#[derive(Debug)]
+pub(crate) struct Hours {
+    first: Minute,
+    rows: VecDeque<Members>,
+}
+
+impl Hours {
+    pub(crate) fn get(&self, hour: Minute) -> Option<&Members> {
+        self.rows.get(hour.checked_sub(self.first)? as usize)
+    }
+
+    fn set(&mut self, hour: Minute, number: u32, known: bool) {
+        let Some(index) = hour.checked_sub(self.first) else { return };
+        if self.rows.len() <= index as usize {
+            self.rows.resize_with(index as usize + 1, Members::default);
+        }
+        if known {
+            self.rows[index as usize].insert(number);
+        } else {
+            self.rows[index as usize].remove(number);
+        }
+    }
+
+    fn forget(&mut self, first: Minute) {
+        let gone = (first.saturating_sub(self.first) as usize).min(self.rows.len());
+        self.rows.drain(..gone);
+        self.first = first.max(self.first);
+    }
+}
+
+/// Every kind of session, and who offers it.
+#[derive(Debug, Default)]
+pub(crate) struct Kinds {
+    numbers: HashMap<Kind, u32>,
+    pub(crate) all: Vec<Kind>,
+    /// Local minutes of the hour with starts.
+    grids: Vec<u64>,
+    members: Vec<Members>,
+}
+
+impl Kinds {
+    fn intern(&mut self, SessionType { id: _, rules, modalities }: &SessionType) -> u32 {
+        let narrow = |time: TimeDelta| u16::try_from(minutes(time)).unwrap_or(u16::MAX);
+        let kind = Kind {
+            duration: narrow(rules.duration),
+            before: narrow(rules.buffer_before),
+            after: narrow(rules.buffer_after),
+            grid: Grid::of(rules),
+            modalities: *modalities,
+        };
+        if let Some(number) = self.numbers.get(&kind) {
+            return *number;
+        }
+        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(kind, number);
+        self.all.push(kind);
+        self.grids.push(kind.grid.minutes_of_hour());
+        self.members.push(Members::default());
+        number
+    }
+
+    /// Who offers one of these kinds.
+    pub(crate) fn offering(&self, wanted: &[bool], numbers: usize) -> Wide {
+        let mut offering = Wide::none(numbers);
+        for (members, _) in self.members.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+            offering.add(members);
+        }
+        offering
+    }
+}
+
+/// The ways to plan ahead: how far, on whose clock.
+#[derive(Debug, Default)]
+pub(crate) struct Plans {
+    numbers: HashMap<(u16, Horizon), u32>,
+    plans: Vec<(u16, Horizon)>,
+}
+
+impl Plans {
+    fn intern(&mut self, clock: u16, horizon: Horizon) -> u32 {
+        let next = u32::try_from(self.plans.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry((clock, horizon)).or_insert(next);
+        if number == next {
+            self.plans.push((clock, horizon));
+        }
+        number
+    }
+
+    /// What each plan means at `now`.
+    pub(crate) fn ends(&self, clocks: &Clocks, now: DateTime<Utc>) -> Vec<End> {
+        let now = floor(now);
+        let end = |(clock, horizon): &(u16, Horizon)| {
+            let clock = clocks.get(*clock);
+            let last = match horizon {
+                Horizon::Days(days) => {
+                    let (today, _) = crate::clock::local(now, clock.offset(now));
+                    today.saturating_add_unsigned(*days)
+                }
+                Horizon::Until(date) => day(*date),
+            };
+            End { day: last, at: clock.end_of(last) }
+        };
+        self.plans.iter().map(end).collect()
+    }
+}
+
+/// Where a plan ends.
+pub(crate) struct End {
+    /// The last local day, counted from the epoch.
+    pub(crate) day: i32,
+    /// The minute from which on the clock never again reads that day or one before.
+    pub(crate) at: Minute,
+}
+
+/// A date, counted from the epoch.
+pub(crate) fn day(date: NaiveDate) -> i32 {
+    let days = date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days();
+    i32::try_from(days).unwrap_or_default()
+}
+
+/// From when on open time is laid out: a question may be a little older than the index.
+fn since(now: DateTime<Utc>) -> Minute {
+    (floor(now) / DAY).saturating_sub(1) * DAY
+}
+
+/// Up to where open time is laid out: today is at most tomorrow in UTC anywhere, the last date ends at most half a day
+/// after it does in UTC, a session that starts then lasts at most half a day, and there is the slack.
+fn until(schedule: &Schedule, now: DateTime<Utc>) -> Minute {
+    let days = match schedule.horizon {
+        Horizon::Days(days) => days,
+        Horizon::Until(date) => {
+            u32::try_from((date - now.date_naive()).num_days().max(0)).unwrap_or(u32::MAX)
+        }
+    };
+    (floor(now) / DAY).saturating_add(days.min(REACH_DAYS) + 2 + SLACK_DAYS).saturating_mul(DAY)
+}
+
+/// Where clocks are laid out: well beyond open time, so that a new year's rules are no surprise.
+fn clocked(now: DateTime<Utc>) -> Span {
+    let now = floor(now) / DAY * DAY;
+    let range = (now.saturating_sub(40 * DAY), now.saturating_add((REACH_DAYS + 40) * DAY));
+    span(range).expect("the end of time is more than a day after its beginning, and so are these")
+}

@@ -1,0 +1,176 @@
+//! Changes that chance seldom makes: days that are full to the minute, and searches that look in vain.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be made up is a failed test")]
+
+use calendar::{Admitted, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use search::{
+    Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId, Therapist,
+    TherapistId, Wanted,
+};
+use uuid::Uuid;
+
+fn at(text: &str) -> DateTime<Utc> {
+    format!("2026-06-{text}:00Z").parse().unwrap()
+}
+
+fn busy(text: &str) -> Admitted {
+    let (start, end) = text.split_once(' ').unwrap();
+    let busy = Span::new(at(start), at(end)).unwrap();
+    Admitted { session: busy, busy }
+}
+
+/// Open every day between two times in UTC, for sessions of some minutes before and in them, every five minutes.
+fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Therapist {
+    let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").unwrap();
+    let hours = DayWindow::new(time(hours.0), time(hours.1)).unwrap();
+    let rules = SessionRules {
+        duration: TimeDelta::minutes(minutes),
+        buffer_before: TimeDelta::minutes(before),
+        buffer_after: TimeDelta::zero(),
+        grid_interval_minutes: 5,
+        grid_offset_minutes: 0,
+        load_weight: 1,
+    };
+    Therapist {
+        id: TherapistId(Uuid::from_u128(id)),
+        schedule: Schedule {
+            zone: Zone::utc(),
+            windows: (0..7_u8).map(|day| Window { weekday: day.try_into().unwrap(), hours }).collect(),
+            overrides: Vec::new(),
+            time_off: Vec::new(),
+            travels: Vec::new(),
+            notice: TimeDelta::zero(),
+            horizon: Horizon::Days(10),
+            limits: Limits::default(),
+            protected: Protected::default(),
+        },
+        session_types: vec![SessionType { id: SessionTypeId(Uuid::from_u128(id)), rules, modalities: 1 }],
+        terms: Vec::new(),
+        specializations: Vec::new(),
+        credentials: vec![Credential { jurisdictions: Vec::new(), until: NaiveDate::MAX }],
+        booked: Vec::new(),
+        holds: Vec::new(),
+    }
+}
+
+fn search(index: &Index, criteria: &[Criterion], window: &str, limit: usize) -> Page {
+    index.search(&Query {
+        criteria,
+        therapists: &[],
+        session_types: &[],
+        seen: &[],
+        window: busy(window).busy,
+        excluded: &[],
+        unavailable: &[],
+        busy: &[],
+        now: at("10T00:00"),
+        after: None,
+        limit,
+    })
+}
+
+/// The starts there are once one session is given back, and that there were none before.
+#[track_caller]
+fn check_release(
+    hours: (&str, &str),
+    session: (i64, i64),
+    booked: &[&str],
+    released: &str,
+    expected: &[&str],
+) {
+    let mut index = Index::new(at("10T00:00"));
+    let booked = booked.iter().map(|text| busy(text)).collect();
+    let therapist = Therapist { booked, ..therapist(1, hours, session) };
+    let id = therapist.id;
+    index.upsert(therapist);
+    let starts = |index: &Index| {
+        let page = search(index, &[], "11T12:00 12T12:00", 100);
+        page.hits.iter().map(|hit| hit.session.start().format("%dT%H:%M").to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(starts(&index), Vec::<String>::new());
+    index.release(id, busy(released).busy);
+    assert_eq!(starts(&index), expected);
+    index.book(id, busy(released));
+    assert_eq!(starts(&index), Vec::<String>::new());
+}
+
+#[test]
+fn b4_what_is_given_back_is_found() {
+    let full = ["11T13:00 11T14:00", "11T14:00 11T15:00"];
+    check_release(("13:00", "15:00"), (0, 50), &full, full[0], &["11T13:00", "11T13:05", "11T13:10"]);
+}
+
+#[test]
+fn b4_and_so_is_what_becomes_free_around_midnight() {
+    // The nights next to it are full, or their room would hide what is asked here.
+    let before = [
+        "11T22:00 11T23:40",
+        "12T00:00 12T01:00",
+        "12T01:00 12T02:00",
+        "10T22:00 11T02:00",
+        "12T22:00 13T02:00",
+    ];
+    check_release(("22:00", "02:00"), (0, 75), &before, before[1], &["11T23:40", "11T23:45"]);
+    let after = [
+        "11T22:00 11T23:00",
+        "11T23:00 12T00:00",
+        "12T00:20 12T02:00",
+        "10T22:00 11T02:00",
+        "12T22:00 13T02:00",
+    ];
+    check_release(("22:00", "02:00"), (60, 20), &after, after[1], &["12T00:00"]);
+}
+
+#[test]
+fn d4_the_best_of_one_start_is_first_however_many_looks_are_in_vain() {
+    let mut index = Index::new(at("10T00:00"));
+    for id in 1..=40_u128 {
+        let mut therapist = therapist(id, ("13:00", "14:00"), (0, 50));
+        therapist.specializations = vec![("grief".to_owned(), u8::try_from(id).unwrap())];
+        // Those with the most years are held, which only their records tell.
+        if id > 30 {
+            therapist.holds = vec![Hold { time: busy("11T13:00 11T14:00"), expiry: at("10T00:10") }];
+        }
+        index.upsert(therapist);
+    }
+    let page = search(&index, &[], "11T12:00 11T18:00", 2);
+    let found: Vec<_> = page.hits.iter().map(|hit| hit.place.therapist.0.as_u128()).collect();
+    assert_eq!(found, [30, 29]);
+}
+
+#[test]
+fn d4_a_hit_says_what_it_meets_and_a_page_whom_each_criterion_removed() {
+    let mut index = Index::new(at("10T00:00"));
+    for (id, slug, language, until) in [
+        (1, "ptsd", "de", "2026-06-10"),
+        (2, "ptsd", "en", "2026-07-01"),
+        (3, "grief", "de", "2026-07-01"),
+        (4, "trauma", "de", "2026-06-09"),
+    ] {
+        let mut therapist = therapist(id, ("13:00", "14:00"), (0, 50));
+        therapist.specializations = vec![(slug.to_owned(), 3)];
+        therapist.terms = vec![(Facet::Language, language.to_owned())];
+        therapist.credentials =
+            vec![Credential { jurisdictions: vec!["AT".to_owned()], until: until.parse().unwrap() }];
+        index.upsert(therapist);
+    }
+    let term = |facet, value| index.term(facet, value).unwrap();
+    let (trauma, ptsd) = (term(Facet::Specialization, "trauma"), term(Facet::Specialization, "ptsd"));
+    let (german, austria) = (term(Facet::Language, "de"), term(Facet::Jurisdiction, "AT"));
+    let criteria = [
+        Criterion::Specializations {
+            wanted: vec![Wanted { asked: Some(trauma), answers: vec![trauma, ptsd] }],
+            all: false,
+        },
+        Criterion::Any(vec![term(Facet::Language, "en"), german]),
+        Criterion::NoneOf(vec![term(Facet::Language, "en")]),
+        Criterion::Any(vec![austria]),
+    ];
+    let page = search(&index, &criteria, "11T12:00 11T18:00", 1);
+    assert_eq!(page.removed, [1, 0, 1, 0]);
+    let [hit] = page.hits.as_slice() else { panic!("{} hits", page.hits.len()) };
+    assert_eq!(hit.place.therapist.0.as_u128(), 1);
+    let met = |criterion, asked, term| Met { criterion, asked, term };
+    assert_eq!(hit.met, [met(0, 0, ptsd), met(1, 1, german), met(3, 0, austria)]);
+}

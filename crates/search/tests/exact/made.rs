@@ -1,0 +1,313 @@
+//! Small worlds in which much happens at once: clock changes, travels, seconds that do not fit.
+
+use std::collections::HashSet;
+
+use calendar::{
+    Admitted, DateOverride, DayWindow, Horizon, Limits, OverrideKind, Protected, Roster, Rules, Schedule,
+    SessionRules, Shift, ShiftKind, ShiftRules, Span, Travel, Window, Zone,
+};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use search::{
+    Credential, Criterion, Facet, Hold, Index, SessionType, SessionTypeId, Therapist, TherapistId, Wanted,
+};
+use uuid::Uuid;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) therapists: Vec<Therapist>,
+    pub(crate) ask: Ask,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// A [`search::Query`] that knows no index.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) criteria: Vec<Asked>,
+    pub(crate) therapists: Vec<TherapistId>,
+    pub(crate) session_types: Vec<SessionTypeId>,
+    pub(crate) seen: Vec<TherapistId>,
+    pub(crate) window: Span,
+    pub(crate) excluded: Vec<Span>,
+    pub(crate) busy: Vec<Span>,
+    pub(crate) shifts: Vec<Shift>,
+    pub(crate) shift_rules: ShiftRules,
+    pub(crate) beyond_roster: bool,
+    pub(crate) now: DateTime<Utc>,
+    /// When the index was told the time.
+    pub(crate) laid_out: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Any(Facet, Vec<&'static str>),
+    NoneOf(Facet, Vec<&'static str>),
+    Specializations(Vec<(String, Vec<String>)>, bool),
+    Modalities(u8),
+    Duration(TimeDelta),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Upsert(Box<Therapist>),
+    Remove(usize),
+    Book(usize, Admitted),
+    Hold(usize, Hold),
+    Release(usize, usize),
+    Advance(i64, usize),
+}
+
+impl Ask {
+    pub(crate) fn roster(&self, zone: &Zone) -> Roster {
+        Roster::new(zone, self.shifts.clone(), None, self.now).unwrap()
+    }
+
+    pub(crate) fn criteria(&self, index: &Index) -> Vec<Criterion> {
+        let terms =
+            |facet, values: &[&str]| values.iter().filter_map(|value| index.term(facet, value)).collect();
+        let criterion = |asked: &Asked| match asked {
+            Asked::Any(facet, values) => Criterion::Any(terms(*facet, values)),
+            Asked::NoneOf(facet, values) => Criterion::NoneOf(terms(*facet, values)),
+            Asked::Specializations(wanted, all) => {
+                let term = |slug: &String| index.term(Facet::Specialization, slug);
+                let wanted = wanted.iter().map(|(asked, answers)| Wanted {
+                    asked: term(asked),
+                    answers: answers.iter().filter_map(term).collect(),
+                });
+                Criterion::Specializations { wanted: wanted.collect(), all: *all }
+            }
+            Asked::Modalities(wanted) => Criterion::Modalities(*wanted),
+            Asked::Duration(wanted) => Criterion::Duration(*wanted),
+        };
+        self.criteria.iter().map(criterion).collect()
+    }
+}
+
+/// Days on or around which some clock changes.
+const DAYS: [&str; 8] = [
+    "2026-03-07",
+    "2026-03-28",
+    "2026-04-04",
+    "2026-06-10",
+    "2026-10-03",
+    "2026-10-24",
+    "2026-10-31",
+    "2026-12-30",
+];
+const ZONES: [&str; 4] = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"];
+const TAGS: [&str; 3] = ["de", "en", "fr"];
+const PLACES: [&str; 3] = ["AT", "DE", "US-NY"];
+
+fn zone() -> impl Strategy<Value = Zone> {
+    select(&ZONES[..]).prop_map(|name| Rules::compiled_in().zone(name).unwrap())
+}
+
+prop_compose! {
+    pub(crate) fn made()(day in select(&DAYS[..]), seconds in 0_i64..86_400, whole in any::<bool>())(
+        therapists in vec(therapist(instant(day, seconds, whole)), 1..3),
+        ask in ask(instant(day, seconds, whole)),
+        changes in vec(change(instant(day, seconds, whole)), 0..8),
+        now in Just(instant(day, seconds, whole)),
+    ) -> Made {
+        let mut therapists = therapists;
+        therapists.sort_by_key(|therapist: &Therapist| therapist.id);
+        therapists.dedup_by_key(|therapist| therapist.id);
+        Made { now, therapists, ask, changes }
+    }
+}
+
+fn instant(day: &str, seconds: i64, whole: bool) -> DateTime<Utc> {
+    let seconds = if whole { seconds / 1800 * 1800 } else { seconds };
+    format!("{day}T00:00:00Z").parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn hours() -> impl Strategy<Value = DayWindow> {
+    let time = |minute: u32| NaiveTime::from_hms_opt(minute / 60 % 24, minute % 60, 0).unwrap();
+    prop_oneof![(0_u32..96).prop_map(|quarter| quarter * 15), 0_u32..1440]
+        .prop_flat_map(|start| (Just(start), prop_oneof![30_u32..300, 240_u32..900, 1_u32..=1440]))
+        .prop_filter_map("ends at 23:59", move |(start, length)| {
+            DayWindow::new(time(start), time(start + length)).ok()
+        })
+}
+
+/// A span that starts near `now`, mostly of whole minutes.
+fn near(now: DateTime<Utc>, longest: i64) -> impl Strategy<Value = Span> {
+    (
+        -2_880_i64..8_000,
+        1..longest,
+        prop_oneof![8 => Just(0_i64), 1 => 1_i64..60],
+        prop_oneof![8 => Just(0_i64), 1 => 1_i64..60],
+    )
+        .prop_map(move |(start, length, a, b)| {
+            let midnight = now.timestamp().div_euclid(86_400) * 86_400;
+            let start = DateTime::from_timestamp(midnight + start * 60 + a, 0).unwrap();
+            Span::new(start, start + TimeDelta::seconds(length * 60 + b)).unwrap()
+        })
+}
+
+fn session(now: DateTime<Utc>) -> impl Strategy<Value = Admitted> {
+    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..])).prop_map(
+        |(session, before, after)| {
+            let (before, after) = (TimeDelta::minutes(before), TimeDelta::minutes(after));
+            Admitted { session, busy: Span::new(session.start() - before, session.end() + after).unwrap() }
+        },
+    )
+}
+
+fn hold(now: DateTime<Utc>) -> impl Strategy<Value = Hold> {
+    (session(now), prop_oneof![1 => Just(0_i64), 4 => -600_i64..200_000])
+        .prop_map(move |(time, expiry)| Hold { time, expiry: now + TimeDelta::seconds(expiry) })
+}
+
+prop_compose! {
+    fn schedule(now: DateTime<Utc>)(
+        zone in zone(),
+        windows in vec((0_u8..7, hours()), 3..12),
+        overrides in prop_oneof![vec((0_u64..6, any::<bool>(), vec(hours(), 0..3)), 0..=0), vec((0_u64..6, any::<bool>(), vec(hours(), 0..3)), 1..3)],
+        time_off in prop_oneof![vec(near(now, 900), 0..=0), vec(near(now, 900), 1..3)],
+        travels in prop_oneof![3 => vec((0_u64..5, 0_u64..3, self::zone()), 0..=0), 1 => vec((0_u64..5, 0_u64..3, self::zone()), 1..3)],
+        notice in prop_oneof![2 => Just(0_i64), 2 => Just(1_800), 1 => Just(93_600), 2 => 0_i64..40_000],
+        horizon in prop_oneof![3 => (1_u32..7).prop_map(Horizon::Days), 1 => (0_u64..8).prop_map(move |days| Horizon::Until(now.date_naive() + Days::new(days)))],
+    ) -> Schedule {
+        let date = |days| now.date_naive() - Days::new(1) + Days::new(days);
+        let kind = |replace| if replace { OverrideKind::Replace } else { OverrideKind::Add };
+        Schedule {
+            zone,
+            windows: windows.into_iter().map(|(day, hours)| Window { weekday: day.try_into().unwrap(), hours }).collect(),
+            overrides: overrides.into_iter().map(|(days, replace, windows)| DateOverride { date: date(days), kind: kind(replace), windows }).collect(),
+            time_off,
+            travels: travels.into_iter().map(|(from, days, zone)| Travel { from: date(from), until: date(from + days), zone }).collect(),
+            notice: TimeDelta::seconds(notice),
+            horizon,
+            limits: Limits::default(),
+            protected: Protected::default(),
+        }
+    }
+}
+
+prop_compose! {
+    fn session_type()(
+        id in 1_u128..8,
+        duration in select(&[5_i64, 30, 50, 90][..]),
+        before in select(&[0_i64, 0, 5, 20][..]),
+        after in select(&[0_i64, 10, 15][..]),
+        interval in select(&[5_u32, 15, 30, 30, 30, 50, 60, 60, 60, 1440][..]),
+        offset in select(&[0_u32, 0, 5, 6, 545][..]),
+        modalities in 1_u8..8,
+    ) -> SessionType {
+        let rules = SessionRules {
+            duration: TimeDelta::minutes(duration),
+            buffer_before: TimeDelta::minutes(before),
+            buffer_after: TimeDelta::minutes(after),
+            grid_interval_minutes: interval,
+            grid_offset_minutes: offset,
+            load_weight: 1,
+        };
+        SessionType { id: SessionTypeId(Uuid::from_u128(id)), rules, modalities }
+    }
+}
+
+prop_compose! {
+    fn therapist(now: DateTime<Utc>)(
+        id in id(),
+        schedule in schedule(now),
+        session_types in prop_oneof![1 => vec(session_type(), 0..3), 4 => vec(session_type(), 1..3)],
+        languages in prop::sample::subsequence(&TAGS[..], 0..=3),
+        specializations in prop::sample::subsequence(&["anxiety", "ptsd", "trauma"][..], 0..=3),
+        years in 0_u8..4,
+        credentials in vec((prop::sample::subsequence(&PLACES[..], 0..=2), -1_i64..9), 0..3),
+        booked in vec(session(now), 0..6),
+        holds in vec(hold(now), 0..3),
+    ) -> Therapist {
+        let days = |days| now.date_naive() + TimeDelta::days(days);
+        let (mut seen, mut types) = (Vec::new(), HashSet::new());
+        let holds = holds.into_iter().filter(|hold: &Hold| {
+            let busy = (hold.time.busy.start().timestamp() / 60, (hold.time.busy.end().timestamp() + 59) / 60);
+            !seen.contains(&busy) && { seen.push(busy); true }
+        });
+        Therapist {
+            id,
+            schedule,
+            session_types: session_types.into_iter().filter(|offered: &SessionType| types.insert(offered.id)).collect(),
+            terms: languages.into_iter().map(|tag| (Facet::Language, tag.to_owned())).collect(),
+            specializations: (years..).zip(specializations).map(|(years, slug)| (slug.to_owned(), years)).collect(),
+            credentials: credentials.into_iter().map(|(places, until)| Credential {
+                jurisdictions: places.into_iter().map(str::to_owned).collect(),
+                until: days(until),
+            }).chain((years > 0).then(|| Credential { jurisdictions: Vec::new(), until: days(30) })).collect(),
+            booked,
+            holds: holds.collect(),
+        }
+    }
+}
+
+/// Some that only differ in the second half.
+fn id() -> impl Strategy<Value = TherapistId> {
+    prop_oneof![3 => 1_u128..6, 2 => (1_u128..6).prop_map(|id| id << 64), 1 => any::<u128>()]
+        .prop_map(|id| TherapistId(Uuid::from_u128(id)))
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let some = |values: &'static [&'static str]| prop::sample::subsequence(values, 0..=values.len());
+    let trauma = || ("trauma".to_owned(), vec!["trauma".to_owned(), "ptsd".to_owned()]);
+    let plain = |slug: &str| (slug.to_owned(), vec![slug.to_owned()]);
+    let wanted =
+        prop::sample::subsequence(vec![trauma(), plain("anxiety"), plain("ptsd"), plain("grief")], 0..4);
+    prop_oneof![
+        3 => prop::sample::subsequence(&TAGS[..], 1..=3).prop_map(|tags| Asked::Any(Facet::Language, tags)),
+        1 => some(&TAGS).prop_map(|tags| Asked::NoneOf(Facet::Language, tags)),
+        2 => prop::sample::subsequence(&PLACES[..], 1..=3).prop_map(|places| Asked::Any(Facet::Jurisdiction, places)),
+        4 => (wanted, prop::bool::weighted(0.2)).prop_map(|(wanted, all)| Asked::Specializations(wanted, all)),
+        2 => (1_u8..8).prop_map(Asked::Modalities),
+        1 => select(&[5_i64, 30, 50, 90][..]).prop_map(|minutes| Asked::Duration(TimeDelta::minutes(minutes))),
+    ]
+}
+
+prop_compose! {
+    fn ask(now: DateTime<Utc>)(
+        criteria in prop_oneof![2 => vec(asked(), 0..=0), 1 => vec(asked(), 1..4)],
+        therapists in prop_oneof![5 => vec(id(), 0..=0), 1 => vec(id(), 1..4)],
+        session_types in prop_oneof![9 => vec(1_u128..8, 0..=0), 1 => vec(1_u128..8, 1..4)],
+        seen in vec(id(), 0..4),
+        start in prop_oneof![3 => -200_i64..2_000, 1 => -1_440_i64..8_640],
+        seconds in prop_oneof![2 => Just(0_i64), 1 => 0_i64..60],
+        length in prop_oneof![1 => 1_i64..300, 4 => 300_i64..1_300],
+        excluded in vec(near(now, 300), 0..2),
+        busy in vec(near(now, 120), 0..3),
+        shifts in prop_oneof![vec((near(now, 720), any::<bool>()), 0..=0), vec((near(now, 720), any::<bool>()), 1..4)],
+        beyond_roster in prop::bool::weighted(0.8),
+        later in prop_oneof![1 => Just(0_i64), 1 => 0_i64..172_800],
+    ) -> Ask {
+        let minute = (now.timestamp() + later).div_euclid(60);
+        let start = DateTime::from_timestamp((minute + start) * 60 + seconds, 0).unwrap();
+        let kind = |night| if night { ShiftKind::Night } else { ShiftKind::Day };
+        Ask {
+            criteria,
+            therapists,
+            session_types: session_types.into_iter().map(|id| SessionTypeId(Uuid::from_u128(id))).collect(),
+            seen,
+            window: Span::new(start, start + TimeDelta::seconds(length * 60 + seconds)).unwrap(),
+            excluded,
+            busy,
+            shifts: shifts.into_iter().map(|(span, night)| Shift { span, kind: kind(night) }).collect(),
+            shift_rules: ShiftRules::default(),
+            beyond_roster,
+            now: now + TimeDelta::seconds(later),
+            laid_out: now,
+        }
+    }
+}
+
+fn change(now: DateTime<Utc>) -> impl Strategy<Value = Change> {
+    prop_oneof![
+        2 => therapist(now).prop_map(|therapist| Change::Upsert(Box::new(therapist))),
+        1 => any::<usize>().prop_map(Change::Remove),
+        3 => (any::<usize>(), session(now)).prop_map(|(which, session)| Change::Book(which, session)),
+        2 => (any::<usize>(), hold(now)).prop_map(|(which, hold)| Change::Hold(which, hold)),
+        3 => any::<(usize, usize)>().prop_map(|(which, session)| Change::Release(which, session)),
+        1 => (0_i64..2_000, 1_usize..200).prop_map(|(minutes, most)| Change::Advance(minutes, most)),
+    ]
+}

@@ -1,0 +1,242 @@
+//! The slow, obvious way: everybody, every start, then filter, sort and take.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use std::sync::LazyLock;
+
+use calendar::{Admission, Horizon, Load, Schedule, SessionRules, Span, WorkerRefusal, slots};
+use chrono::{DateTime, TimeDelta, Utc};
+use search::{Constraint, Facet, Index, Place, Query, SLACK_DAYS, SessionType, Therapist, TherapistId};
+
+use crate::made::{Ask, Asked};
+
+/// Every answer in order, and whom each criterion removed.
+pub(crate) fn search(
+    index: &Index,
+    therapists: &[Therapist],
+    query: &Query<'_>,
+    ask: &Ask,
+) -> (Vec<(Place, Span)>, Vec<usize>) {
+    assert!(therapists.len() == index.len());
+    let mut found = Vec::new();
+    let mut removed = vec![0; ask.criteria.len()];
+    for therapist in therapists {
+        if let Some(first) = judge(therapist, query, ask) {
+            if let Err(criterion) = first {
+                removed[criterion] += 1;
+            }
+            continue;
+        }
+        let (matched, years) = rank(therapist, ask);
+        let busy = busy(therapist, Some(query.now));
+        for offered in therapist.session_types.iter().filter(|offered| fits(offered, ask, ask.criteria.len()))
+        {
+            if !query.session_types.is_empty() && !query.session_types.contains(&offered.id) {
+                continue;
+            }
+            let open = therapist.schedule.open(query.window);
+            let admission = Admission {
+                alias_busy: query.busy,
+                unavailable: query.unavailable,
+                ..alone(&therapist.schedule, &open, &offered.rules, &busy, query.now)
+            };
+            for admitted in slots(&admission, query.window) {
+                if query.excluded.iter().any(|span| span.overlaps(admitted.session)) {
+                    continue;
+                }
+                let place = Place {
+                    start: admitted.session.start(),
+                    matched: Reverse(matched),
+                    seen: Reverse(query.seen.contains(&therapist.id)),
+                    years: Reverse(years),
+                    therapist: therapist.id,
+                    session_type: offered.id,
+                };
+                found.push((place, admitted.session));
+            }
+        }
+    }
+    found.sort_unstable();
+    (found, removed)
+}
+
+pub(crate) fn earliest(found: &[(Place, Span)]) -> Vec<(TherapistId, DateTime<Utc>)> {
+    let mut earliest = BTreeMap::new();
+    for (place, session) in found {
+        earliest.entry(place.therapist).or_insert(session.start());
+    }
+    earliest.into_iter().collect()
+}
+
+/// What took time away, minute by minute.
+pub(crate) fn removals(
+    therapists: &[Therapist],
+    query: &Query<'_>,
+    ask: &Ask,
+    end: Option<DateTime<Utc>>,
+) -> Vec<(Constraint, usize)> {
+    let minute = |at: DateTime<Utc>| (at.timestamp() + 59).div_euclid(60);
+    let at = |minute: i64| DateTime::from_timestamp(minute * 60, 0).unwrap();
+    let from =
+        minute(query.window.start().max(query.now).max(query.after.map_or(query.now, |after| after.start)));
+    let to = minute(query.window.end());
+    let mut counts: BTreeMap<Constraint, usize> = BTreeMap::new();
+    if from >= to {
+        return Vec::new();
+    }
+    let openings: Vec<(&Therapist, Vec<i64>)> = therapists
+        .iter()
+        .filter(|therapist| judge(therapist, query, ask).is_none())
+        .map(|therapist| (therapist, opening_hours(therapist, (at(from - 60), at(to + 60)), ask)))
+        .collect();
+    for hour in from.div_euclid(60)..end.map_or((to + 59).div_euclid(60), |end| minute(end).div_euclid(60)) {
+        let (first, last) = (from.max(hour * 60), to.min(hour * 60 + 60));
+        let taken: Vec<Option<Constraint>> = (first..last)
+            .map(|minute| taken(query, Span::new(at(minute), at(minute + 1)).unwrap()))
+            .collect();
+        let most = taken.iter().flatten().copied().collect::<std::collections::BTreeSet<_>>().into_iter();
+        let most = most.max_by_key(|constraint| {
+            (taken.iter().filter(|taken| **taken == Some(*constraint)).count(), Reverse(*constraint))
+        });
+        let whole = if taken.iter().all(Option::is_some) { most } else { None };
+        for (Therapist { schedule, .. }, hours) in &openings {
+            if !hours.contains(&hour) {
+                continue;
+            }
+            let date = schedule.zone.local(at(first)).date();
+            let constraint = if minute(query.now + schedule.notice) >= last {
+                Some(Constraint::Notice)
+            } else if date > last_date(schedule, query.now) {
+                Some(Constraint::Horizon)
+            } else {
+                whole
+            };
+            if let Some(constraint) = constraint {
+                *counts.entry(constraint).or_default() += 1;
+            }
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(constraint, count)| (Reverse(*count), *constraint));
+    counts
+}
+
+/// The hours with a start that no booked session is in the way of, as far as time is laid out.
+fn opening_hours(therapist: &Therapist, (from, to): (DateTime<Utc>, DateTime<Utc>), ask: &Ask) -> Vec<i64> {
+    let days = match therapist.schedule.horizon {
+        Horizon::Days(days) => i64::from(days),
+        Horizon::Until(date) => (date - ask.laid_out.date_naive()).num_days().max(0),
+    };
+    let day = ask.laid_out.timestamp().div_euclid(86_400) + days + 2 + i64::from(SLACK_DAYS);
+    let until = DateTime::from_timestamp(day * 86_400, 0).unwrap();
+    let schedule = Schedule {
+        notice: TimeDelta::zero(),
+        horizon: Horizon::Until(chrono::NaiveDate::MAX),
+        ..therapist.schedule.clone()
+    };
+    let busy = busy(therapist, None);
+    let mut hours = Vec::new();
+    let Some(range) = Span::new(from, to) else { return hours };
+    let open = schedule.open(range);
+    for offered in &therapist.session_types {
+        let admission = alone(&schedule, &open, &offered.rules, &busy, from - TimeDelta::days(1));
+        let inside = slots(&admission, range).filter(|admitted| admitted.busy.end() <= until);
+        hours.extend(inside.map(|admitted| admitted.session.start().timestamp().div_euclid(3600)));
+    }
+    hours
+}
+
+fn taken(query: &Query<'_>, minute: Span) -> Option<Constraint> {
+    if query.busy.iter().any(|span| span.overlaps(minute)) {
+        return Some(Constraint::OwnBooking);
+    }
+    let reasons: Vec<WorkerRefusal> =
+        query.unavailable.iter().filter(|time| time.span.overlaps(minute)).map(|time| time.reason).collect();
+    let excluded = query.excluded.iter().any(|span| span.overlaps(minute));
+    reasons.into_iter().min().map(Constraint::Worker).or(excluded.then_some(Constraint::TimeOfDay))
+}
+
+fn last_date(schedule: &Schedule, now: DateTime<Utc>) -> chrono::NaiveDate {
+    match schedule.horizon {
+        Horizon::Days(days) => schedule.zone.local(now).date() + chrono::Days::new(days.into()),
+        Horizon::Until(date) => date,
+    }
+}
+
+fn alone<'a>(
+    schedule: &'a Schedule,
+    open: &'a calendar::Open,
+    session: &'a SessionRules,
+    busy: &'a [Span],
+    now: DateTime<Utc>,
+) -> Admission<'a> {
+    // Of whoever has no limits nothing is counted.
+    static NO_LOAD: LazyLock<Load> = LazyLock::new(Load::default);
+    Admission { schedule, open, session, busy, load: &NO_LOAD, alias_busy: &[], unavailable: &[], now }
+}
+
+fn busy(therapist: &Therapist, now: Option<DateTime<Utc>>) -> Vec<Span> {
+    let live = therapist.holds.iter().filter(|hold| now.is_some_and(|now| hold.expiry > now));
+    let live = live.map(|hold| hold.time.busy);
+    calendar::union(therapist.booked.iter().map(|session| session.busy).chain(live).collect())
+}
+
+/// Nothing if the therapist is wanted; else the criterion that removed them, if they are there at all.
+fn judge(therapist: &Therapist, query: &Query<'_>, ask: &Ask) -> Option<Result<(), usize>> {
+    let today = query.now.date_naive();
+    let verified = therapist.credentials.iter().any(|credential| credential.until >= today);
+    if !verified || (!query.therapists.is_empty() && !query.therapists.contains(&therapist.id)) {
+        return Some(Ok(()));
+    }
+    let carries = |facet: Facet, value: &str| match facet {
+        Facet::Jurisdiction => therapist.credentials.iter().any(|credential| {
+            credential.until >= today && credential.jurisdictions.iter().any(|code| code == value)
+        }),
+        Facet::Specialization => therapist.specializations.iter().any(|(slug, _)| slug == value),
+        _ => therapist.terms.iter().any(|(had, term)| *had == facet && term == value),
+    };
+    ask.criteria
+        .iter()
+        .enumerate()
+        .position(|(index, asked)| match asked {
+            Asked::Any(facet, values) => !values.iter().any(|value| carries(*facet, value)),
+            Asked::NoneOf(facet, values) => values.iter().any(|value| carries(*facet, value)),
+            Asked::Specializations(wanted, all) => {
+                let met = wanted.iter().filter(|wanted| best(therapist, wanted).is_some()).count();
+                if *all { met < wanted.len() } else { met == 0 && !wanted.is_empty() }
+            }
+            Asked::Modalities(_) | Asked::Duration(_) => {
+                !therapist.session_types.iter().any(|offered| fits(offered, ask, index + 1))
+            }
+        })
+        .map(Err)
+}
+
+/// Whether the first of the criteria want a session type.
+fn fits(offered: &SessionType, ask: &Ask, first: usize) -> bool {
+    ask.criteria[..first].iter().all(|asked| match asked {
+        Asked::Modalities(wanted) => offered.modalities & wanted != 0,
+        Asked::Duration(wanted) => offered.rules.duration == *wanted,
+        _ => true,
+    })
+}
+
+fn best(therapist: &Therapist, (asked, answers): &(String, Vec<String>)) -> Option<u8> {
+    let had = therapist.specializations.iter().filter(|(slug, _)| answers.contains(slug));
+    had.max_by_key(|(slug, years)| (slug == asked, *years)).map(|(_, years)| *years)
+}
+
+fn rank(therapist: &Therapist, ask: &Ask) -> (u8, u8) {
+    let wanted: Vec<_> = ask
+        .criteria
+        .iter()
+        .filter_map(|asked| if let Asked::Specializations(wanted, _) = asked { Some(wanted) } else { None })
+        .flatten()
+        .collect();
+    if wanted.is_empty() {
+        return (0, therapist.specializations.iter().map(|(_, years)| *years).max().unwrap_or(0));
+    }
+    let met: Vec<u8> = wanted.iter().filter_map(|wanted| best(therapist, wanted)).collect();
+    (u8::try_from(met.len()).unwrap(), met.iter().copied().max().unwrap_or(0))
+}
