@@ -4,7 +4,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{big_integer, uuid, uuid_null},
+    schema::{big_integer, big_integer_null, uuid},
     sea_orm::DbBackend,
 };
 
@@ -31,8 +31,9 @@ impl MigrationTrait for Migration {
                     .table("change")
                     .col(position)
                     .col(uuid("therapist_id"))
-                    // Of a change that is one booking's alone.
-                    .col(uuid_null("booking_id"))
+                    // The time of a booking that came or went, buffers included; empty if it was anything else.
+                    .col(big_integer_null("busy_from"))
+                    .col(big_integer_null("busy_until"))
                     .to_owned(),
             )
             .await?;
@@ -95,8 +96,16 @@ fn postgres_triggers() -> Vec<String> {
          end $$",
         "create function booking_changed() returns trigger language plpgsql as $$
          begin
-            insert into change (therapist_id, booking_id)
-            values (coalesce(new.therapist_id, old.therapist_id), coalesce(new.id, old.id));
+            if tg_op <> 'INSERT' and old.occupies then
+                insert into change (therapist_id, busy_from, busy_until)
+                values (old.therapist_id, old.busy_from, old.busy_until);
+            end if;
+            if tg_op <> 'DELETE' and new.occupies and (tg_op = 'INSERT' or not old.occupies
+                or new.busy_from <> old.busy_from or new.busy_until <> old.busy_until)
+            then
+                insert into change (therapist_id, busy_from, busy_until)
+                values (new.therapist_id, new.busy_from, new.busy_until);
+            end if;
             return null;
          end $$",
         "create trigger therapist_revised before update on therapist
@@ -131,7 +140,11 @@ fn postgres_drops() -> Vec<String> {
 
 /// A trigger of SQLite does not set off itself, so that one may raise what it watches.
 fn sqlite_triggers() -> Vec<String> {
-    let log = "insert into change (therapist_id, booking_id) values";
+    let log = "insert into change (therapist_id) values";
+    let free = "insert into change (therapist_id, busy_from, busy_until)
+             select old.therapist_id, old.busy_from, old.busy_until where old.occupies";
+    let take = "insert into change (therapist_id, busy_from, busy_until)
+             select new.therapist_id, new.busy_from, new.busy_until where new.occupies";
     let raise = "update therapist set revision = revision + 1 where id";
     let mut statements = vec![
         format!(
@@ -140,28 +153,27 @@ fn sqlite_triggers() -> Vec<String> {
         ),
         format!(
             "create trigger therapist_changed_update after update of revision on therapist
-             when new.revision <> old.revision begin {log} (new.id, null); end"
+             when new.revision <> old.revision begin {log} (new.id); end"
         ),
         format!(
             "create trigger therapist_changed_insert after insert on therapist
-             begin {log} (new.id, null); end"
+             begin {log} (new.id); end"
         ),
         format!(
             "create trigger therapist_changed_delete after delete on therapist
-             begin {log} (old.id, null); end"
+             begin {log} (old.id); end"
         ),
-        format!(
-            "create trigger booking_changed_insert after insert on booking
-             begin {log} (new.therapist_id, new.id); end"
-        ),
+        format!("create trigger booking_changed_insert after insert on booking begin {take}; end"),
         format!(
             "create trigger booking_changed_update after update of state, occupies, busy_from, busy_until,
-             hold_expires_at on booking begin {log} (new.therapist_id, new.id); end"
+             hold_expires_at on booking
+             begin
+                {free};
+                {take} and not (old.occupies and new.busy_from = old.busy_from
+                and new.busy_until = old.busy_until);
+             end"
         ),
-        format!(
-            "create trigger booking_changed_delete after delete on booking
-             begin {log} (old.therapist_id, old.id); end"
-        ),
+        format!("create trigger booking_changed_delete after delete on booking begin {free}; end"),
     ];
     for part in PARTS {
         statements.push(format!(

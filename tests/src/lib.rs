@@ -97,7 +97,8 @@ impl World {
                 join_template: "https://meet.example.org/{room}".to_owned(),
             }),
             listings: std::sync::Arc::default(),
-            searches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::SEARCHES)),
+            mirror: std::sync::Arc::default(),
+            watches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::WATCHES)),
         };
         let operator_key = Secret::generate().login_key();
         operator::Model {
@@ -110,6 +111,7 @@ impl World {
         .await
         .expect("an operator is there");
 
+        tokio::spawn(services::mirror::run(app.clone(), std::future::pending()));
         let (address, stop, serving) = serve(&app).await;
         Self {
             app,
@@ -239,7 +241,21 @@ impl World {
     /// Another server on the same data: its own connections, the same key, clock and letters.
     pub async fn another_server(&self) -> App {
         let db = Db::connect(&self.database, 4).await.expect("the database answers");
-        App { db, ..self.app.clone() }
+        let own = App {
+            db,
+            listings: std::sync::Arc::default(),
+            mirror: std::sync::Arc::default(),
+            ..self.app.clone()
+        };
+        tokio::spawn(services::mirror::run(own.clone(), std::future::pending()));
+        own
+    }
+
+    /// Serves the same data from another server, as long as the story lasts, and says where.
+    pub async fn serves_elsewhere(&self) -> String {
+        let (address, stop, _) = serve(&self.another_server().await).await;
+        std::mem::forget(stop);
+        format!("http://{address}")
     }
 
     /// Stops the server; the data stays.

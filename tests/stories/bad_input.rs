@@ -438,6 +438,8 @@ e2e::stories! {
             jurisdiction: "DE".to_owned(),
             genders: vec![v1::Gender::Female.into()],
             therapist_ids: vec![ada.id.clone()],
+            approaches: vec!["cbt".to_owned()],
+            cultural_competences: vec!["lgbtq".to_owned()],
         };
         let base = v1::SearchSlotsRequest {
             filter: Some(filter()),
@@ -447,6 +449,7 @@ e2e::stories! {
             page_size: 100,
             page_token: String::new(),
             language_code: "de".to_owned(),
+            times_of_day: vec![hours_of("08:00-12:00")],
         };
         check(&world, async |request| worker.client.slots().search_slots(request).await, base, &[
             (|r| r.window = None, "REQUIRED", "window"),
@@ -485,6 +488,12 @@ e2e::stories! {
             (|r| of(&mut r.filter).genders.push(4), "MALFORMED", "filter.genders[1]"),
             (|r| of(&mut r.filter).therapist_ids.push("me".to_owned()), "MALFORMED", "filter.therapist_ids[1]"),
             (|r| of(&mut r.filter).therapist_ids = vec![String::new(); 101], "TOO_MANY", "filter.therapist_ids"),
+            (|r| of(&mut r.filter).approaches.push("CBT".to_owned()), "UNKNOWN_TERM", "filter.approaches[1]"),
+            (|r| of(&mut r.filter).approaches = vec![String::new(); 21], "TOO_MANY", "filter.approaches"),
+            (|r| of(&mut r.filter).cultural_competences.push("lgbtq".to_owned()), "DUPLICATE", "filter.cultural_competences[1]"),
+            (|r| r.times_of_day.push(v1::LocalHours::default()), "REQUIRED", "times_of_day[1].start"),
+            (|r| r.times_of_day.push(hours_of("08:00-23:59")), "END_BEFORE_MIDNIGHT", "times_of_day[1].end"),
+            (|r| r.times_of_day = vec![v1::LocalHours::default(); 11], "TOO_MANY", "times_of_day"),
         ]).await;
         let anybody = world.anybody().await;
         let base = v1::SearchTherapistsRequest {

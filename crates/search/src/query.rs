@@ -93,6 +93,19 @@ pub struct Hit {
     pub met: Vec<Met>,
 }
 
+/// Somebody who meets the criteria.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// Who.
+    pub therapist: TherapistId,
+    /// How many of the specializations wanted are met.
+    pub matched: u8,
+    /// The most years in a specialization that met one wanted; in any, if none was wanted.
+    pub years: u8,
+    /// Their first start in the window, if that was asked.
+    pub opening: Option<DateTime<Utc>>,
+}
+
 /// A term that meets what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met {

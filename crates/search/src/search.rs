@@ -13,7 +13,7 @@ use crate::members::Wide;
 use crate::record::{Fit, Kind, Record};
 use crate::terms::VERIFIED;
 use crate::worker::{Worker, hours};
-use crate::{Criterion, Hit, Met, Page, Place, Query, Term, TherapistId, Wanted};
+use crate::{Criterion, Hit, Matched, Met, Page, Place, Query, Term, TherapistId, Wanted};
 
 /// So many records, and a few of each hundred candidates, may be looked at in vain before every candidate's is read in
 /// turn: few enough not to matter beside that.
@@ -35,9 +35,15 @@ impl Index {
         }
     }
 
-    /// The first start of each therapist who meets the criteria and has one; where the page before ended and its
-    /// size do not matter.
-    pub fn earliest(&self, query: &Query<'_>) -> Vec<(TherapistId, DateTime<Utc>)> {
+    /// Each therapist who meets the criteria, whatever their time.
+    pub fn matching(&self, query: &Query<'_>) -> Vec<Matched> {
+        let search = Search::new(self, query);
+        search.candidates.numbers().filter_map(|number| search.matched(number, None)).collect()
+    }
+
+    /// Each therapist who meets the criteria and has a start, with the first; where the page before ended and its size
+    /// do not matter.
+    pub fn earliest(&self, query: &Query<'_>) -> Vec<Matched> {
         let query = Query { after: None, ..query.clone() };
         let mut search = Search::new(self, &query);
         let numbers: Vec<_> = search.candidates.numbers().collect();
@@ -55,8 +61,7 @@ impl Index {
                     ControlFlow::Continue(())
                 });
             }
-            let id = self.record(number).map(|record| record.id);
-            earliest.extend(id.zip(first.map(instant)));
+            earliest.extend(first.and_then(|first| search.matched(number, Some(instant(first)))));
         }
         earliest
     }
@@ -409,6 +414,11 @@ impl<'a> Search<'a> {
     pub(crate) fn notice_ends(&self, number: u32) -> Minute {
         let seconds = self.now + u64::from(self.index.glances[number as usize].notice);
         Minute::try_from(seconds.div_ceil(60)).unwrap_or(Minute::MAX)
+    }
+
+    fn matched(&self, number: u32, opening: Option<DateTime<Utc>>) -> Option<Matched> {
+        let Rank { matched: Reverse(matched), seen: _, years: Reverse(years) } = self.rank(number);
+        Some(Matched { therapist: self.index.record(number)?.id, matched, years, opening })
     }
 
     fn rank(&self, number: u32) -> Rank {

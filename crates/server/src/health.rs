@@ -25,6 +25,9 @@ pub enum Unready {
     /// The database takes too long to answer.
     #[error("the database did not answer in time")]
     Slow,
+    /// Who is free when is not loaded yet.
+    #[error("the directory is still being loaded")]
+    Loading,
     /// The database lacks steps, or has some that this program does not know.
     #[error("the database's schema is not this program's")]
     Schema,
@@ -113,6 +116,7 @@ const CHECK_SOON: Duration = Duration::from_millis(500);
 async fn check(app: &App) -> Result<(), Unready> {
     match schema::of(app.db.read()).await? {
         Schema::Behind { .. } | Schema::Ahead { .. } => Err(Unready::Schema),
+        Schema::Current { .. } if !app.mirror.loaded() => Err(Unready::Loading),
         Schema::Current { .. } => Ok(()),
     }
 }

@@ -108,7 +108,8 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         post,
         settings: Arc::new(settings(config)),
         listings: Arc::default(),
-        searches: Arc::new(Semaphore::new(services::SEARCHES)),
+        mirror: Arc::default(),
+        watches: Arc::new(Semaphore::new(services::WATCHES)),
     })
 }
 

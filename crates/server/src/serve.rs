@@ -78,11 +78,20 @@ pub async fn serve(
             .build_v1()
             .expect("the descriptors are the build's own"),
     );
+    let meter = opentelemetry::global::meter("respite");
+    let mirror = app.mirror.clone();
+    // Lives as long as the meter.
+    let _ = meter
+        .f64_observable_gauge("respite.search.staleness")
+        .with_unit("s")
+        .with_description("How long ago what searches answer from was last known to be current")
+        .with_callback(move |gauge| gauge.observe(mirror.age().as_secs_f64(), &[]))
+        .build();
     let (drain, draining) = oneshot::channel::<()>();
     let serving = server
         .layer(cors(&origins))
         .layer(GrpcWebLayer::new())
-        .layer(RpcLayer::new(&opentelemetry::global::meter("respite")))
+        .layer(RpcLayer::new(&meter))
         .layer(BoundsLayer::new(&limits))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connection::incoming(listener, &limits), draining.map(|_| ()));
@@ -90,6 +99,7 @@ pub async fn serve(
 
     let (end_work, work_ends) = watch::channel(false);
     let mut workers = JoinSet::new();
+    workers.spawn(keep_working("mirror", app.clone(), work_ends.clone(), services::mirror::run));
     workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
     workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
     let mut observers = JoinSet::new();

@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 49] = [
+pub const POLICIES: [(&str, Policy); 50] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -126,6 +126,7 @@ pub const POLICIES: [(&str, Policy); 49] = [
     ("/respite.v1.RosterService/GetRoster", Policy::Alias),
     ("/respite.v1.RosterService/ImportRoster", Policy::Alias),
     ("/respite.v1.SlotService/SearchSlots", Policy::Alias),
+    ("/respite.v1.SlotService/WatchSlots", Policy::Alias),
 ];
 
 fn policy(path: &str) -> Option<Policy> {
@@ -295,13 +296,18 @@ async fn identify(
         .and_then(|text| text.strip_prefix("Bearer "))
         .and_then(Token::parse)
         .ok_or(Unauthenticated::Token)?;
-    let hash = token.hash();
-    let row = access_token::Entity::find_by_id(hash.clone())
+    let token = TokenHash(token.hash());
+    Ok((admit(app, &token, now).await?, Some(token)))
+}
+
+/// Whose token it is, unless it has ended or was given back.
+pub(crate) async fn admit(app: &App, token: &TokenHash, now: DateTime<Utc>) -> Result<Caller, Error> {
+    let row = access_token::Entity::find_by_id(token.0.clone())
         .one(app.db.read())
         .await?
         .filter(|row| row.expires_at > Instant::from(now))
         .ok_or(Unauthenticated::Token)?;
-    Ok((caller(row.caller_kind, row.caller_id), Some(TokenHash(hash))))
+    Ok(caller(row.caller_kind, row.caller_id))
 }
 
 fn caller(kind: access_token::CallerKind, id: Uuid) -> Caller {

@@ -90,9 +90,12 @@ pub enum Error {
     /// The database refused or failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// As many searches as may be are under way.
+    /// As many searches as may be are watched.
     #[error("too much is asked at the moment")]
     Overloaded,
+    /// The server has just begun, and does not know yet who is free when.
+    #[error("the server is about to be ready")]
+    Loading,
     /// The operating system gave no randomness.
     #[error("no randomness")]
     Randomness,
@@ -264,6 +267,10 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY));
                 Code::ResourceExhausted
             }
+            Error::Loading => {
+                details.set_retry_info(Some(RETRY));
+                Code::Unavailable
+            }
             Error::Store(source) => match source {
                 // The database was the judge, since nobody asked it in time (B2).
                 store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
@@ -370,6 +377,7 @@ fn reason(error: &Error) -> &'static str {
             store::Error::Failed { .. } => "INTERNAL",
         },
         Error::Overloaded => "OVERLOADED",
+        Error::Loading => "LOADING",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
     }
 }

@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod field;
 mod listing;
+pub mod mirror;
 mod once;
 pub mod operators;
 mod page;
@@ -33,6 +34,7 @@ pub use access::{Caller, POLICIES, Policy};
 pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;
+pub use mirror::Mirror;
 
 /// All that a call works with; a clone shares everything.
 #[derive(Clone)]
@@ -51,12 +53,14 @@ pub struct App {
     pub settings: Arc<Settings>,
     /// What can be booked with whom.
     pub listings: Arc<Listings>,
-    /// Turns to search, which is the most work a call can ask for: see [`SEARCHES`].
-    pub searches: Arc<Semaphore>,
+    /// Who is free when.
+    pub mirror: Arc<Mirror>,
+    /// Places for those who watch a search: see [`WATCHES`].
+    pub watches: Arc<Semaphore>,
 }
 
-/// How many searches are worked on at once; further ones are told to come back.
-pub const SEARCHES: usize = 32;
+/// How many searches are watched at once; further ones are told to come back.
+pub const WATCHES: usize = 1_000;
 
 /// What an operator chose about the product's behaviour.
 #[derive(Clone, Debug, PartialEq, Eq)]

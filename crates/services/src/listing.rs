@@ -10,18 +10,22 @@ use std::{
 
 use calendar::Schedule;
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 use store::{SessionTypeId, TherapistId, credential, session_type, therapist};
 
-use crate::{App, availability, directory, error::Error};
+use crate::{
+    App, availability,
+    directory::{self, by_therapist},
+    error::Error,
+};
 
 /// One therapist, as of one revision.
 pub(crate) struct Listing {
     pub(crate) therapist: therapist::Model,
-    /// Those verified.
-    credentials: Vec<credential::Model>,
-    /// Those withdrawn, too: whoever is a client may move within one.
-    session_types: Vec<session_type::Model>,
+    /// Those verified, by id.
+    pub(crate) credentials: Vec<credential::Model>,
+    /// By id; those withdrawn, too: whoever is a client may move within one.
+    pub(crate) session_types: Vec<session_type::Model>,
     /// If one was saved.
     pub(crate) schedule: Option<Schedule>,
 }
@@ -36,23 +40,46 @@ impl Listing {
         self.session_types.iter().find(|session_type| session_type.id == id)
     }
 
-    async fn load(app: &App, db: &impl ConnectionTrait, id: TherapistId) -> Result<Self, Error> {
-        // The row with the revision first: what is read after it can only be newer, and then is not taken for it.
-        let therapist =
-            therapist::Entity::find_by_id(id).one(db).await?.ok_or(Error::NotFound("therapist"))?;
+    /// What can be booked by somebody new.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = &session_type::Model> {
+        self.session_types.iter().filter(|session_type| !session_type.withdrawn)
+    }
+
+    /// Those of `ids` that there are, in a few statements.
+    pub(crate) async fn load(
+        app: &App,
+        db: &impl ConnectionTrait,
+        ids: &[TherapistId],
+    ) -> Result<Vec<Self>, Error> {
+        // The rows with the revisions first: what is read after them can only be newer, and then is not taken for it.
+        let among = || ids.iter().copied();
+        let therapists =
+            therapist::Entity::find().filter(therapist::Column::Id.is_in(among())).all(db).await?;
         let credentials = credential::Entity::find()
-            .filter(credential::COLUMN.therapist_id.eq(id))
+            .filter(credential::Column::TherapistId.is_in(among()))
             .filter(credential::COLUMN.verified.eq(true))
+            .order_by_asc(credential::Column::Id)
             .all(db)
             .await?;
-        let session_types =
-            session_type::Entity::find().filter(session_type::COLUMN.therapist_id.eq(id)).all(db).await?;
-        let schedule = availability::schedule(app, db, id).await?;
-        Ok(Self { therapist, credentials, session_types, schedule })
+        let session_types = session_type::Entity::find()
+            .filter(session_type::Column::TherapistId.is_in(among()))
+            .order_by_asc(session_type::Column::Id)
+            .all(db)
+            .await?;
+        let mut schedules = availability::schedules(app, db, ids).await?;
+        let mut credentials = by_therapist(credentials, |credential| credential.therapist_id);
+        let mut session_types = by_therapist(session_types, |session_type| session_type.therapist_id);
+        let listing = |therapist: therapist::Model| Self {
+            credentials: credentials.remove(&therapist.id).unwrap_or_default(),
+            session_types: session_types.remove(&therapist.id).unwrap_or_default(),
+            schedule: schedules.remove(&therapist.id),
+            therapist,
+        };
+        Ok(therapists.into_iter().map(listing).collect())
     }
 }
 
-/// The listings of everybody who was booked lately.
+/// The listings that are kept.
 #[derive(Default)]
 pub struct Listings(RwLock<HashMap<TherapistId, Arc<Listing>>>);
 
@@ -65,12 +92,30 @@ impl Listings {
         id: TherapistId,
         revision: i64,
     ) -> Result<Arc<Listing>, Error> {
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        if let Some(kept) = kept.filter(|kept| kept.therapist.revision == revision) {
+        if let Some(kept) = self.get(id).filter(|kept| kept.therapist.revision == revision) {
             return Ok(kept);
         }
-        let loaded = Arc::new(Listing::load(app, tx, id).await?);
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, loaded.clone());
+        let loaded = Listing::load(app, tx, &[id]).await?.pop().ok_or(Error::NotFound("therapist"))?;
+        let loaded = Arc::new(loaded);
+        self.keep(loaded.clone());
         Ok(loaded)
+    }
+
+    /// What is kept of a therapist; it may be a moment old.
+    pub(crate) fn get(&self, id: TherapistId) -> Option<Arc<Listing>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Keeps a listing, unless what is kept is newer.
+    pub(crate) fn keep(&self, listing: Arc<Listing>) {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let newer = |before: &Arc<Listing>| before.therapist.revision > listing.therapist.revision;
+        if !kept.get(&listing.therapist.id).is_some_and(newer) {
+            kept.insert(listing.therapist.id, listing);
+        }
+    }
+
+    pub(crate) fn forget(&self, id: TherapistId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }

@@ -12,6 +12,8 @@
 //! The answer is remembered in the transaction that carries the request out, so a refused request, or one
 //! that a crash cut off, does not use its id up.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect, sea_query::LockType};
@@ -20,7 +22,7 @@ use uuid::Uuid;
 use vault::Purpose;
 
 use crate::{
-    App, Caller,
+    App, Caller, Mirror,
     error::{Error, Unauthenticated},
     field,
     sealed::{Given, Safe},
@@ -44,6 +46,7 @@ pub(crate) struct Once {
     pub(crate) tx: DatabaseTransaction,
     /// What is written with the answer, in one trip to the database.
     pub(crate) writes: Writes,
+    mirror: Arc<Mirror>,
     /// Opens what is sealed for the caller, if the caller is an alias.
     safe: Option<Safe>,
     row: request::Model,
@@ -81,7 +84,7 @@ impl Once {
             response: Opaque(Vec::new()),
             expires_at: (now + REMEMBERED).into(),
         };
-        Ok(Turn::First(Self { tx, writes: Writes::default(), safe, row }))
+        Ok(Turn::First(Self { tx, writes: Writes::default(), mirror: app.mirror.clone(), safe, row }))
     }
 
     /// What is sealed for the alias that calls.
@@ -91,7 +94,7 @@ impl Once {
 
     /// Remembers the answer and commits.
     pub(crate) async fn commit<Response: Message>(self, response: Response) -> Result<Response, Error> {
-        let Self { tx, mut writes, safe, mut row } = self;
+        let Self { tx, mut writes, mirror, safe, mut row } = self;
         let encoded = response.encode_to_vec();
         row.response = match safe {
             Some(safe) => safe.seal_answer(row.request_id, &encoded),
@@ -100,6 +103,7 @@ impl Once {
         writes.insert(row);
         writes.send(&tx).await?;
         tx.commit().await?;
+        mirror.committed();
         Ok(response)
     }
 }

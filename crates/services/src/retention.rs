@@ -7,7 +7,9 @@ use sea_orm::{
     ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, SelectStatement},
 };
-use store::{AliasId, Instant, access_token, booking, booking_event, reminder, request, used_challenge};
+use store::{
+    AliasId, Instant, access_token, booking, booking_event, change, reminder, request, used_challenge,
+};
 
 use crate::{App, error::Error};
 
@@ -51,6 +53,7 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
         .exec(&tx)
         .await?;
     request::Entity::delete_many().filter(request::COLUMN.expires_at.lte(now)).exec(&tx).await?;
+    change::forget(&tx).await?;
     tx.commit().await?;
 
     let tx = app.db.write().await?;

@@ -5,10 +5,13 @@ use std::time::Duration;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        postgres::PgListener,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
-use crate::Error;
+use crate::{Error, change};
 
 /// How long a call waits for a connection before it is told to come back.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -53,6 +56,19 @@ impl Db {
         Ok(self.write.begin_with_options(immediate).await?)
     }
 
+    /// Listens for word that something changed ([`crate::change`]).
+    pub async fn listen(&self) -> Result<Word, Error> {
+        if self.read.get_database_backend() != DbBackend::Postgres {
+            return Ok(Word(None));
+        }
+        let mut listener = PgListener::connect_with(self.read.get_postgres_connection_pool())
+            .await
+            .map_err(|_| Error::Unavailable("no connection to listen on"))?;
+        let heard = listener.listen(change::CHANNEL).await;
+        heard.map_err(|_| Error::Unavailable("no connection to listen on"))?;
+        Ok(Word(Some(listener)))
+    }
+
     /// Takes what was deleted out of SQLite's files, where old pages would stay in the log until it is written over;
     /// false if somebody who reads was in the way, and it has to be tried again.
     ///
@@ -79,6 +95,18 @@ impl Db {
     pub async fn close(self) -> Result<(), Error> {
         self.write.clone().close().await?;
         Ok(self.read.close().await?)
+    }
+}
+
+/// Word from other servers of the same database. SQLite has none: there is one server, and it tells itself.
+pub struct Word(Option<PgListener>);
+
+impl Word {
+    /// Ends when word comes, or when some may have been missed.
+    pub async fn heard(&mut self) {
+        let Some(listener) = &mut self.0 else { return std::future::pending().await };
+        // It connects again by itself; what was said meanwhile is found by looking.
+        let _ = listener.recv().await;
     }
 }
 

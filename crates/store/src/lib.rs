@@ -8,6 +8,7 @@ pub mod alias;
 pub mod alias_key;
 pub mod booking;
 pub mod booking_event;
+pub mod change;
 pub mod contact;
 pub mod credential;
 pub mod date_override;
@@ -28,7 +29,7 @@ mod id;
 mod writes;
 
 pub use column::{Horizon, Instant, List, Modality, Opaque};
-pub use db::Db;
+pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{
     AliasId, BookingId, CredentialId, DateOverrideId, OperatorId, ReminderId, RequestId, SessionTypeId,

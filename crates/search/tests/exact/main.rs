@@ -75,7 +75,9 @@ fn check(index: &Index, therapists: &[Therapist], ask: &Ask, limit: usize) -> Re
             with_query(index, ask, after, limit, |query| model::removals(therapists, query, ask, end));
         prop_assert_eq!(&page.removals, &removals);
     }
-    let mut earliest = with_query(index, ask, None, limit, |query| index.earliest(query));
+    let earliest = with_query(index, ask, None, limit, |query| index.earliest(query));
+    let mut earliest: Vec<_> =
+        earliest.iter().filter_map(|found| Some((found.therapist, found.opening?))).collect();
     earliest.sort_unstable();
     prop_assert_eq!(earliest, model::earliest(&expected));
     Ok(())

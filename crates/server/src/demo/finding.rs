@@ -263,7 +263,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
     stage.screen.same("no slot lies in a shift, on the way, in the rest or in the sleep", &0, &wrong);
 
     stage.screen.say(
-        "What took the others away, of the starts that the therapists' hours allow, and of the therapists:",
+        "What stood in the way, in hours of therapists who had time, and of the therapists who have other gifts:",
     );
     for (constraint, removed) in &removals {
         let (what, one, many) = constraint_in_words(*constraint);
@@ -271,16 +271,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
     }
     let all = v1::RosterUse { ignore_shifts: true, beyond_published: true };
     let (without_roster, _) = search(&rules, nurse, week, all).await?;
-    let by_roster: usize = [
-        v1::Constraint::Shift,
-        v1::Constraint::Commute,
-        v1::Constraint::Rest,
-        v1::Constraint::Sleep,
-        v1::Constraint::BeyondRoster,
-    ]
-    .iter()
-    .filter_map(|constraint| removals.get(constraint))
-    .sum();
+    let by_roster = without_roster.iter().filter(|slot| taken_by(slot).is_some()).count();
     stage.screen.same(
         "with what the roster took, that is every slot of somebody without a roster",
         &without_roster.len(),
@@ -327,7 +318,7 @@ async fn search(
     week: &Week,
     roster_use: v1::RosterUse,
 ) -> Result<(Vec<Slot>, Removals), Broken> {
-    let mut slots = Vec::new();
+    let (mut slots, mut removals) = (Vec::new(), Removals::new());
     let mut request = v1::SearchSlotsRequest {
         filter: Some(v1::TherapistFilter {
             specializations: vec![TYPED.to_owned()],
@@ -349,11 +340,13 @@ async fn search(
         for hit in page.hits {
             slots.push(there(Slot::read(hit, rules), "span or known zone in a slot")?);
         }
+        for removal in &page.removals {
+            let count = usize::try_from(removal.count).unwrap_or_default();
+            let sum = removals.entry(removal.constraint()).or_default();
+            // Therapists are left out of every page, hours of one.
+            *sum = if is_of_therapists(removal.constraint()) { count } else { *sum + count };
+        }
         if page.next_page_token.is_empty() {
-            let removals = page.removals.iter();
-            let removals = removals
-                .map(|removal| (removal.constraint(), usize::try_from(removal.count).unwrap_or_default()))
-                .collect();
             return Ok((slots, removals));
         }
         request.page_token = page.next_page_token;
@@ -374,6 +367,9 @@ fn in_words(reasons: &[v1::MatchReason]) -> String {
             v1::Criterion::Opening => "has an opening".to_owned(),
             v1::Criterion::Roster => "fits between the shifts".to_owned(),
             v1::Criterion::Verified => "verified".to_owned(),
+            v1::Criterion::Continuity => "known to her".to_owned(),
+            v1::Criterion::Approach => format!("works by {label}"),
+            v1::Criterion::CulturalCompetence => format!("understands {label}"),
             v1::Criterion::Unspecified => label.clone(),
         }
     });
@@ -399,13 +395,27 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Jurisdiction => "are not licensed there",
         C::Gender => "are of another gender",
         C::Duration => "have no session of that length",
+        C::Approach => "work by other approaches",
+        C::CulturalCompetence => "have other competences",
+        C::TimeOfDay => "she asks for other times of day",
     };
-    match constraint {
-        C::Specialization | C::Language | C::Modality | C::Jurisdiction | C::Gender | C::Duration => {
-            (why, "therapist", "therapists")
-        }
-        _ => (why, "start", "starts"),
-    }
+    if is_of_therapists(constraint) { (why, "therapist", "therapists") } else { (why, "hour", "hours") }
+}
+
+/// Whether the filter removes by it, not the calendar.
+fn is_of_therapists(constraint: v1::Constraint) -> bool {
+    use v1::Constraint as C;
+    matches!(
+        constraint,
+        C::Specialization
+            | C::Language
+            | C::Modality
+            | C::Jurisdiction
+            | C::Gender
+            | C::Duration
+            | C::Approach
+            | C::CulturalCompetence
+    )
 }
 
 fn shift(shift: &v1::Shift) -> Option<Shift> {

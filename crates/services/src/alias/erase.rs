@@ -39,6 +39,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
         .await?;
     alias::Entity::delete_by_id(alias).exec(&tx).await?;
     tx.commit().await?;
+    app.mirror.committed();
     // What cannot be blanked at once is by the next sweep.
     if let Err(error) = app.db.scrub().await {
         tracing::warn!(

@@ -16,7 +16,7 @@ use crate::{
     once::{Once, Turn},
 };
 
-pub(crate) use schedule::{schedule, schedules};
+pub(crate) use schedule::schedules;
 
 #[tonic::async_trait]
 impl v1::availability_service_server::AvailabilityService for App {

@@ -25,16 +25,7 @@ use crate::{
 /// Well below what SQLite binds in one statement; for more, all rows are read and the others left out.
 const MOST_IDS: usize = 1_000;
 
-/// The therapist's time as the calendar reads it; nothing if none was saved.
-pub(crate) async fn schedule(
-    app: &App,
-    db: &impl ConnectionTrait,
-    therapist: TherapistId,
-) -> Result<Option<calendar::Schedule>, Error> {
-    Ok(schedules(app, db, &[therapist]).await?.remove(&therapist))
-}
-
-/// The same of many, in three statements. Who saved none is not in the answer.
+/// Therapists' time as the calendar reads it, in three statements. Who saved none is not in the answer.
 pub(crate) async fn schedules(
     app: &App,
     db: &impl ConnectionTrait,

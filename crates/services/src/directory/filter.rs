@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use api::v1;
 use chrono::{DateTime, NaiveDate, Utc};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
+use search::{Criterion, Facet, Index};
 use store::{
     Modality, TherapistId, credential, session_type,
-    therapist::{self, Gender, Profile},
+    therapist::{Gender, Profile},
 };
 
 use super::{labels, profile};
 use crate::{
-    App, crisis,
+    crisis,
     error::{Error, Violation},
     field,
+    listing::Listing,
     vocabulary::{LONGEST_QUERY, Term, Vocabulary},
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Filter {
     modalities: Vec<Modality>,
     jurisdiction: Option<String>,
     genders: Vec<Gender>,
+    approaches: Vec<&'static str>,
+    competences: Vec<&'static str>,
     therapists: Vec<TherapistId>,
 }
 
@@ -40,28 +43,6 @@ pub(crate) struct Filter {
 struct Wanted {
     asked: &'static str,
     answers: Vec<&'static str>,
-}
-
-/// A therapist who is wanted and can be booked.
-pub(crate) struct Candidate {
-    pub(crate) therapist: therapist::Model,
-    /// What is offered in one of the modalities wanted.
-    pub(crate) session_types: Vec<session_type::Model>,
-    /// Never empty.
-    pub(crate) reasons: Vec<v1::MatchReason>,
-    /// How many of the specializations asked for are met.
-    pub(crate) matched: usize,
-    /// The most years in a specialization that met one asked for; in any, if none was.
-    pub(crate) years: u32,
-}
-
-/// Who is wanted, and what kept others out.
-#[derive(Default)]
-pub(crate) struct Candidates {
-    /// By id.
-    pub(crate) found: Vec<Candidate>,
-    /// Each therapist once, at the first constraint that removed them, in the contract's order.
-    pub(crate) removed: Vec<(v1::Constraint, usize)>,
 }
 
 impl Filter {
@@ -74,6 +55,8 @@ impl Filter {
             jurisdiction,
             genders,
             therapist_ids,
+            approaches,
+            cultural_competences,
         } = filter.unwrap_or_default();
         let (specializations, urgent) = wanted(specializations)?;
         Ok(Self {
@@ -89,6 +72,12 @@ impl Filter {
             genders: field::list(genders, 3, "filter.genders", |number, path| {
                 profile::gender(number, path)?.ok_or_else(|| field::required(path))
             })?,
+            approaches: known(approaches, Vocabulary::get().approaches(), "filter.approaches")?,
+            competences: known(
+                cultural_competences,
+                Vocabulary::get().cultural_competences(),
+                "filter.cultural_competences",
+            )?,
             therapists: field::list(therapist_ids, 100, "filter.therapist_ids", |id, path| {
                 field::id(&id, path)
             })?,
@@ -105,6 +94,82 @@ impl Filter {
         self.urgent
     }
 
+    /// What the index is asked, each with the constraint whose removals it counts, in the contract's order.
+    pub(crate) fn criteria(&self, index: &Index) -> Vec<(v1::Constraint, Criterion)> {
+        let any = |facet, wanted: &dyn Fn(&str) -> bool| {
+            let terms = index.terms(facet).filter(|(value, _)| wanted(value)).map(|(_, term)| term);
+            Criterion::Any(terms.collect())
+        };
+        let mut criteria = Vec::new();
+        if !self.specializations.is_empty() {
+            let slug = |slug| index.term(Facet::Specialization, slug);
+            let wanted = self.specializations.iter().map(|wanted| search::Wanted {
+                asked: slug(wanted.asked),
+                answers: wanted.answers.iter().filter_map(|answer| slug(answer)).collect(),
+            });
+            let wanted = Criterion::Specializations { wanted: wanted.collect(), all: self.all };
+            criteria.push((v1::Constraint::Specialization, wanted));
+        }
+        if !self.languages.is_empty() {
+            let spoken = |tag: &str| self.languages.iter().any(|range| speaks(tag, range));
+            criteria.push((v1::Constraint::Language, any(Facet::Language, &spoken)));
+        }
+        if !self.modalities.is_empty() {
+            let bits = Criterion::Modalities(modality_bits(&self.modalities));
+            criteria.push((v1::Constraint::Modality, bits));
+        }
+        if let Some(place) = &self.jurisdiction {
+            let licensed = |code: &str| holds(code, place);
+            criteria.push((v1::Constraint::Jurisdiction, any(Facet::Jurisdiction, &licensed)));
+        }
+        if !self.genders.is_empty() {
+            let wanted = |name: &str| self.genders.iter().any(|gender| gender_name(*gender) == name);
+            criteria.push((v1::Constraint::Gender, any(Facet::Gender, &wanted)));
+        }
+        for (constraint, facet, wanted) in [
+            (v1::Constraint::Approach, Facet::Approach, &self.approaches),
+            (v1::Constraint::CulturalCompetence, Facet::CulturalCompetence, &self.competences),
+        ] {
+            if !wanted.is_empty() {
+                let has = |slug: &str| wanted.contains(&slug);
+                criteria.push((constraint, any(facet, &has)));
+            }
+        }
+        criteria
+    }
+
+    /// Whom to look at; everybody if it is empty.
+    pub(crate) fn therapists(&self) -> Vec<search::TherapistId> {
+        self.therapists.iter().map(|id| search::TherapistId(id.0)).collect()
+    }
+
+    /// Why a therapist whom the index found is wanted (D4), unless they changed since.
+    pub(crate) fn explain(
+        &self,
+        listing: &Listing,
+        language: &str,
+        now: DateTime<Utc>,
+    ) -> Option<Vec<v1::MatchReason>> {
+        let holding: Vec<_> = listing
+            .credentials
+            .iter()
+            .filter(|credential| credential.expires_on >= today(now))
+            .cloned()
+            .collect();
+        let offered: Vec<_> = listing.offered().cloned().collect();
+        let therapist = &listing.therapist;
+        let mut reasons = self.judge(&therapist.profile, &holding, &offered, language).ok()?;
+        if self.therapists.contains(&therapist.id) {
+            let (id, name) = (therapist.id.to_string(), therapist.profile.display_name.clone());
+            reasons.push(reason(v1::Criterion::Therapist, &id, name, &id));
+        }
+        if reasons.is_empty() {
+            let taxonomy_code = &holding.first()?.taxonomy_code;
+            reasons.push(plain_reason(v1::Criterion::Verified, taxonomy_code, language));
+        }
+        Some(reasons)
+    }
+
     /// Why the therapist is wanted, or the first constraint that says they are not. `credentials` hold today.
     fn judge(
         &self,
@@ -112,8 +177,8 @@ impl Filter {
         credentials: &[credential::Model],
         offered: &[session_type::Model],
         language: &str,
-    ) -> Result<Verdict, v1::Constraint> {
-        let (met, years) = self.met(profile).ok_or(v1::Constraint::Specialization)?;
+    ) -> Result<Vec<v1::MatchReason>, v1::Constraint> {
+        let met = self.met(profile).ok_or(v1::Constraint::Specialization)?;
         let mut reasons: Vec<_> = met
             .iter()
             .map(|(wanted, had)| {
@@ -151,94 +216,36 @@ impl Filter {
         });
         reasons.extend(gender.ok_or(v1::Constraint::Gender)?);
 
-        Ok(Verdict { reasons, matched: met.len(), years })
+        let has = |criterion, wanted: &[&str], had: &[String], terms: &[Term]| {
+            any(wanted, |slug| {
+                let term = terms.iter().find(|term| term.slug == *slug && had.contains(&term.slug))?;
+                Some(reason(criterion, slug, term.label(language).to_owned(), slug))
+            })
+        };
+        let terms = Vocabulary::get().approaches();
+        let approach = has(v1::Criterion::Approach, &self.approaches, &profile.approaches, terms);
+        reasons.extend(approach.ok_or(v1::Constraint::Approach)?);
+        let (terms, had) = (Vocabulary::get().cultural_competences(), &profile.cultural_competences);
+        let competence = has(v1::Criterion::CulturalCompetence, &self.competences, had, terms);
+        reasons.extend(competence.ok_or(v1::Constraint::CulturalCompetence)?);
+
+        Ok(reasons)
     }
 
-    /// The specializations asked for that the profile meets, each with its best answer, and the most years among
-    /// these; nothing if too few are met.
-    fn met(&self, profile: &Profile) -> Option<(Vec<(&Wanted, &'static Term)>, u32)> {
-        let mut met = Vec::new();
-        let mut years = 0;
-        for wanted in &self.specializations {
-            let had = profile
-                .specializations
-                .iter()
-                .filter(|had| wanted.answers.contains(&had.slug.as_str()))
-                .max_by_key(|had| (had.slug == wanted.asked, had.years));
-            let term = had.and_then(|had| Vocabulary::get().specialization(&had.slug));
-            if let Some((had, term)) = had.zip(term) {
-                met.push((wanted, term));
-                years = years.max(u32::from(had.years));
-            }
-        }
+    /// The specializations asked for that the profile meets, each with its best answer; nothing if too few are met.
+    fn met(&self, profile: &Profile) -> Option<Vec<(&Wanted, &'static Term)>> {
+        let best = |wanted: &Wanted| {
+            let answers =
+                profile.specializations.iter().filter(|had| wanted.answers.contains(&had.slug.as_str()));
+            let had = answers.max_by_key(|had| (had.slug == wanted.asked, had.years))?;
+            Vocabulary::get().specialization(&had.slug)
+        };
+        let met: Vec<_> =
+            self.specializations.iter().filter_map(|wanted| Some((wanted, best(wanted)?))).collect();
         let asked = self.specializations.len();
-        if asked == 0 {
-            years = profile.specializations.iter().map(|had| u32::from(had.years)).max().unwrap_or_default();
-        }
         let enough = if self.all { met.len() == asked } else { asked == 0 || !met.is_empty() };
-        enough.then_some((met, years))
+        enough.then_some(met)
     }
-}
-
-/// Everybody who is verified, takes on new people, and is wanted: three statements, and time in proportion to the
-/// number of therapists.
-pub(crate) async fn candidates(
-    app: &App,
-    filter: &Filter,
-    language: &str,
-    now: DateTime<Utc>,
-) -> Result<Candidates, Error> {
-    let db = app.db.read();
-    let therapists = therapist::Entity::find()
-        .filter(therapist::COLUMN.accepts_new_clients.eq(true))
-        .filter(among(therapist::Column::Id, &filter.therapists))
-        .order_by_asc(therapist::Column::Id)
-        .all(db)
-        .await?;
-    let credentials = credential::Entity::holding(today(now))
-        .filter(among(credential::Column::TherapistId, &filter.therapists))
-        .order_by_asc(credential::Column::Id)
-        .all(db)
-        .await?;
-    let offered = session_type::Entity::find()
-        .filter(session_type::COLUMN.withdrawn.eq(false))
-        .filter(among(session_type::Column::TherapistId, &filter.therapists))
-        .order_by_asc(session_type::Column::Id)
-        .all(db)
-        .await?;
-    let mut credentials = by_therapist(credentials, |credential| credential.therapist_id);
-    let mut offered = by_therapist(offered, |offered| offered.therapist_id);
-
-    let mut found = Vec::new();
-    let mut removed: HashMap<v1::Constraint, usize> = HashMap::new();
-    for therapist in therapists {
-        let Some(credentials) = credentials.remove(&therapist.id) else { continue };
-        let mut session_types = offered.remove(&therapist.id).unwrap_or_default();
-        match filter.judge(&therapist.profile, &credentials, &session_types, language) {
-            Ok(Verdict { mut reasons, matched, years }) => {
-                session_types.retain(|offered| {
-                    filter.modalities.is_empty()
-                        || filter.modalities.iter().any(|wanted| offered.modalities.0.contains(wanted))
-                });
-                if filter.therapists.contains(&therapist.id) {
-                    let (id, name) = (therapist.id.to_string(), therapist.profile.display_name.clone());
-                    reasons.push(reason(v1::Criterion::Therapist, &id, name, &id));
-                }
-                if reasons.is_empty() {
-                    reasons.push(plain_reason(
-                        v1::Criterion::Verified,
-                        &credentials[0].taxonomy_code,
-                        language,
-                    ));
-                }
-                found.push(Candidate { therapist, session_types, reasons, matched, years });
-            }
-            Err(constraint) => *removed.entry(constraint).or_default() += 1,
-        }
-    }
-    let mut removed: Vec<_> = removed.into_iter().collect();
-    removed.sort_unstable_by_key(|(constraint, _)| *constraint as i32);
-    Ok(Candidates { found, removed })
 }
 
 /// Whom to call at once (B9): the country's, then what works everywhere.
@@ -286,12 +293,6 @@ pub(crate) fn by_therapist<T>(
     grouped
 }
 
-struct Verdict {
-    reasons: Vec<v1::MatchReason>,
-    matched: usize,
-    years: u32,
-}
-
 fn wanted(texts: Vec<String>) -> Result<(Vec<Wanted>, bool), Error> {
     const FIELD: &str = "filter.specializations";
     let texts = field::list(texts, 20, FIELD, |text, path| field::text(text, LONGEST_QUERY, path))?;
@@ -310,6 +311,14 @@ fn wanted(texts: Vec<String>) -> Result<(Vec<Wanted>, bool), Error> {
         }
     }
     Ok((wanted, urgent))
+}
+
+/// Slugs of a part of the vocabulary.
+fn known(slugs: Vec<String>, terms: &'static [Term], field: &str) -> Result<Vec<&'static str>, Error> {
+    field::list(slugs, 20, field, |slug, path| {
+        let term = terms.iter().find(|term| term.slug == slug);
+        term.map(|term| term.slug.as_str()).ok_or_else(|| Error::invalid(path, Violation::UnknownTerm))
+    })
 }
 
 fn all(specialization_match: i32) -> Result<bool, Error> {
@@ -347,9 +356,15 @@ fn country(code: &str) -> &str {
     code.split_once('-').map_or(code, |(country, _)| country)
 }
 
-fn among(column: impl ColumnTrait, therapists: &[TherapistId]) -> Condition {
-    let anybody = Condition::all();
-    if therapists.is_empty() { anybody } else { anybody.add(column.is_in(therapists.iter().copied())) }
+/// A bit for each, as the index has them.
+pub(crate) fn modality_bits(modalities: &[Modality]) -> u8 {
+    modalities.iter().fold(0, |bits, modality| {
+        bits | match modality {
+            Modality::Video => 1,
+            Modality::Audio => 2,
+            Modality::Chat => 4,
+        }
+    })
 }
 
 fn modality_name(modality: Modality) -> &'static str {
@@ -360,7 +375,7 @@ fn modality_name(modality: Modality) -> &'static str {
     }
 }
 
-fn gender_name(gender: Gender) -> &'static str {
+pub(crate) fn gender_name(gender: Gender) -> &'static str {
     match gender {
         Gender::Female => "female",
         Gender::Male => "male",
@@ -392,6 +407,7 @@ mod tests {
             specializations,
             languages: vec!["en".to_owned(), "de-AT".to_owned()],
             gender: Some(Gender::NonBinary),
+            approaches: vec!["cbt".to_owned()],
             ..profile::blank()
         }
     }
@@ -424,32 +440,28 @@ mod tests {
     }
 
     /// What the filter says to somebody with everything: reasons as `CRITERION value (label) for asked`.
-    fn judge(
-        filter: v1::TherapistFilter,
-        had: &[(&str, u8)],
-    ) -> Result<(Vec<String>, usize, u32), &'static str> {
+    fn judge(filter: v1::TherapistFilter, had: &[(&str, u8)]) -> Result<Vec<String>, &'static str> {
         let (credentials, offered) = (licensed_in(&["US", "CA-BC"]), offers(&[Modality::Video]));
         match asked(filter).judge(&therapist(had), &credentials, &offered, "de-CH") {
-            Ok(Verdict { reasons, matched, years }) => {
+            Ok(reasons) => {
                 let text = |reason: &v1::MatchReason| {
                     let name = reason.criterion().as_str_name();
                     let name = name.strip_prefix("CRITERION_").unwrap();
                     let asked = if reason.asked.is_empty() { "" } else { " for " };
                     format!("{name} {} ({}){asked}{}", reason.value, reason.label, reason.asked)
                 };
-                Ok((reasons.iter().map(text).collect(), matched, years))
+                Ok(reasons.iter().map(text).collect())
             }
             Err(constraint) => Err(constraint.as_str_name()),
         }
     }
 
-    type Expected<'a> = Result<(&'a [&'a str], usize, u32), &'static str>;
+    type Expected<'a> = Result<&'a [&'a str], &'static str>;
 
     #[track_caller]
     fn check(filter: v1::TherapistFilter, had: &[(&str, u8)], expected: Expected<'_>) {
-        let expected = expected.map(|(reasons, matched, years)| {
-            (reasons.iter().map(|reason| (*reason).to_owned()).collect::<Vec<_>>(), matched, years)
-        });
+        let expected =
+            expected.map(|reasons| reasons.iter().map(|reason| (*reason).to_owned()).collect::<Vec<_>>());
         assert_eq!(judge(filter, had), expected);
     }
 
@@ -469,21 +481,21 @@ mod tests {
         check(
             specializations(&["trauma"]),
             &had,
-            Ok((&["SPECIALIZATION ptsd (Posttraumatische Belastungsstörung) for trauma"], 1, 4)),
+            Ok(&["SPECIALIZATION ptsd (Posttraumatische Belastungsstörung) for trauma"]),
         );
     }
 
     #[test]
     fn d4_the_entry_asked_for_is_a_better_answer_than_a_narrower_one() {
         let had = [("ptsd", 20), ("trauma", 2)];
-        check(specializations(&["trauma"]), &had, Ok((&["SPECIALIZATION trauma (Trauma)"], 1, 2)));
+        check(specializations(&["trauma"]), &had, Ok(&["SPECIALIZATION trauma (Trauma)"]));
     }
 
     #[test]
     fn d3_any_takes_one_and_all_takes_all() {
         let had = [("burnout", 3)];
         let mut filter = specializations(&["burnout", "panic"]);
-        check(filter.clone(), &had, Ok((&["SPECIALIZATION burnout (Burn-out)"], 1, 3)));
+        check(filter.clone(), &had, Ok(&["SPECIALIZATION burnout (Burn-out)"]));
         filter.set_specialization_match(v1::SpecializationMatch::All);
         check(filter, &had, Err("CONSTRAINT_SPECIALIZATION"));
     }
@@ -494,14 +506,13 @@ mod tests {
     }
 
     #[test]
-    fn d4_without_a_question_years_are_the_most_in_anything() {
-        check(v1::TherapistFilter::default(), &[("burnout", 3), ("grief", 8)], Ok((&[], 0, 8)));
-    }
-
-    #[test]
     fn d3_every_criterion_removes_whom_it_does_not_fit_and_the_first_counts() {
-        let genders = vec![v1::Gender::Male.into()];
-        let mut filter = v1::TherapistFilter { genders, ..Default::default() };
+        let competences = vec!["lgbtq".to_owned()];
+        let mut filter = v1::TherapistFilter { cultural_competences: competences, ..Default::default() };
+        check(filter.clone(), &[], Err("CONSTRAINT_CULTURAL_COMPETENCE"));
+        filter.approaches = vec!["emdr".to_owned()];
+        check(filter.clone(), &[], Err("CONSTRAINT_APPROACH"));
+        filter.genders = vec![v1::Gender::Male.into()];
         check(filter.clone(), &[], Err("CONSTRAINT_GENDER"));
         filter.jurisdiction = "CA".to_owned();
         check(filter.clone(), &[], Err("CONSTRAINT_JURISDICTION"));
@@ -520,6 +531,7 @@ mod tests {
             modalities: vec![v1::Modality::Chat.into(), v1::Modality::Video.into()],
             jurisdiction: "US-NY".to_owned(),
             genders: vec![v1::Gender::NonBinary.into()],
+            approaches: vec!["emdr".to_owned(), "cbt".to_owned()],
             ..Default::default()
         };
         let reasons: &[&str] = &[
@@ -528,8 +540,9 @@ mod tests {
             "MODALITY video (Video)",
             "JURISDICTION US (US) for US-NY",
             "GENDER non_binary (Nichtbinär)",
+            "APPROACH cbt (Kognitive Verhaltenstherapie (KVT))",
         ];
-        check(filter, &[], Ok((reasons, 0, 0)));
+        check(filter, &[], Ok(reasons));
     }
 
     #[test]
@@ -599,6 +612,8 @@ mod tests {
         check_refused(filter, "filter.genders[0]", &Violation::Required);
         let filter = v1::TherapistFilter { therapist_ids: vec![text("me")], ..Default::default() };
         check_refused(filter, "filter.therapist_ids[0]", &Violation::Malformed { expected: "a UUID" });
+        let filter = v1::TherapistFilter { approaches: vec![text("CBT")], ..Default::default() };
+        check_refused(filter, "filter.approaches[0]", &Violation::UnknownTerm);
         let filter = v1::TherapistFilter { specialization_match: 9, ..Default::default() };
         let expected = Violation::Malformed { expected: "a way to match" };
         check_refused(filter, "filter.specialization_match", &expected);

@@ -46,7 +46,12 @@ pub(crate) fn criterion(criterion: Criterion, language: &str) -> &'static str {
             "Cabe entre tus turnos",
             "Se place entre vos gardes",
         ],
+        Criterion::Continuity => {
+            ["You have met before", "Ihr kennt euch schon", "Ya se conocen", "Vous vous connaissez déjà"]
+        }
         Criterion::Specialization
+        | Criterion::Approach
+        | Criterion::CulturalCompetence
         | Criterion::Language
         | Criterion::Modality
         | Criterion::Jurisdiction

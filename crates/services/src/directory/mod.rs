@@ -24,11 +24,11 @@ use crate::{
 
 use profile::Sight;
 
+pub(crate) use self::search::{display_language, searchable};
 pub(crate) use credential::verify;
 pub(crate) use filter::{
-    Candidate, Candidates, Filter, by_therapist, candidates, crisis_resources, plain_reason, today,
+    Filter, by_therapist, crisis_resources, gender_name, modality_bits, plain_reason, today,
 };
-pub(crate) use search::{display_language, searchable};
 pub(crate) use therapist::{New, create, list, signing_key};
 
 #[tonic::async_trait]

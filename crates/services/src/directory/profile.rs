@@ -308,7 +308,8 @@ mod tests {
                 join_template: String::new(),
             }),
             listings: Arc::default(),
-            searches: Arc::new(tokio::sync::Semaphore::new(crate::SEARCHES)),
+            mirror: Arc::default(),
+            watches: Arc::new(tokio::sync::Semaphore::new(crate::WATCHES)),
         }
     }
 

@@ -1,20 +1,20 @@
 //! Finds verified therapists, best first (D3, D4).
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 use api::v1;
 use calendar::Span;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use search::{Index, Matched, Query};
 use serde::{Deserialize, Serialize};
 use store::TherapistId;
 use uuid::Uuid;
 
 use super::{
-    filter::{Candidate, Filter, candidates, crisis_resources, plain_reason, today},
-    profile::Sight,
-    therapist,
+    filter::{Filter, crisis_resources, plain_reason, today},
+    profile::{self, Sight},
 };
-use crate::{App, Caller, error::Error, field, page, slots};
+use crate::{App, Caller, error::Error, field, listing::Listing, page};
 
 /// The longest window that can be searched.
 const LONGEST: TimeDelta = TimeDelta::days(31);
@@ -34,41 +34,33 @@ pub(crate) async fn search(
     let size = page::size(page_size)?;
     let after: Option<Place> = list.position(&page_token)?;
 
-    let _turn = app.searches.try_acquire().map_err(|_| Error::Overloaded)?;
-    let mut found = candidates(app, &filter, &language, now).await?.found;
-    let mut openings = HashMap::new();
-    if let Some(window) = window {
-        openings = slots::earliest(app, &found, window, now).await?;
-        found.retain(|candidate| openings.contains_key(&candidate.therapist.id));
-    }
+    let found = app.mirror.ask(now, |index| find(index, &filter, window, now)).await?;
     let nobody = found.is_empty();
-    let mut ranked: Vec<(Place, Candidate)> = found
-        .into_iter()
-        .map(|candidate| (Place::of(&candidate, openings.get(&candidate.therapist.id)), candidate))
-        .filter(|(place, _)| after.as_ref().is_none_or(|after| place > after))
-        .collect();
-    ranked.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let more = ranked.len() > size;
-    ranked.truncate(size);
-    let next_page_token = match ranked.last() {
-        Some((place, _)) if more => list.token(place)?,
+    let mut places: Vec<Place> =
+        found.into_iter().filter(|place| after.as_ref().is_none_or(|after| place > after)).collect();
+    let more = places.len() > size;
+    if more {
+        places.select_nth_unstable(size);
+        places.truncate(size);
+    }
+    places.sort_unstable();
+    let next_page_token = match places.last() {
+        Some(place) if more => list.token(place)?,
         _ => String::new(),
     };
-
-    let (rows, reasons): (Vec<_>, Vec<_>) =
-        ranked.into_iter().map(|(_, Candidate { therapist, reasons, .. })| (therapist, reasons)).unzip();
-    let opening_of: Vec<_> = rows.iter().map(|row| openings.get(&row.id).copied()).collect();
-    let shown = therapist::complete(app.db.read(), rows, Sight::Public, today(now)).await?;
-    let hits = shown.into_iter().zip(reasons).zip(opening_of).map(|((therapist, mut reasons), opening)| {
+    let hits = places.iter().filter_map(|place| {
+        let listing = app.listings.get(TherapistId(place.id))?;
+        let mut reasons = filter.explain(&listing, &language, now)?;
+        let opening = place.opening.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         reasons.extend(opening.map(|at| {
             let value = at.to_rfc3339_opts(SecondsFormat::Secs, true);
             plain_reason(v1::Criterion::Opening, &value, &language)
         }));
-        v1::TherapistHit {
-            therapist: Some(therapist),
+        Some(v1::TherapistHit {
+            therapist: Some(shown(&listing, now)),
             reasons,
             earliest_opening_time: opening.map(field::timestamp),
-        }
+        })
     });
     Ok(v1::SearchTherapistsResponse {
         hits: hits.collect(),
@@ -79,6 +71,42 @@ pub(crate) async fn search(
             Vec::new()
         },
     })
+}
+
+/// The profile as anybody may see it.
+fn shown(listing: &Listing, now: DateTime<Utc>) -> v1::Therapist {
+    let offered: Vec<_> = listing.offered().cloned().collect();
+    let (therapist, credentials) = (listing.therapist.clone(), listing.credentials.clone());
+    profile::show(therapist, credentials, &offered, Sight::Public, today(now))
+}
+
+/// Any time: whoever asks for none is told who is there, not who is free.
+fn around(now: DateTime<Utc>) -> Span {
+    Span::new(now, now + LONGEST).expect("a month is not empty")
+}
+
+/// Where everybody stands who is wanted, and who has an opening in the window if there is one.
+fn find(index: &Index, filter: &Filter, window: Option<Span>, now: DateTime<Utc>) -> Vec<Place> {
+    let criteria: Vec<_> = filter.criteria(index).into_iter().map(|(_, criterion)| criterion).collect();
+    let therapists = filter.therapists();
+    let query = Query {
+        criteria: &criteria,
+        therapists: &therapists,
+        session_types: &[],
+        seen: &[],
+        window: window.unwrap_or_else(|| around(now)),
+        excluded: &[],
+        unavailable: &[],
+        busy: &[],
+        now,
+        after: None,
+        limit: 0,
+    };
+    let found = match window {
+        Some(_) => index.earliest(&query),
+        None => index.matching(&query),
+    };
+    found.into_iter().map(Place::of).collect()
 }
 
 /// A window that is not too long to search.
@@ -95,20 +123,20 @@ pub(crate) fn display_language(tag: String, field: &str) -> Result<String, Error
 /// Where a hit stands: more specializations matched, the earlier opening, more years, the smaller id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Place {
-    matched: Reverse<usize>,
+    matched: Reverse<u8>,
     opening: Option<i64>,
-    years: Reverse<u32>,
+    years: Reverse<u8>,
     id: Uuid,
 }
 
 impl Place {
-    fn of(candidate: &Candidate, opening: Option<&DateTime<Utc>>) -> Self {
-        let TherapistId(id) = candidate.therapist.id;
+    fn of(found: Matched) -> Self {
+        let Matched { therapist, matched, years, opening } = found;
         Self {
-            matched: Reverse(candidate.matched),
-            opening: opening.map(DateTime::timestamp),
-            years: Reverse(candidate.years),
-            id,
+            matched: Reverse(matched),
+            opening: opening.map(|at| at.timestamp()),
+            years: Reverse(years),
+            id: therapist.0,
         }
     }
 }
@@ -117,7 +145,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn place(matched: usize, opening: Option<i64>, years: u32, id: u128) -> Place {
+    fn place(matched: u8, opening: Option<i64>, years: u8, id: u128) -> Place {
         Place { matched: Reverse(matched), opening, years: Reverse(years), id: Uuid::from_u128(id) }
     }
 

@@ -1,47 +1,22 @@
-//! Slots over all therapists that fit, the earliest first (S5).
-//!
-//! Every therapist who fits is examined for every search: the work grows with their number, with the days asked
-//! for, and with what is booked in them.
+//! Slots over all therapists that fit, the earliest first (S5), from memory.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-};
+use std::cmp::Reverse;
 
 use api::v1;
-use calendar::{Admission, Load, Refusal, Schedule, SessionRules, Span, WorkerRefusal};
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
-use store::{AliasId, TherapistId, booking, session_type};
-use uuid::Uuid;
+use calendar::{DayWindow, Horizon, Limits, Protected, Schedule, Span, WorkerRefusal, Zone};
+use chrono::{DateTime, TimeDelta, Utc, Weekday};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use search::{Hit, Index, Page, Place, Query};
+use store::{AliasId, SessionTypeId, TherapistId, booking, booking::State};
 
-use super::{Asked, Worker};
+use super::{Asked, RosterUse, Worker};
 use crate::{
-    App, Caller, availability,
-    directory::{self, Candidate},
+    App, Caller,
+    directory::{self, Filter},
     error::Error,
     field, page,
     sealed::Safe,
 };
-
-/// The place of a slot among all: by its start, then the better match, then by ids, so that no two are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
-    start: DateTime<Utc>,
-    matched: Reverse<usize>,
-    years: Reverse<u32>,
-    therapist: Uuid,
-    session_type: Uuid,
-}
-
-/// A slot, and where to find what is said about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
-    place: Place,
-    session: Span,
-    candidate: usize,
-    session_type: usize,
-}
 
 pub(super) async fn search_slots(
     app: &App,
@@ -51,192 +26,177 @@ pub(super) async fn search_slots(
 ) -> Result<v1::SearchSlotsResponse, Error> {
     let page_size = page::size(request.page_size)?;
     let question = v1::SearchSlotsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
-    let v1::SearchSlotsRequest {
-        filter,
-        window,
-        duration,
-        roster_use,
-        page_size: _,
-        page_token,
-        language_code,
-    } = request;
-    let filter = directory::Filter::parse(filter)?;
-    let window = directory::searchable(field::given(window, "window")?, "window")?;
-    let language = directory::display_language(language_code, "language_code")?;
-    let duration = match duration {
-        Some(duration) => Some(field::minutes(Some(duration), "duration")?),
-        None => None,
-    };
     let list = page::List::new(app, Caller::Alias(alias), "SearchSlots", &question);
-    let after: Option<Place> = list.position(&page_token)?;
+    let after: Option<Place> = list.position(&request.page_token)?;
+    let search = Search::parse(request)?;
+    let mut looking = search.begin(app, alias, now).await?;
+    let page = app.mirror.ask(now, |index| looking.ask(index, after, page_size, now)).await?;
 
-    let _turn = app.searches.try_acquire().map_err(|_| Error::Overloaded)?;
-    let db = app.db.read();
-    let safe = Safe::open(app, db, alias).await?;
-    let range = around(window);
-    let own = booking::Entity::keeping_alias(alias, range, now).all(db).await?;
-    let busy = own.iter().filter_map(booking::Model::busy).collect();
-    let asked = Asked { range, roster_use: roster_use.into(), busy };
-    let worker = Worker::during(app, &safe, asked)?;
-    let directory::Candidates { found: mut candidates, removed } =
-        directory::candidates(app, &filter, &language, now).await?;
-    let mut removals: HashMap<v1::Constraint, usize> = removed.into_iter().collect();
-    if let Some(duration) = duration {
-        let before = candidates.len();
-        for candidate in &mut candidates {
-            candidate.session_types.retain(|kind| kind.rules().duration == duration);
-        }
-        candidates.retain(|candidate| !candidate.session_types.is_empty());
-        *removals.entry(v1::Constraint::Duration).or_default() += before - candidates.len();
-    }
-    let times = Times::load(app, &candidates, window, now).await?;
-    let fits_roster = worker.fits_roster;
-
-    // Arithmetic over every therapist; it must not keep other calls waiting.
-    let scan = Scan { worker, window, after, page_size, now, removals };
-    let work = move || (scan.over(&candidates, &times), candidates, times);
-    let (Page { mut found, removals }, candidates, times) =
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Interrupted)?;
-
-    // One more than the page holds says that there is another.
-    let more = found.len() > page_size;
-    if more {
-        found.pop_last();
-    }
-    let next_page_token = match found.last() {
-        Some(end) if more => list.token(&end.place)?,
-        _ => String::new(),
+    let next_page_token = match &page.next {
+        Some(next) => list.token(next)?,
+        None => String::new(),
     };
-    let crisis_resources = if found.is_empty() || filter.urgent() {
+    let filter = &looking.search.filter;
+    let crisis_resources = if page.hits.is_empty() || filter.urgent() {
         directory::crisis_resources(filter.country())
     } else {
         Vec::new()
     };
-    let hits = found
-        .into_iter()
-        .filter_map(|found| {
-            let candidate = &candidates[found.candidate];
-            let (schedule, _) = times.of(candidate)?;
-            Some(hit(&found, candidate, schedule, fits_roster, &language))
-        })
-        .collect();
     Ok(v1::SearchSlotsResponse {
-        hits,
+        removals: looking.removals(&page),
+        hits: page.hits.iter().filter_map(|hit| looking.print(app, hit, now)).collect(),
         next_page_token,
-        removals: print_removals(removals),
         crisis_resources,
     })
 }
 
-/// One search, without the therapists it goes over.
-struct Scan {
-    worker: Worker,
+/// What is looked for.
+pub(super) struct Search {
+    filter: Filter,
     window: Span,
-    /// Where the page before ended.
-    after: Option<Place>,
-    page_size: usize,
-    now: DateTime<Utc>,
-    /// What the filter took away.
-    removals: HashMap<v1::Constraint, usize>,
+    duration: Option<TimeDelta>,
+    times_of_day: Vec<DayWindow>,
+    roster_use: RosterUse,
+    language: String,
 }
 
-/// What a search found.
-struct Page {
-    /// The earliest, up to one more than the page holds.
-    found: BTreeSet<Found>,
-    removals: HashMap<v1::Constraint, usize>,
+/// A search by somebody whose time is known.
+pub(super) struct Looking {
+    search: Search,
+    worker: Worker,
+    /// Whom they have had a session with.
+    seen: Vec<search::TherapistId>,
+    /// Where sessions may not be, since they ask for other times of day.
+    excluded: Vec<Span>,
+    /// The constraints of the criteria, in their order.
+    constraints: Vec<v1::Constraint>,
 }
 
-impl Scan {
-    fn over(self, candidates: &[Candidate], times: &Times) -> Page {
-        let Self { worker, window, after, page_size, now, mut removals } = self;
-        let mut found = BTreeSet::new();
-        for (index, candidate) in candidates.iter().enumerate() {
-            let Some((schedule, busy)) = times.of(candidate) else { continue };
-            let open = schedule.open(window);
-            for (session_type, kind) in candidate.session_types.iter().enumerate() {
-                let admission = Admission {
-                    schedule,
-                    open: &open,
-                    session: &kind.rules(),
-                    busy,
-                    load: &Load::default(),
-                    alias_busy: &worker.busy,
-                    unavailable: &worker.unavailable,
-                    now,
-                };
-                for (start, verdict) in calendar::candidates(&admission, window) {
-                    let session = match verdict {
-                        Ok(admitted) => admitted.session,
-                        Err(refusal) => {
-                            if let Some(constraint) = constraint(refusal) {
-                                *removals.entry(constraint).or_default() += 1;
-                            }
-                            continue;
-                        }
-                    };
-                    let place = Place {
-                        start,
-                        matched: Reverse(candidate.matched),
-                        years: Reverse(candidate.years),
-                        therapist: candidate.therapist.id.0,
-                        session_type: kind.id.0,
-                    };
-                    if after.is_some_and(|after| place <= after) {
-                        continue;
-                    }
-                    found.insert(Found { place, session, candidate: index, session_type });
-                    if found.len() > page_size + 1 {
-                        found.pop_last();
-                    }
-                }
-            }
-        }
-        Page { found, removals }
+impl Search {
+    pub(super) fn parse(request: v1::SearchSlotsRequest) -> Result<Self, Error> {
+        let v1::SearchSlotsRequest {
+            filter,
+            window,
+            duration,
+            roster_use,
+            page_size: _,
+            page_token: _,
+            language_code,
+            times_of_day,
+        } = request;
+        Ok(Self {
+            filter: Filter::parse(filter)?,
+            window: directory::searchable(field::given(window, "window")?, "window")?,
+            duration: duration.map(|duration| field::minutes(Some(duration), "duration")).transpose()?,
+            times_of_day: field::list(times_of_day, 10, "times_of_day", |hours, path| {
+                field::hours(Some(hours), path)
+            })?,
+            roster_use: roster_use.into(),
+            language: directory::display_language(language_code, "language_code")?,
+        })
+    }
+
+    /// Looks up when the alias has time: the one thing that a search asks the database for.
+    pub(super) async fn begin(self, app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Looking, Error> {
+        let db = app.db.read();
+        let safe = Safe::open(app, db, alias).await?;
+        let own = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        let held = |row: &&booking::Model| row.occupies && !row.hold_expired(now);
+        let met = |row: &&booking::Model| matches!(row.state, State::Arrived | State::Fulfilled);
+        let mut seen: Vec<_> =
+            own.iter().filter(met).map(|row| search::TherapistId(row.therapist_id.0)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let range = around(self.window);
+        let busy = own.iter().filter(held).filter_map(booking::Model::busy);
+        let busy = busy.filter(|busy| busy.overlaps(range)).collect();
+        let asked = Asked { range, roster_use: self.roster_use, busy };
+        let worker = Worker::during(app, &safe, asked)?;
+        let excluded = if self.times_of_day.is_empty() {
+            Vec::new()
+        } else {
+            let zone = app.rules.zone(&safe.settings()?.time_zone).ok_or(Error::Sealed("alias.settings"))?;
+            outside(&self.times_of_day, zone, range)
+        };
+        Ok(Looking { search: self, worker, seen, excluded, constraints: Vec::new() })
     }
 }
 
-/// The first opening of each therapist inside `window`, whoever asks.
-pub(crate) async fn earliest(
-    app: &App,
-    candidates: &[Candidate],
-    window: Span,
-    now: DateTime<Utc>,
-) -> Result<HashMap<TherapistId, DateTime<Utc>>, Error> {
-    let therapists = Times::load(app, candidates, window, now).await?;
-    let questions: Vec<(TherapistId, Vec<SessionRules>)> = candidates
-        .iter()
-        .map(|candidate| {
-            let rules = candidate.session_types.iter().map(session_type::Model::rules).collect();
-            (candidate.therapist.id, rules)
+impl Looking {
+    pub(super) fn ask(
+        &mut self,
+        index: &Index,
+        after: Option<Place>,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Page {
+        let mut asked = self.search.filter.criteria(index);
+        asked.extend(
+            self.search
+                .duration
+                .map(|duration| (v1::Constraint::Duration, search::Criterion::Duration(duration))),
+        );
+        let (constraints, criteria): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        self.constraints = constraints;
+        index.search(&Query {
+            criteria: &criteria,
+            therapists: &self.search.filter.therapists(),
+            session_types: &[],
+            seen: &self.seen,
+            window: self.search.window,
+            excluded: &self.excluded,
+            unavailable: &self.worker.unavailable,
+            busy: &self.worker.busy,
+            now,
+            after,
+            limit,
         })
-        .collect();
-    let scan = move || {
-        let mut openings = HashMap::new();
-        for (therapist, session_types) in questions {
-            let Some((schedule, busy)) = therapists.get(therapist) else { continue };
-            let open = schedule.open(window);
-            let first = session_types
-                .iter()
-                .filter_map(|session| {
-                    let admission = Admission {
-                        schedule,
-                        open: &open,
-                        session,
-                        busy,
-                        load: &Load::default(),
-                        alias_busy: &[],
-                        unavailable: &[],
-                        now,
-                    };
-                    Some(calendar::slots(&admission, window).next()?.session.start())
-                })
-                .min();
-            openings.extend(first.map(|start| (therapist, start)));
+    }
+
+    /// A hit as the worker sees it, unless its therapist changed since.
+    pub(super) fn print(&self, app: &App, hit: &Hit, now: DateTime<Utc>) -> Option<v1::SlotHit> {
+        let Search { filter, language, .. } = &self.search;
+        let listing = app.listings.get(TherapistId(hit.place.therapist.0))?;
+        let kind = listing.session_type(SessionTypeId(hit.place.session_type.0))?;
+        let mut reasons = filter.explain(&listing, language, now)?;
+        if self.worker.fits_roster {
+            reasons.push(directory::plain_reason(v1::Criterion::Roster, "", language));
         }
-        openings
-    };
-    tokio::task::spawn_blocking(scan).await.map_err(|_| Error::Interrupted)
+        if hit.place.seen.0 {
+            reasons.push(directory::plain_reason(v1::Criterion::Continuity, "", language));
+        }
+        Some(v1::SlotHit {
+            slot: Some(v1::Slot {
+                therapist_id: listing.therapist.id.to_string(),
+                session_type_id: kind.id.to_string(),
+                session: Some(field::to_span(hit.session)),
+                time_zone: listing.schedule.as_ref()?.zone.name().to_owned(),
+            }),
+            therapist_display_name: listing.therapist.profile.display_name.clone(),
+            modalities: kind
+                .modalities
+                .0
+                .iter()
+                .map(|modality| field::to_modality(*modality).into())
+                .collect(),
+            reasons,
+        })
+    }
+
+    fn removals(&self, page: &Page) -> Vec<v1::Removal> {
+        let therapists = self.constraints.iter().copied().zip(page.removed.iter().copied());
+        let hours = page.removals.iter().map(|(constraint, count)| (self::constraint(*constraint), *count));
+        let mut removals: Vec<_> = therapists
+            .chain(hours)
+            .filter(|(_, count)| *count > 0)
+            .map(|(constraint, count)| v1::Removal {
+                constraint: constraint.into(),
+                count: i32::try_from(count).unwrap_or(i32::MAX),
+            })
+            .collect();
+        removals.sort_by_key(|removal| Reverse(removal.count));
+        removals
+    }
 }
 
 /// What can touch a session that starts in `window`.
@@ -245,93 +205,38 @@ fn around(window: Span) -> Span {
     Span::new(window.start() - day, window.end() + day).unwrap_or(window)
 }
 
-/// When therapists work, and when they are busy.
-struct Times {
-    schedules: HashMap<TherapistId, Schedule>,
-    /// Sorted and disjoint, buffers included.
-    busy: HashMap<TherapistId, Vec<Span>>,
-}
-
-impl Times {
-    async fn load(
-        app: &App,
-        candidates: &[Candidate],
-        window: Span,
-        now: DateTime<Utc>,
-    ) -> Result<Self, Error> {
-        let db = app.db.read();
-        let ids: Vec<_> = candidates.iter().map(|candidate| candidate.therapist.id).collect();
-        let schedules = availability::schedules(app, db, &ids).await?;
-        let mut busy: HashMap<TherapistId, Vec<Span>> = HashMap::new();
-        for booking in booking::Entity::busy_during(around(window), now).all(db).await? {
-            busy.entry(booking.therapist_id).or_default().extend(booking.busy());
-        }
-        for spans in busy.values_mut() {
-            *spans = calendar::union(std::mem::take(spans));
-        }
-        Ok(Self { schedules, busy })
-    }
-
-    fn get(&self, therapist: TherapistId) -> Option<(&Schedule, &[Span])> {
-        let schedule = self.schedules.get(&therapist)?;
-        Some((schedule, self.busy.get(&therapist).map_or(&[], Vec::as_slice)))
-    }
-
-    fn of(&self, candidate: &Candidate) -> Option<(&Schedule, &[Span])> {
-        self.get(candidate.therapist.id)
-    }
-}
-
-fn hit(
-    found: &Found,
-    candidate: &Candidate,
-    schedule: &Schedule,
-    fits_roster: bool,
-    language: &str,
-) -> v1::SlotHit {
-    let kind = &candidate.session_types[found.session_type];
-    let mut reasons = candidate.reasons.clone();
-    if fits_roster {
-        reasons.push(directory::plain_reason(v1::Criterion::Roster, "", language));
-    }
-    v1::SlotHit {
-        slot: Some(v1::Slot {
-            therapist_id: candidate.therapist.id.to_string(),
-            session_type_id: kind.id.to_string(),
-            session: Some(field::to_span(found.session)),
-            time_zone: schedule.zone.name().to_owned(),
-        }),
-        therapist_display_name: candidate.therapist.profile.display_name.clone(),
-        modalities: kind.modalities.0.iter().map(|modality| field::to_modality(*modality).into()).collect(),
-        reasons,
-    }
-}
-
-fn print_removals(removals: HashMap<v1::Constraint, usize>) -> Vec<v1::Removal> {
-    let mut removals: Vec<_> = removals
+/// What of `range` is outside these hours of every day on the clock of `zone`.
+fn outside(hours: &[DayWindow], zone: Zone, range: Span) -> Vec<Span> {
+    const WEEK: [Weekday; 7] =
+        [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
+    let windows = WEEK
         .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(constraint, count)| v1::Removal {
-            constraint: constraint.into(),
-            count: i32::try_from(count).unwrap_or(i32::MAX),
-        })
-        .collect();
-    removals.sort_unstable_by_key(|removal| (Reverse(removal.count), removal.constraint));
-    removals
+        .flat_map(|weekday| hours.iter().map(move |hours| calendar::Window { weekday, hours: *hours }));
+    let wanted = Schedule {
+        zone,
+        windows: windows.collect(),
+        overrides: Vec::new(),
+        time_off: Vec::new(),
+        travels: Vec::new(),
+        notice: TimeDelta::zero(),
+        horizon: Horizon::Days(1),
+        limits: Limits::default(),
+        protected: Protected::default(),
+    };
+    calendar::subtract(&[range], wanted.open(range).spans())
 }
 
-/// What took a start away, as the worker may be told; what is not open was never there to be taken.
-fn constraint(refusal: Refusal) -> Option<v1::Constraint> {
-    Some(match refusal {
-        Refusal::TooSoon { .. } => v1::Constraint::Notice,
-        Refusal::BeyondHorizon { .. } => v1::Constraint::Horizon,
-        // How many were taken would tell how busy a therapist is (D4).
-        Refusal::OutsideHours | Refusal::OffGrid | Refusal::Taken | Refusal::Limit(_) => return None,
-        Refusal::AliasBusy => v1::Constraint::OwnBooking,
-        Refusal::Worker(WorkerRefusal::Shift | WorkerRefusal::Break) => v1::Constraint::Shift,
-        Refusal::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,
-        Refusal::Worker(WorkerRefusal::Rest) => v1::Constraint::Rest,
-        Refusal::Worker(WorkerRefusal::Sleep) => v1::Constraint::Sleep,
-        Refusal::Worker(WorkerRefusal::BeyondRoster) => v1::Constraint::BeyondRoster,
-    })
+/// What took time away, as the worker may be told.
+fn constraint(constraint: search::Constraint) -> v1::Constraint {
+    match constraint {
+        search::Constraint::Notice => v1::Constraint::Notice,
+        search::Constraint::Horizon => v1::Constraint::Horizon,
+        search::Constraint::OwnBooking => v1::Constraint::OwnBooking,
+        search::Constraint::TimeOfDay => v1::Constraint::TimeOfDay,
+        search::Constraint::Worker(WorkerRefusal::Shift | WorkerRefusal::Break) => v1::Constraint::Shift,
+        search::Constraint::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,
+        search::Constraint::Worker(WorkerRefusal::Rest) => v1::Constraint::Rest,
+        search::Constraint::Worker(WorkerRefusal::Sleep) => v1::Constraint::Sleep,
+        search::Constraint::Worker(WorkerRefusal::BeyondRoster) => v1::Constraint::BeyondRoster,
+    }
 }

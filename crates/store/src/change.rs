@@ -1,0 +1,108 @@
+//! What changed, as the database's triggers wrote it down, for whoever keeps a copy in memory.
+
+use calendar::Span;
+use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
+
+use crate::{Instant, TherapistId};
+
+/// How far a reader has come; what is behind it was seen, and some of what is before it may have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(i64);
+
+/// One change of what belongs to a therapist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// Whose.
+    pub therapist_id: TherapistId,
+    /// Of a booking that came or went: its time, buffers included. Nothing if anything else changed.
+    pub busy: Option<Span>,
+}
+
+/// What a reader has not seen, and where to go on.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Each at least once.
+    pub changes: Vec<Change>,
+    /// Where to go on.
+    pub next: Position,
+    /// What lies between was thrown away: everything has to be read anew.
+    pub gap: bool,
+}
+
+/// How many changes are kept for those who were cut off for a while.
+const KEPT: i64 = 100_000;
+/// A reader that has missed more is faster if it reads everything.
+const MOST: u64 = 20_000;
+
+/// Where a reader stands that is about to read everything.
+pub async fn position(db: &impl ConnectionTrait) -> Result<Position, DbErr> {
+    let next = next(db.get_database_backend());
+    let statement = Statement::from_string(db.get_database_backend(), format!("select {next} as next"));
+    let row = db.query_one_raw(statement).await?.ok_or(DbErr::RecordNotFound("position".to_owned()))?;
+    Ok(Position(row.try_get("", "next")?))
+}
+
+/// What changed since, in one statement. Asked again with the same position, it says the same and more.
+pub async fn since(db: &impl ConnectionTrait, Position(after): Position) -> Result<Changes, DbErr> {
+    let backend = db.get_database_backend();
+    let text = format!(
+        "select now.next, now.oldest, change.therapist_id, change.busy_from, change.busy_until
+         from (select {} as next, (select min(position) from change) as oldest) now
+         left join (
+            select distinct therapist_id, busy_from, busy_until from change where position >= $1 limit {}
+         ) change on true",
+        next(backend),
+        MOST + 1
+    );
+    let rows =
+        Row::find_by_statement(Statement::from_sql_and_values(backend, text, [after.into()])).all(db).await?;
+    let changes: Vec<Change> = rows.iter().filter_map(Row::change).collect();
+    let (next, oldest) = rows.first().map_or((after, None), |row| (row.next, row.oldest));
+    let gap = changes.len() as u64 > MOST || (oldest.is_some_and(|oldest| oldest > after) && next > after);
+    Ok(Changes { changes, next: Position(next), gap })
+}
+
+/// Forgets all but the latest changes.
+pub async fn forget(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let text = "delete from change where position < (
+        select position from change order by position desc limit 1 offset $1)";
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), text, [KEPT.into()]);
+    db.execute_raw(statement).await.map(|_| ())
+}
+
+/// Tells other servers of the same database that something changed; what they hear sooner or later anyway.
+pub async fn announce(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    match db.get_database_backend() {
+        DbBackend::Postgres => db.execute_unprepared(&format!("notify {CHANNEL}")).await.map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+/// Where PostgreSQL carries the word.
+pub(crate) const CHANNEL: &str = "respite_change";
+
+/// The position of whoever has seen all there is. On PostgreSQL transactions that are still open keep it back, as theirs
+/// may have smaller numbers than what is there; on SQLite one ends before the next begins.
+fn next(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+        _ => "(select coalesce(max(position), 0) + 1 from change)",
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    next: i64,
+    oldest: Option<i64>,
+    therapist_id: Option<TherapistId>,
+    busy_from: Option<Instant>,
+    busy_until: Option<Instant>,
+}
+
+impl Row {
+    fn change(&self) -> Option<Change> {
+        let busy = self.busy_from.zip(self.busy_until);
+        let busy = busy.and_then(|(from, until)| Span::new(from.into(), until.into()));
+        Some(Change { therapist_id: self.therapist_id?, busy })
+    }
+}

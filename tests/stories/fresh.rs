@@ -1,0 +1,222 @@
+//! What searches answer from is never behind what was booked or changed: here, on another server, and for who watches.
+
+use std::time::Duration;
+
+use api::v1;
+use client::{Client, request_id};
+use e2e::{Engine, Worker, World, hours_of, minutes, span};
+use sea_orm::ConnectionTrait;
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+
+const NOW: &str = "2026-03-20T09:00:00Z";
+const BERLIN: &str = "Europe/Berlin";
+/// A Monday.
+const FROM: &str = "2026-03-23T07:00:00Z";
+const UNTIL: &str = "2026-03-23T19:00:00Z";
+
+fn watched(therapist: &str) -> v1::WatchSlotsRequest {
+    let filter = v1::TherapistFilter { therapist_ids: vec![therapist.to_owned()], ..Default::default() };
+    let window = Some(span(FROM, UNTIL));
+    let search = v1::SearchSlotsRequest { filter: Some(filter), window, page_size: 3, ..Default::default() };
+    v1::WatchSlotsRequest { search: Some(search) }
+}
+
+/// The hours, in UTC, at which slots start.
+fn hours<'a>(slots: impl IntoIterator<Item = &'a v1::Slot>) -> Vec<String> {
+    let start = |slot: &v1::Slot| slot.session.unwrap().start_time.unwrap().seconds;
+    let hour = |at: i64| format!("{:02}:{:02}", at / 3_600 % 24, at / 60 % 60);
+    slots.into_iter().map(|slot| hour(start(slot))).collect()
+}
+
+fn added(response: &v1::WatchSlotsResponse) -> Vec<String> {
+    hours(response.added.iter().map(|hit| hit.slot.as_ref().unwrap()))
+}
+
+async fn next(watch: &mut tonic::Streaming<v1::WatchSlotsResponse>) -> v1::WatchSlotsResponse {
+    let message = timeout(Duration::from_secs(20), watch.message()).await.expect("it comes");
+    message.expect("it goes on").expect("it has not ended")
+}
+
+/// What the server at `client` offers a worker with this therapist, hour by hour.
+async fn offered(client: &Client, therapist: &str) -> Vec<String> {
+    let request = watched(therapist).search.unwrap();
+    let found = client.slots().search_slots(request).await.unwrap().into_inner();
+    hours(found.hits.iter().map(|hit| hit.slot.as_ref().unwrap()))
+}
+
+async fn comes_to(client: &Client, therapist: &str, expected: &[&str]) {
+    for _ in 0..200 {
+        if offered(client, therapist).await == expected {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(offered(client, therapist).await, expected);
+}
+
+/// A worker's own words to another server.
+async fn signed_in_at(worker: &Worker, server: &str) -> Client {
+    Client::connect(server.to_owned()).await.unwrap().login(worker.key.clone()).await.unwrap()
+}
+
+e2e::stories! {
+    // S7
+    async fn who_watches_sees_what_others_take_and_give_back(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (nurse, other) = (world.worker().await, world.worker().await);
+        let mut watch = nurse.client.slots().watch_slots(watched(&ada.id)).await.unwrap().into_inner();
+        let first = next(&mut watch).await;
+        assert_eq!((added(&first), first.removed.len()), (vec!["07:00".into(), "07:30".into(), "08:00".into()], 0));
+
+        let held = other.holds(&ada, "2026-03-23T08:00:00Z").await.unwrap();
+        let change = next(&mut watch).await;
+        assert_eq!((added(&change), hours(&change.removed)), (vec!["09:00".into(), "09:30".into()], vec!["07:30".into(), "08:00".into()]));
+
+        let request = v1::ReleaseHoldRequest { request_id: request_id(), booking_id: held.id };
+        other.client.bookings().release_hold(request).await.unwrap();
+        let change = next(&mut watch).await;
+        assert_eq!((added(&change), hours(&change.removed)), (vec!["07:30".into(), "08:00".into()], vec!["09:00".into(), "09:30".into()]));
+
+        // Whoever is erased watches no more.
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        other.holds(&ada, "2026-03-23T07:00:00Z").await.unwrap();
+        let ended = timeout(Duration::from_secs(20), watch.message()).await.unwrap().unwrap_err();
+        assert_eq!(ended.code(), Code::Unauthenticated);
+    }
+
+    // S7: bad questions are refused before anything is watched.
+    async fn what_cannot_be_searched_is_not_watched(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let nurse = world.worker().await;
+        let refused = async |request| nurse.client.slots().watch_slots(request).await.unwrap_err().code();
+        assert_eq!(refused(v1::WatchSlotsRequest::default()).await, Code::InvalidArgument);
+        let mut paged = watched(&request_id());
+        "x".clone_into(&mut paged.search.as_mut().unwrap().page_token);
+        assert_eq!(refused(paged).await, Code::InvalidArgument);
+        let mut long = watched(&request_id());
+        long.search.as_mut().unwrap().window = Some(span(FROM, "2026-04-24T00:00:00Z"));
+        assert_eq!(refused(long).await, Code::InvalidArgument);
+    }
+
+    // A caller finds what was changed a moment before, by whomever: nothing is offered that was seen to go.
+    async fn a_search_knows_what_was_answered_before_it(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        for hour in 7..17 {
+            let start = format!("2026-03-23T{hour:02}:00:00Z");
+            let first = offered(&nurse.client, &ada.id).await;
+            assert_eq!(first[0], format!("{hour:02}:00"));
+            world.worker().await.holds(&ada, &start).await.unwrap();
+        }
+        // All of them expire by themselves, without a word from anybody (B1).
+        world.pass(chrono::TimeDelta::minutes(10));
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["07:00", "07:30", "08:00"]);
+    }
+
+    // A server that hears of a change, one whose line to the database was cut, and one that was told nothing, all know
+    // it soon.
+    async fn another_server_follows(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (nurse, other) = (world.worker().await, world.worker().await);
+        let elsewhere = signed_in_at(&nurse, &world.serves_elsewhere().await).await;
+        comes_to(&elsewhere, &ada.id, &["07:00", "07:30", "08:00"]).await;
+
+        other.holds(&ada, "2026-03-23T07:00:00Z").await.unwrap();
+        comes_to(&elsewhere, &ada.id, &["08:00", "08:30", "09:00"]).await;
+
+        if engine == Engine::Postgres {
+            let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and query ilike 'listen%'";
+            world.app.db.read().execute_unprepared(cut).await.unwrap();
+        }
+        let off = v1::TimeOff { span: Some(span("2026-03-23T07:00:00Z", "2026-03-23T10:00:00Z")), ..Default::default() };
+        let request = v1::CreateTimeOffRequest { request_id: request_id(), time_off: Some(off) };
+        ada.client.availability().create_time_off(request).await.unwrap();
+        comes_to(&elsewhere, &ada.id, &["10:00", "10:30", "11:00"]).await;
+
+        // An operator's own hands in the database are seen, too.
+        world.app.db.read().execute_unprepared("delete from time_off").await.unwrap();
+        comes_to(&elsewhere, &ada.id, &["08:00", "08:30", "09:00"]).await;
+    }
+
+    // The database itself raises the revision and writes the change down, whatever changes.
+    async fn nothing_changes_without_a_trace(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let booking = nurse.books(&ada, "2026-03-23T08:00:00Z").await.unwrap();
+        let off = v1::TimeOff { span: Some(span("2026-04-06T00:00:00Z", "2026-04-07T00:00:00Z")), ..Default::default() };
+        let request = v1::CreateTimeOffRequest { request_id: request_id(), time_off: Some(off) };
+        ada.client.availability().create_time_off(request).await.unwrap();
+        let db = world.app.db.read();
+        for (statement, revised) in [
+            ("update therapist set accepts_new_clients = accepts_new_clients", true),
+            ("update schedule set notice_minutes = notice_minutes + 1", true),
+            ("update session_type set display_name = 'x'", true),
+            ("update credential set licence_number = 'x'", true),
+            ("update time_off set ends_at = ends_at + 60", true),
+            ("delete from time_off", true),
+            ("update booking set occupies = false", false),
+            ("update booking set occupies = true", false),
+            ("update booking set busy_until = busy_until + 60", false),
+            ("delete from booking", false),
+        ] {
+            let revision = world.count("select max(revision) from therapist").await;
+            db.execute_unprepared("delete from change").await.unwrap();
+            db.execute_unprepared(statement).await.unwrap();
+            let raised = world.count("select max(revision) from therapist").await > revision;
+            assert_eq!(raised, revised, "{statement}");
+            let traces = "select count(*) from change where (busy_from is null) = ";
+            let of_the_kind = world.count(&format!("{traces}{}", if revised { "true" } else { "false" })).await;
+            assert!(of_the_kind > 0, "{statement}");
+        }
+        assert!(!booking.id.is_empty());
+    }
+
+    // D3, D4
+    async fn hours_of_the_day_and_who_is_known_count(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let bea = world.therapist("Bea", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let settings = v1::AliasSettings { time_zone: BERLIN.to_owned(), ..Default::default() };
+        let update_mask = Some(prost_types::FieldMask { paths: vec!["time_zone".to_owned()] });
+        let request = v1::UpdateAliasRequest { request_id: request_id(), settings: Some(settings), update_mask };
+        nurse.client.alias().update_alias(request).await.unwrap();
+        let search = async |window, times: &[&str]| {
+            let request = v1::SearchSlotsRequest {
+                window: Some(window),
+                times_of_day: times.iter().map(|hours| hours_of(hours)).collect(),
+                duration: Some(minutes(50)),
+                page_size: 100,
+                ..Default::default()
+            };
+            nurse.client.slots().search_slots(request).await.unwrap().into_inner().hits
+        };
+        let day = || span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z");
+        let starts = |hits: &[v1::SlotHit]| {
+            let mut starts = hours(hits.iter().map(|hit| hit.slot.as_ref().unwrap()));
+            starts.dedup();
+            starts
+        };
+        // Berlin is an hour ahead: its lunch time, and its evening that runs into the night.
+        assert_eq!(starts(&search(day(), &["12:00-14:00", "18:30-01:00"]).await), ["11:00", "11:30", "12:00", "17:30", "18:00"]);
+        assert!(search(day(), &["02:00-06:00"]).await.is_empty());
+
+        // Somebody who had a session with Bea is offered her first at one time, and told why.
+        nurse.books(&bea, "2026-03-23T08:00:00Z").await.unwrap();
+        world.set_clock("2026-03-23T08:01:00Z");
+        let booked = nurse.client.bookings().list_bookings(v1::ListBookingsRequest::default()).await.unwrap().into_inner();
+        let request = v1::JoinSessionRequest { booking_id: booked.bookings[0].id.clone() };
+        nurse.client.bookings().join_session(request).await.unwrap();
+        let hits = search(span("2026-03-30T00:00:00Z", "2026-03-31T00:00:00Z"), &[]).await;
+        assert_eq!(hits[0].therapist_display_name, "Bea");
+        let known = |hit: &v1::SlotHit| hit.reasons.iter().any(|reason| reason.criterion() == v1::Criterion::Continuity);
+        assert!(known(&hits[0]) && !known(&hits[1]));
+        assert!(!ada.id.is_empty());
+    }
+}
