@@ -22,6 +22,7 @@ debian_packages() {
     for command in chromium jq openssl; do
         command -v "$command" >/dev/null || missing+=("$command")
     done
+    command -v h2load >/dev/null || missing+=(nghttp2-client)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "tests need Debian's packages ${missing[*]}" >&2
         if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

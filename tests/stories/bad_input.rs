@@ -440,6 +440,7 @@ e2e::stories! {
             therapist_ids: vec![ada.id.clone()],
             approaches: vec!["cbt".to_owned()],
             cultural_competences: vec!["lgbtq".to_owned()],
+            query: "burnout".to_owned(),
         };
         let base = v1::SearchSlotsRequest {
             filter: Some(filter()),
@@ -491,6 +492,9 @@ e2e::stories! {
             (|r| of(&mut r.filter).approaches.push("CBT".to_owned()), "UNKNOWN_TERM", "filter.approaches[1]"),
             (|r| of(&mut r.filter).approaches = vec![String::new(); 21], "TOO_MANY", "filter.approaches"),
             (|r| of(&mut r.filter).cultural_competences.push("lgbtq".to_owned()), "DUPLICATE", "filter.cultural_competences[1]"),
+            (|r| of(&mut r.filter).query = "ü".repeat(101), "TOO_LONG", "filter.query"),
+            (|r| of(&mut r.filter).query = "burn\u{1b}out".to_owned(), "MALFORMED", "filter.query"),
+            (|r| of(&mut r.filter).query = "qa qb qc qd qe qf qg qh qi qj qk".to_owned(), "TOO_MANY", "filter.query"),
             (|r| r.times_of_day.push(v1::LocalHours::default()), "REQUIRED", "times_of_day[1].start"),
             (|r| r.times_of_day.push(hours_of("08:00-23:59")), "END_BEFORE_MIDNIGHT", "times_of_day[1].end"),
             (|r| r.times_of_day = vec![v1::LocalHours::default(); 11], "TOO_MANY", "times_of_day"),

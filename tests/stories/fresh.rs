@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::v1;
 use client::{Client, request_id};
-use e2e::{Engine, Worker, World, hours_of, minutes, span};
+use e2e::{Engine, Worker, World, hours_of, minutes, profile, span};
 use sea_orm::ConnectionTrait;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -218,5 +218,57 @@ e2e::stories! {
         let known = |hit: &v1::SlotHit| hit.reasons.iter().any(|reason| reason.criterion() == v1::Criterion::Continuity);
         assert!(known(&hits[0]) && !known(&hits[1]));
         assert!(!ada.id.is_empty());
+    }
+
+    // D3
+    async fn free_text_finds_who_says_or_means_it(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let text = |text: &str| vec![v1::LocalizedText { language_code: "de".to_owned(), text: text.to_owned() }];
+        let like = |name: &str, slug: &str, texts| v1::Therapist {
+            specializations: vec![v1::TherapistSpecialization { slug: slug.to_owned(), years: 3 }],
+            texts,
+            ..profile(name, BERLIN)
+        };
+        world.therapist_like(like("Änne Müller", "burnout", text("Ich habe selbst nachts gearbeitet."))).await;
+        world.therapist_like(like("Bo Lindner", "grief", text("Trauer braucht Zeit; Gärtnern hilft."))).await;
+        let anybody = world.anybody().await;
+        let found = async |query: &str| {
+            let filter = v1::TherapistFilter { query: query.to_owned(), ..Default::default() };
+            let request = v1::SearchTherapistsRequest { filter: Some(filter), ..Default::default() };
+            let hits = anybody.directory().search_therapists(request).await.unwrap().into_inner().hits;
+            hits.into_iter()
+                .map(|hit| {
+                    let reasons = hit.reasons.into_iter().filter(|reason| reason.criterion() == v1::Criterion::Query);
+                    let values: Vec<_> = reasons.map(|reason| reason.value).collect();
+                    format!("{}: {}", hit.therapist.unwrap().display_name, values.join(", "))
+                })
+                .collect::<Vec<_>>()
+        };
+        for (query, expected) in [
+            ("müller", vec!["Änne Müller: muller"]),
+            ("Mueller", vec!["Änne Müller: mueller"]),
+            ("muler", vec!["Änne Müller: muller"]),
+            ("ann gearb", vec!["Änne Müller: anne, gearbeitet"]),
+            ("gartnern", vec!["Bo Lindner: gartnern"]),
+            // What a specialization is called, in whichever language, and what people call it.
+            ("deuil", vec!["Bo Lindner: grief"]),
+            ("exhausted gearbietet", vec!["Änne Müller: burnout, gearbeitet"]),
+            // Every word has to be answered.
+            ("müller trauer", vec![]),
+            ("qwertz", vec![]),
+        ] {
+            assert_eq!(found(query).await, expected, "{query}");
+        }
+        // A changed text is found at once, and the old one no more.
+        let cleo = world.therapist_like(like("Cleo", "anxiety", text("Schlaf und Schicht"))).await;
+        assert_eq!(found("schicht").await, ["Cleo: schicht"]);
+        let request = v1::UpdateTherapistRequest {
+            request_id: request_id(),
+            therapist: Some(v1::Therapist { texts: text("Ruhe"), ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["texts".to_owned()] }),
+        };
+        cleo.client.directory().update_therapist(request).await.unwrap();
+        assert!(found("schicht").await.is_empty());
+        assert_eq!(found("ruhe").await, ["Cleo: ruhe"]);
     }
 }

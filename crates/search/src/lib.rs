@@ -22,6 +22,7 @@ mod record;
 mod removal;
 mod search;
 mod terms;
+mod words;
 mod worker;
 
 pub use index::{Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};

@@ -23,6 +23,8 @@ pub enum Facet {
     Jurisdiction,
     /// A hospital or unit the therapist works for (D5).
     ExclusionTag,
+    /// A word of what the therapist says, or is called; see [`Index::like`](crate::Index::like).
+    Word,
 }
 
 /// A value of a facet that some therapist carries, or did.
@@ -63,6 +65,10 @@ impl Terms {
 
     pub(crate) fn of(&self, facet: Facet) -> impl Iterator<Item = (&str, Term)> {
         self.numbers.get(&facet).into_iter().flatten().map(|(value, term)| (&**value, *term))
+    }
+
+    pub(crate) fn values(&self, facet: Facet) -> Option<&BTreeMap<Box<str>, Term>> {
+        self.numbers.get(&facet)
     }
 
     pub(crate) fn insert(&mut self, term: Term, number: u32) {

@@ -315,6 +315,7 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
     terms.extend(of(Facet::Approach, &profile.approaches));
     terms.extend(of(Facet::CulturalCompetence, &profile.cultural_competences));
     terms.extend(profile.gender.map(|gender| (Facet::Gender, directory::gender_name(gender).to_owned())));
+    terms.extend(directory::said(profile).into_iter().map(|word| (Facet::Word, word)));
     let (held, booked): (Vec<_>, Vec<_>) = bookings.iter().partition(|row| row.hold_expires_at.is_some());
     search::Therapist {
         id: search::TherapistId(listing.therapist.id.0),

@@ -127,6 +127,14 @@ impl Vocabulary {
             .collect()
     }
 
+    /// The words of a question that say something, folded; all of them if none does.
+    #[must_use]
+    pub(crate) fn telling<'a>(&self, question: &'a [String]) -> Vec<&'a str> {
+        let telling: Vec<_> =
+            question.iter().map(String::as_str).filter(|word| !self.everyday.contains(word)).collect();
+        if telling.is_empty() { question.iter().map(String::as_str).collect() } else { telling }
+    }
+
     /// The specializations that a text may mean, in whichever shipped language, the likeliest first.
     ///
     /// Each appears once, by its closest label or synonym. The order depends on nothing but the text and the
@@ -675,7 +683,23 @@ impl Phrase {
     }
 }
 
-fn tolerance(letters: usize) -> usize {
+/// The words of a question, without case and accents.
+pub(crate) fn typed_words(text: &str) -> Vec<String> {
+    Folded::new(text).text().split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// The words of a text as they may be typed, each once: without case and accents, and those with umlauts spelled out,
+/// too.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut words = typed_words(text);
+    words.extend(typed_words(&spell_out_umlauts(text)));
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// How many typing errors a word of so many letters may have.
+pub(crate) fn tolerance(letters: usize) -> usize {
     match letters {
         0..=3 => 0,
         4..=7 => 1,

@@ -41,12 +41,17 @@ pub(crate) async fn sqlite(bench: &Bench) -> Result<Line, Failed> {
 
 /// On a PostgreSQL database of its own.
 pub(crate) async fn postgres(bench: &Bench) -> Result<Line, Failed> {
+    let url = own_database(bench).await?;
+    hold_confirm("hold_confirm_postgres", &Home::shared(bench, &url)?).await
+}
+
+/// A new database, and where it is.
+pub(crate) async fn own_database(bench: &Bench) -> Result<String, Failed> {
     let name = format!("respite_{}", uuid::Uuid::new_v4().simple());
     let server = Db::connect(&bench.postgres, 1).await?;
     server.read().execute_unprepared(&format!("create database {name}")).await?;
     server.close().await?;
-    let url = bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1);
-    hold_confirm("hold_confirm_postgres", &Home::shared(bench, &url)?).await
+    Ok(bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1))
 }
 
 async fn hold_confirm(name: &'static str, home: &Home) -> Result<Line, Failed> {

@@ -4,6 +4,7 @@
 
 mod booking;
 mod engine;
+mod load;
 mod process;
 mod search;
 mod start;
@@ -39,11 +40,13 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
     "grpc_empty",
     "search_1k_naive",
+    "grpc_search_over_empty",
+    "replica_lag_median",
     "search_10k_median",
     "search_10k_p99",
     "search_100k_median",
@@ -86,6 +89,8 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
             "hold_confirm_postgres" => booking::postgres(bench).await?,
             "grpc_empty" => wire::empty(bench).await?,
             "search_1k_naive" => search::search(bench).await?,
+            "grpc_search_over_empty" => load::search(bench).await?,
+            "replica_lag_median" => load::replica_lag(bench).await?,
             "search_10k_median" => engine::search_median("search_10k_median", 10_000),
             "search_10k_p99" => engine::search_p99("search_10k_p99", 10_000),
             "search_100k_median" => engine::search_median("search_100k_median", 100_000),

@@ -1,10 +1,10 @@
-//! Slots searched over all therapists, by a worker with a roster; every therapist is examined every time.
+//! Slots searched over all therapists, by a worker with a roster; what it costs as the directory grows.
 
 use std::{collections::HashMap, time::Instant};
 
 use api::v1;
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use client::{Client, Secret, request_id};
+use client::{Client, Secret, SigningKey, request_id};
 use e2e::{date, timestamp};
 use sea_orm::{EntityTrait, IntoActiveModel};
 use store::{BookingId, Db, Modality, SessionTypeId, TherapistId, booking, session_type};
@@ -62,14 +62,17 @@ pub(crate) async fn search(bench: &Bench) -> Result<Line, Failed> {
 }
 
 /// A server of its own, with so many therapists.
-struct Directory {
-    worker: Client,
-    _process: Process,
-    _home: Home,
+pub(crate) struct Directory {
+    /// With a roster.
+    pub(crate) worker: Client,
+    /// What the worker signs in with.
+    pub(crate) key: SigningKey,
+    pub(crate) process: Process,
+    pub(crate) home: Home,
 }
 
 impl Directory {
-    async fn of(bench: &Bench, therapists: u32, now: DateTime<Utc>) -> Result<Self, Failed> {
+    pub(crate) async fn of(bench: &Bench, therapists: u32, now: DateTime<Utc>) -> Result<Self, Failed> {
         let home = Home::embedded(bench)?;
         home.run(&["seed", "--therapists", &therapists.to_string()])?;
         let db = Db::connect(&home.database, 1).await?;
@@ -79,13 +82,13 @@ impl Directory {
         let anybody = Client::connect(format!("http://{}", process.address)).await?;
         let key = Secret::generate().login_key();
         anybody.create_alias(&key).await?;
-        let worker = anybody.login(key).await?;
+        let worker = anybody.login(key.clone()).await?;
         import_nights(&worker, now).await?;
-        Ok(Self { worker, _process: process, _home: home })
+        Ok(Self { worker, key, process, home })
     }
 }
 
-fn request(now: DateTime<Utc>) -> v1::SearchSlotsRequest {
+pub(crate) fn request(now: DateTime<Utc>) -> v1::SearchSlotsRequest {
     v1::SearchSlotsRequest {
         window: Some(span(now, now + TimeDelta::days(DAYS))),
         page_size: 20,

@@ -367,6 +367,7 @@ fn in_words(reasons: &[v1::MatchReason]) -> String {
             v1::Criterion::Opening => "has an opening".to_owned(),
             v1::Criterion::Roster => "fits between the shifts".to_owned(),
             v1::Criterion::Verified => "verified".to_owned(),
+            v1::Criterion::Query => format!("says {label}"),
             v1::Criterion::Continuity => "known to her".to_owned(),
             v1::Criterion::Approach => format!("works by {label}"),
             v1::Criterion::CulturalCompetence => format!("understands {label}"),
@@ -395,6 +396,7 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Jurisdiction => "are not licensed there",
         C::Gender => "are of another gender",
         C::Duration => "have no session of that length",
+        C::Query => "say other things",
         C::Approach => "work by other approaches",
         C::CulturalCompetence => "have other competences",
         C::TimeOfDay => "she asks for other times of day",
@@ -413,6 +415,7 @@ fn is_of_therapists(constraint: v1::Constraint) -> bool {
             | C::Jurisdiction
             | C::Gender
             | C::Duration
+            | C::Query
             | C::Approach
             | C::CulturalCompetence
     )

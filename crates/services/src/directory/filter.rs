@@ -1,6 +1,6 @@
 //! Which therapists are wanted (D3), who of them is there, and why (D4).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter};
 
 use api::v1;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -16,11 +16,14 @@ use crate::{
     error::{Error, Violation},
     field,
     listing::Listing,
-    vocabulary::{LONGEST_QUERY, Term, Vocabulary},
+    vocabulary::{self, LONGEST_QUERY, Term, Vocabulary},
 };
 
 /// Who asks for this is told whom to call at once, whatever else is found.
 const URGENT: &str = "suicidal-thoughts";
+
+/// More say nothing that fewer do not.
+const MOST_WORDS: usize = 10;
 
 /// What is wanted of a therapist; what is empty does not filter.
 #[derive(Debug, Default)]
@@ -35,7 +38,19 @@ pub(crate) struct Filter {
     genders: Vec<Gender>,
     approaches: Vec<&'static str>,
     competences: Vec<&'static str>,
+    words: Vec<Word>,
     therapists: Vec<TherapistId>,
+}
+
+/// A word of free text.
+#[derive(Debug)]
+struct Word {
+    /// As typed, folded.
+    typed: String,
+    /// How many typing errors it may have.
+    errors: usize,
+    /// The specializations that it may mean by their labels and synonyms, with the narrower ones.
+    meant: Vec<&'static str>,
 }
 
 /// A specialization asked for, and all that answer it: itself and the narrower ones (D2).
@@ -57,6 +72,7 @@ impl Filter {
             therapist_ids,
             approaches,
             cultural_competences,
+            query,
         } = filter.unwrap_or_default();
         let (specializations, urgent) = wanted(specializations)?;
         Ok(Self {
@@ -78,6 +94,7 @@ impl Filter {
                 Vocabulary::get().cultural_competences(),
                 "filter.cultural_competences",
             )?,
+            words: words_of(query)?,
             therapists: field::list(therapist_ids, 100, "filter.therapist_ids", |id, path| {
                 field::id(&id, path)
             })?,
@@ -134,6 +151,11 @@ impl Filter {
                 let has = |slug: &str| wanted.contains(&slug);
                 criteria.push((constraint, any(facet, &has)));
             }
+        }
+        for Word { typed, errors, meant } in &self.words {
+            let mut terms = index.like(Facet::Word, typed, *errors);
+            terms.extend(meant.iter().filter_map(|slug| index.term(Facet::Specialization, slug)));
+            criteria.push((v1::Constraint::Query, Criterion::Any(terms)));
         }
         criteria
     }
@@ -229,6 +251,12 @@ impl Filter {
         let competence = has(v1::Criterion::CulturalCompetence, &self.competences, had, terms);
         reasons.extend(competence.ok_or(v1::Constraint::CulturalCompetence)?);
 
+        let said = if self.words.is_empty() { Vec::new() } else { said(profile) };
+        for word in &self.words {
+            let found = word.found(&said, profile, language);
+            reasons.push(found.ok_or(v1::Constraint::Query)?);
+        }
+
         Ok(reasons)
     }
 
@@ -311,6 +339,50 @@ fn wanted(texts: Vec<String>) -> Result<(Vec<Wanted>, bool), Error> {
         }
     }
     Ok((wanted, urgent))
+}
+
+/// Every word that a therapist is called or says, folded.
+pub(crate) fn said(profile: &Profile) -> Vec<String> {
+    let texts = profile.texts.iter().map(|text| text.text.as_str());
+    let all: Vec<_> = iter::once(profile.display_name.as_str()).chain(texts).collect();
+    vocabulary::words(&all.join(" "))
+}
+
+impl Word {
+    /// The word that answers this one, or the specialization that it means.
+    fn found(&self, said: &[String], profile: &Profile, language: &str) -> Option<v1::MatchReason> {
+        let near = |word: &&String| {
+            word.starts_with(&self.typed) || strsim::osa_distance(word, &self.typed) <= self.errors
+        };
+        let exact = said.iter().find(|word| **word == self.typed);
+        if let Some(word) = exact.or_else(|| said.iter().find(near)) {
+            return Some(reason(v1::Criterion::Query, word, word.clone(), &self.typed));
+        }
+        let mut had = profile.specializations.iter().map(|had| had.slug.as_str());
+        let term = Vocabulary::get().specialization(had.find(|slug| self.meant.contains(slug))?)?;
+        Some(reason(v1::Criterion::Query, &term.slug, term.label(language).to_owned(), &self.typed))
+    }
+}
+
+/// The telling words of free text.
+fn words_of(query: String) -> Result<Vec<Word>, Error> {
+    const FIELD: &str = "filter.query";
+    if query.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = field::text(query, LONGEST_QUERY, FIELD)?;
+    let typed = vocabulary::typed_words(&query);
+    let telling = Vocabulary::get().telling(&typed);
+    if telling.len() > MOST_WORDS {
+        return Err(Error::invalid(FIELD, Violation::TooMany { most: MOST_WORDS }));
+    }
+    let word = |typed: &str| {
+        let errors = vocabulary::tolerance(typed.chars().count());
+        let meant = Vocabulary::get().find(typed).into_iter();
+        let meant = meant.flat_map(|found| Vocabulary::get().narrower_or_same(found.slug)).collect();
+        Word { typed: typed.to_owned(), errors, meant }
+    };
+    Ok(telling.into_iter().map(word).collect())
 }
 
 /// Slugs of a part of the vocabulary.

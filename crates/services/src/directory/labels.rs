@@ -52,6 +52,7 @@ pub(crate) fn criterion(criterion: Criterion, language: &str) -> &'static str {
         Criterion::Specialization
         | Criterion::Approach
         | Criterion::CulturalCompetence
+        | Criterion::Query
         | Criterion::Language
         | Criterion::Modality
         | Criterion::Jurisdiction

@@ -27,7 +27,7 @@ use profile::Sight;
 pub(crate) use self::search::{display_language, searchable};
 pub(crate) use credential::verify;
 pub(crate) use filter::{
-    Filter, by_therapist, crisis_resources, gender_name, modality_bits, plain_reason, today,
+    Filter, by_therapist, crisis_resources, gender_name, modality_bits, plain_reason, said, today,
 };
 pub(crate) use therapist::{New, create, list, signing_key};
 

@@ -1,6 +1,6 @@
 //! Slots over all therapists that fit, the earliest first (S5), from memory.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use api::v1;
 use calendar::{DayWindow, Horizon, Limits, Protected, Schedule, Span, WorkerRefusal, Zone};
@@ -186,11 +186,14 @@ impl Looking {
     fn removals(&self, page: &Page) -> Vec<v1::Removal> {
         let therapists = self.constraints.iter().copied().zip(page.removed.iter().copied());
         let hours = page.removals.iter().map(|(constraint, count)| (self::constraint(*constraint), *count));
-        let mut removals: Vec<_> = therapists
-            .chain(hours)
-            .filter(|(_, count)| *count > 0)
+        let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+        for (constraint, count) in therapists.chain(hours).filter(|(_, count)| *count > 0) {
+            *counts.entry(constraint.into()).or_default() += count;
+        }
+        let mut removals: Vec<_> = counts
+            .into_iter()
             .map(|(constraint, count)| v1::Removal {
-                constraint: constraint.into(),
+                constraint,
                 count: i32::try_from(count).unwrap_or(i32::MAX),
             })
             .collect();
