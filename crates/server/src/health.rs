@@ -83,13 +83,18 @@ pub(crate) async fn keep_true(app: App, reporter: HealthReporter) {
         if known != Some(ready.is_ok()) {
             match &ready {
                 Ok(()) => tracing::info!("serving"),
+                Err(reason @ Unready::Loading) => tracing::info!(%reason, "not serving yet"),
                 Err(reason) => tracing::warn!(%reason, "not serving"),
             }
             let status = if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
             tell(&reporter, status).await;
             known = Some(ready.is_ok());
         }
-        sleep(if ready.is_ok() { CHECK_AGAIN } else { CHECK_SOON }).await;
+        match ready {
+            Ok(()) => sleep(CHECK_AGAIN).await,
+            Err(Unready::Loading) => app.mirror.until_loaded().await,
+            Err(_) => sleep(CHECK_SOON).await,
+        }
     }
 }
 

@@ -113,6 +113,12 @@ impl Mirror {
         Ok(question(&self.index.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
+    /// Ends once it is loaded.
+    pub async fn until_loaded(&self) {
+        // It cannot be dropped while it is borrowed, so that it always ends well.
+        let _ = self.seen.subscribe().wait_for(|seen| seen.now.is_some()).await;
+    }
+
     /// Whether it is loaded.
     #[must_use]
     pub fn loaded(&self) -> bool {
