@@ -3,12 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use calendar::{Admitted, Horizon, Schedule, SessionRules, Span};
+use calendar::{Admitted, Horizon, Limits, Schedule, SessionRules, Span};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, ceil, floor, minutes, span};
+use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, floor, instant, local, minutes, outward, span};
+use crate::load::{Left, weeks};
 use crate::members::{Members, Wide};
 use crate::record::{Fit, Kind, Offer, Record, Time};
+use crate::taken::{Shapes, Taken, View};
 use crate::terms::{Terms, VERIFIED};
 use crate::{Facet, SessionTypeId, Term, TherapistId};
 
@@ -34,6 +36,7 @@ pub struct Index {
     pub(crate) hours: Hours,
     pub(crate) terms: Terms,
     pub(crate) kinds: Kinds,
+    pub(crate) shapes: Shapes,
     pub(crate) clocks: Clocks,
     pub(crate) plans: Plans,
     /// The next record to advance.
@@ -55,8 +58,9 @@ pub struct Therapist {
     pub specializations: Vec<(String, u8)>,
     /// Those that are verified; nobody finds a therapist without one.
     pub credentials: Vec<Credential>,
-    /// Sessions that are not given up.
-    pub booked: Vec<Admitted>,
+    /// Sessions that are not given up, those of the past included that [`Index::counts_from`] asks for. Other time that
+    /// is taken, such as that of a foreign calendar, is the schedule's time off: limits do not count it.
+    pub booked: Vec<Booked>,
     /// Sessions that are held for somebody.
     pub holds: Vec<Hold>,
 }
@@ -81,11 +85,20 @@ pub struct Credential {
     pub until: NaiveDate,
 }
 
+/// A session, as it takes time and counts against limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// When it is.
+    pub time: Admitted,
+    /// The load weight of its type (A2).
+    pub weight: u32,
+}
+
 /// A session held for somebody.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
-    /// When it would be.
-    pub time: Admitted,
+    /// What would be booked.
+    pub booked: Booked,
     /// From when on it keeps nobody out, without a word to the index (B1).
     pub expiry: DateTime<Utc>,
 }
@@ -103,6 +116,7 @@ impl Index {
             hours: Hours { first: since / HOUR, rows: VecDeque::new() },
             terms: Terms::new(),
             kinds: Kinds::default(),
+            shapes: Shapes::default(),
             clocks: Clocks::default(),
             plans: Plans::default(),
             turn: 0,
@@ -129,6 +143,12 @@ impl Index {
         self.terms.of(facet)
     }
 
+    /// From when on the sessions of a therapist have to be given: those of the local week still count against limits
+    /// when they are over, and so may a row of them before it.
+    pub fn counts_from(&self, schedule: &Schedule) -> DateTime<Utc> {
+        instant(since_of(schedule, self.now))
+    }
+
     /// Adds a therapist, or replaces all that is known of one.
     pub fn upsert(&mut self, therapist: Therapist) {
         self.remove(therapist.id);
@@ -150,15 +170,16 @@ impl Index {
             .map(|(slug, years)| (self.terms.intern(Facet::Specialization, slug), *years))
             .collect();
         let dated = self.dated(&credentials);
-        let mut time = Time::starting(since(self.now));
-        let until = until(&schedule, self.now);
-        time.lay_out(&schedule, since(self.now), until, |zone| self.clocks.number(zone, clocked));
-        time.book_all(&booked);
-        for Hold { time: held, expiry } in holds {
-            time.hold(held, expiry);
+        let (since, until) = (since_of(&schedule, self.now), until(&schedule, self.now));
+        let mut time = Time::starting(since);
+        time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
+        time.taken.book_all(&booked, &mut self.shapes);
+        for Hold { booked, expiry } in holds {
+            time.taken.hold(booked, expiry, &self.shapes);
         }
 
-        let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
+        let mut record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
+        record.find_room((since, until), &self.kinds, View::booked(&self.shapes), &self.clocks);
         self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
         for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
             self.terms.insert(*term, number);
@@ -192,22 +213,22 @@ impl Index {
     }
 
     /// Keeps others out of a session's time, and ends a hold of it. Doing so twice is doing so once.
-    pub fn book(&mut self, therapist: TherapistId, session: Admitted) {
-        self.change(therapist, session.busy, |time| time.book(session));
+    pub fn book(&mut self, therapist: TherapistId, session: Booked) {
+        self.change(therapist, session.time.busy, |taken, shapes| taken.book(session, shapes));
     }
 
-    /// Keeps others out of a session's time until the hold expires.
+    /// Keeps others out of a session's time until the hold expires, unless it is booked already.
     pub fn hold(&mut self, therapist: TherapistId, hold: Hold) {
-        let now = self.now;
-        if let Some(record) = self.record_mut(therapist) {
-            record.time.sweep(now);
-            record.time.hold(hold.time, hold.expiry);
+        let Some(&number) = self.numbers.get(&therapist) else { return };
+        if let Some(record) = self.records[number as usize].as_deref_mut() {
+            record.time.taken.sweep(self.now);
+            record.time.taken.hold(hold.booked, hold.expiry, &self.shapes);
         }
     }
 
     /// Gives the time of a held or booked session back: that which was `busy`, buffers included.
     pub fn release(&mut self, therapist: TherapistId, busy: Span) {
-        self.change(therapist, busy, |time| time.release(busy));
+        self.change(therapist, busy, |taken, shapes| taken.release(busy, shapes));
     }
 
     /// Lets time pass: what is over is forgotten, and new days come into reach. To be called at least every
@@ -225,11 +246,11 @@ impl Index {
             self.turn = number + 1;
             let Some(record) = self.records[number].as_mut() else { continue };
             let (from, until) = (record.time.until, until(&record.schedule, now));
-            record.time.sweep(now);
-            record
-                .time
-                .lay_out(&record.schedule, since(now), until, |zone| self.clocks.number(zone, clocked));
-            let Some(record) = self.records[number].as_deref() else { continue };
+            record.time.taken.sweep(now);
+            let since = since_of(&record.schedule, now);
+            record.time.lay_out(&record.schedule, since, until, |zone| self.clocks.number(zone, clocked));
+            record.find_room((from, until), &self.kinds, View::booked(&self.shapes), &self.clocks);
+            let record = &*record;
             self.glances[number] = Glance::of(record, &self.kinds, &self.clocks, &mut self.plans);
             // A session may start before the new days and end in them.
             let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -242,42 +263,52 @@ impl Index {
         self.records.get(number as usize)?.as_deref()
     }
 
-    fn record_mut(&mut self, therapist: TherapistId) -> Option<&mut Record> {
-        let number = *self.numbers.get(&therapist)?;
-        self.records[number as usize].as_deref_mut()
-    }
-
     /// Changes what is taken around `busy`.
-    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Time)) {
+    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Taken, &mut Shapes)) {
         let Some(&number) = self.numbers.get(&therapist) else { return };
-        // Of whoever starts farther away, nothing changes.
-        let reach = self.reach(number);
-        let range = (floor(busy.start()).saturating_sub(reach), ceil(busy.end()).saturating_add(reach));
-        self.mark(number, range, false);
-        if let Some(record) = self.records[number as usize].as_deref_mut() {
-            change(&mut record.time);
+        let Some(record) = self.record(number) else { return };
+        // Of whoever starts farther away, nothing changes, but where a week may be full.
+        let (reach, clock) = (self.reach(number), self.clocks.get(record.clock));
+        let mut range = outward(busy);
+        if Left::of(record, clock, View::booked(&self.shapes)).is_some() {
+            range = weeks(range, clock);
         }
-        self.mark(number, range, true);
+        let touched = (range.0.saturating_sub(reach), range.1.saturating_add(reach));
+        self.mark(number, touched, false);
+        if let Some(record) = self.records[number as usize].as_deref_mut() {
+            change(&mut record.time.taken, &mut self.shapes);
+            record.find_room(range, &self.kinds, View::booked(&self.shapes), &self.clocks);
+        }
+        self.mark(number, touched, true);
     }
 
     /// The longest session of a therapist, with its buffers.
     fn reach(&self, number: u32) -> Minute {
         let offers = self.record(number).map_or(&[][..], |record| &record.offers);
-        offers.iter().map(|offer| self.kinds.all[offer.kind as usize].whole()).max().unwrap_or_default()
+        offers.iter().map(|offer| self.kinds.get(offer.kind).whole()).max().unwrap_or_default()
     }
 
     /// Writes into the hours that touch a range whether the therapist has a start in them, or that nobody knows.
     fn mark(&mut self, number: u32, (from, to): (Minute, Minute), known: bool) {
         let Some(record) = self.records[number as usize].as_deref() else { return };
         let (from, to) = (from / HOUR * HOUR, to.div_ceil(HOUR).saturating_mul(HOUR).min(record.time.until));
+        let clock = self.clocks.get(record.clock);
+        let view = View::booked(&self.shapes);
+        let mut left = Left::of(record, clock, view);
         for offer in &record.offers {
-            let kind = &self.kinds.all[offer.kind as usize];
+            let kind = self.kinds.get(offer.kind);
             let fit =
-                Fit { clocks: &self.clocks, clock: record.clock, kind, runs: &[(0, Minute::MAX)], now: None };
+                Fit { clocks: &self.clocks, clock: record.clock, kind, runs: &[(0, Minute::MAX)], view };
             let mut last = None;
             let _: ControlFlow<()> = record.time.starts(&fit, (from, to), |start| {
                 let hour = start / HOUR;
-                if last.replace(hour) != Some(hour) {
+                if last != Some(hour)
+                    && left.as_mut().is_none_or(|left| {
+                        let (day, _) = local(start, clock.offset(start));
+                        left.allows(day, kind)
+                    })
+                {
+                    last = Some(hour);
                     self.hours.set(hour, number, known);
                 }
                 ControlFlow::Continue(())
@@ -398,6 +429,7 @@ impl Kinds {
             after: narrow(rules.buffer_after),
             grid: Grid::of(rules),
             modalities: *modalities,
+            weight: rules.load_weight,
         };
         if let Some(number) = self.numbers.get(&kind) {
             return *number;
@@ -408,6 +440,10 @@ impl Kinds {
         self.grids.push(kind.grid.minutes_of_hour());
         self.members.push(Members::default());
         number
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &Kind {
+        &self.all[number as usize]
     }
 
     /// Who offers one of these kinds.
@@ -444,7 +480,7 @@ impl Plans {
             let clock = clocks.get(*clock);
             let last = match horizon {
                 Horizon::Days(days) => {
-                    let (today, _) = crate::clock::local(now, clock.offset(now));
+                    let (today, _) = local(now, clock.offset(now));
                     today.saturating_add_unsigned(*days)
                 }
                 Horizon::Until(date) => day(*date),
@@ -472,6 +508,17 @@ pub(crate) fn day(date: NaiveDate) -> i32 {
 /// From when on open time is laid out: a question may be a little older than the index.
 fn since(now: DateTime<Utc>) -> Minute {
     (floor(now) / DAY).saturating_sub(1) * DAY
+}
+
+/// From when on one therapist's time is known: limits count what is over.
+fn since_of(schedule: &Schedule, now: DateTime<Utc>) -> Minute {
+    let first = since(now);
+    match span((first, first + 1)) {
+        Some(start) if schedule.limits != Limits::default() => {
+            (floor(schedule.load_range(start).start()) / DAY).min(first / DAY) * DAY
+        }
+        _ => first,
+    }
 }
 
 /// Up to where open time is laid out: today is at most tomorrow in UTC anywhere, the last date ends at most half a day

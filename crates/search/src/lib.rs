@@ -16,15 +16,17 @@
 
 mod clock;
 mod index;
+mod load;
 mod members;
 mod query;
 mod record;
 mod removal;
 mod search;
+mod taken;
 mod terms;
 mod worker;
 
-pub use index::{Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
+pub use index::{Booked, Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
 pub use query::{Criterion, Hit, Met, Page, Place, Query, Wanted};
 pub use removal::Constraint;
 pub use terms::{Facet, Term};

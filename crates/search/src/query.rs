@@ -27,6 +27,9 @@ pub struct Query<'a> {
     pub unavailable: &'a [Unavailable],
     /// What keeps the worker busy, buffers included.
     pub busy: &'a [Span],
+    /// A session of the worker that is to be moved, buffers included: with that therapist its time counts as free, and
+    /// it does not count against limits (B4). It is not in `busy` either.
+    pub moving: Option<(TherapistId, Span)>,
     /// The instant of the question; its day in UTC decides which credentials hold.
     pub now: DateTime<Utc>,
     /// Where the page before ended.

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use calendar::{Admitted, Open, Schedule, Span, Zone};
-use chrono::{DateTime, Utc};
+use calendar::{Limits, Load, Open, Schedule, Span, Zone};
 
 use crate::clock::{Clocks, DAY, Grid, Minute, floor, outward, span};
+use crate::index::Kinds;
+use crate::load::Left;
+use crate::taken::{Held, Packed, Taken, View};
 use crate::terms::Term;
 use crate::{SessionTypeId, TherapistId};
 
@@ -17,6 +19,8 @@ pub(crate) struct Kind {
     pub(crate) after: u16,
     pub(crate) grid: Grid,
     pub(crate) modalities: u8,
+    /// A2.
+    pub(crate) weight: u32,
 }
 
 impl Kind {
@@ -59,62 +63,81 @@ pub(crate) struct Time {
     open: Vec<Packed>,
     /// Windows with their clock, if not all are on the schedule's: by start.
     windows: Vec<(Minute, Minute, u16)>,
-    /// Sessions that are not given up: the start of the buffer before, and the index of a shape. Sorted.
-    booked: Vec<Packed>,
-    /// What booked sessions look like.
-    shapes: Vec<Shape>,
-    /// Of all shapes.
-    longest: Minute,
-    /// Sessions that cannot be packed. Sorted.
-    unpacked: Vec<(Minute, Minute)>,
-    holds: Vec<(Minute, Minute, DateTime<Utc>)>,
-    /// Of each day, the longest free time that touches it, holds aside: in fives of minutes, rounded up. Most days
-    /// that are too full for a session are told by this alone.
+    pub(crate) taken: Taken,
+    /// Of each day, the longest free time that touches it, holds aside, if limits leave it any session: in fives of
+    /// minutes, rounded up. Most days that are too full for a session are told by this alone.
     roomiest: Vec<u8>,
 }
 
-/// The lengths of a session and its buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    before: u16,
-    duration: u16,
-    after: u16,
-}
+impl Record {
+    /// Finds the longest free time again of the days that touch a span, and of those next to them: farther away
+    /// free time that reaches here is long enough for anything, before and after.
+    pub(crate) fn find_room(
+        &mut self,
+        (from, to): (Minute, Minute),
+        kinds: &Kinds,
+        view: View<'_>,
+        clocks: &Clocks,
+    ) {
+        let Time { since, until, .. } = self.time;
+        let first = (from / DAY).saturating_sub(1).max(since / DAY);
+        let last = (to.div_ceil(DAY).saturating_add(1)).min(until / DAY);
+        let Some(days) = last.checked_sub(first) else { return };
+        let mut found = vec![0_u8; days as usize];
+        // What is cut off at the ends of this is longer than a day as well.
+        let around = ((first * DAY).saturating_sub(DAY), (last * DAY).saturating_add(DAY));
+        let mut left = Left::of(self, clocks.get(self.clock), view);
+        let offered = self.offers.iter().map(|offer| kinds.get(offer.kind));
+        let _: ControlFlow<()> = self.time.free(around, view, |start, end| {
+            if left.as_mut().is_none_or(|left| left.allows_some((start, end), offered.clone())) {
+                let length = u8::try_from((end - start).div_ceil(5)).unwrap_or(u8::MAX);
+                for day in (start / DAY).max(first)..end.div_ceil(DAY).min(last) {
+                    let known = &mut found[(day - first) as usize];
+                    *known = length.max(*known);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let roomiest = &mut self.time.roomiest;
+        let days = ((until - since) / DAY) as usize;
+        roomiest.reserve_exact(days - roomiest.len());
+        roomiest.resize(days, 0);
+        let index = (first - since / DAY) as usize;
+        roomiest[index..index + found.len()].copy_from_slice(&found);
+    }
 
-impl Shape {
-    fn whole(self) -> Minute {
-        Minute::from(self.before) + Minute::from(self.duration) + Minute::from(self.after)
+    /// What [`calendar::admit`] asks for to judge whether a session may start at `start`.
+    pub(crate) fn around(&self, start: Minute, clocks: &Clocks, view: View<'_>) -> Around {
+        let Self { schedule, time, .. } = self;
+        let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
+        let busy = time.taken.held((from, to), view).filter_map(|held| span(held.busy)).collect();
+        // Whoever has no limits does not pay for them.
+        let load = span((start, start + 1)).filter(|_| schedule.limits != Limits::default()).map(|start| {
+            let held = time.taken.held(outward(schedule.load_range(start)), view);
+            schedule.load(held.filter_map(Held::counted))
+        });
+        Around {
+            open: time.open_around((from, to), clocks, &schedule.zone),
+            busy: calendar::union(busy),
+            load: load.unwrap_or_default(),
+        }
     }
 }
 
-/// A minute, counted from its record's first and so near enough for 21 bits, and 11 bits beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Packed(u32);
-
-impl Packed {
-    const BESIDE: u32 = (1 << 11) - 1;
-    const LATEST: u32 = (1 << 21) - 1;
-
-    fn new(minute: Minute, beside: u32) -> Option<Self> {
-        (minute <= Self::LATEST && beside <= Self::BESIDE).then_some(Self(minute << 11 | beside))
-    }
-
-    fn minute(self) -> Minute {
-        self.0 >> 11
-    }
-
-    fn beside(self) -> u32 {
-        self.0 & Self::BESIDE
-    }
+/// What is known around a start.
+pub(crate) struct Around {
+    pub(crate) open: Open,
+    pub(crate) busy: Vec<Span>,
+    pub(crate) load: Load,
 }
 
 impl Time {
     /// Nothing is open yet.
     pub(crate) fn starting(since: Minute) -> Self {
-        Self { since, until: since, ..Self::default() }
+        Self { since, until: since, taken: Taken::starting(since), ..Self::default() }
     }
 
-    /// Forgets what ended before `since`, and lays open time out up to `until`.
+    /// Forgets what ended before `since`, and lays open time out up to `until`; what room there is has to be found then.
     pub(crate) fn lay_out(
         &mut self,
         schedule: &Schedule,
@@ -146,7 +169,6 @@ impl Time {
             self.windows.extend(windows.filter(|(start, end, _)| start < end));
             self.windows.sort_unstable();
         }
-        self.find_room((from, until));
     }
 
     fn forget(&mut self, since: Minute) {
@@ -158,171 +180,9 @@ impl Time {
         });
         self.open = open.collect();
         self.windows.retain(|(_, end, _)| *end > since);
-        // One that started before has ended by now: it lasts a day at most, and `since` is a day ago.
-        let kept = self
-            .booked
-            .iter()
-            .filter_map(|packed| Packed::new(packed.minute().checked_sub(gone)?, packed.beside()));
-        self.booked = kept.collect();
-        self.unpacked.retain(|(_, end)| *end > since);
-        self.holds.retain(|(_, end, _)| *end > since);
+        self.taken.forget(since);
         self.roomiest.drain(..self.roomiest.len().min((gone / DAY) as usize));
         self.since = since;
-    }
-
-    /// Finds the longest free time again of the days that touch a span, and of those next to them: farther away
-    /// free time that reaches here is long enough for anything, before and after.
-    fn find_room(&mut self, (from, to): (Minute, Minute)) {
-        let first = (from / DAY).saturating_sub(1).max(self.since / DAY);
-        let last = (to.div_ceil(DAY).saturating_add(1)).min(self.until / DAY);
-        let Some(days) = last.checked_sub(first) else { return };
-        let mut found = vec![0_u8; days as usize];
-        // What is cut off at the ends of this is longer than a day as well.
-        let around = ((first * DAY).saturating_sub(DAY), (last * DAY).saturating_add(DAY));
-        let _: ControlFlow<()> = self.free(around.0, around.1, None, |start, end| {
-            let length = u8::try_from((end - start).div_ceil(5)).unwrap_or(u8::MAX);
-            for day in (start / DAY).max(first)..end.div_ceil(DAY).min(last) {
-                let known = &mut found[(day - first) as usize];
-                *known = length.max(*known);
-            }
-            ControlFlow::Continue(())
-        });
-        self.roomiest.reserve_exact(((self.until - self.since) / DAY) as usize - self.roomiest.len());
-        self.roomiest.resize(((self.until - self.since) / DAY) as usize, 0);
-        let index = (first - self.since / DAY) as usize;
-        self.roomiest[index..index + found.len()].copy_from_slice(&found);
-    }
-
-    /// Takes the time of a session, once; a hold of the same time is done with.
-    pub(crate) fn book(&mut self, time: Admitted) {
-        self.insert(time);
-        self.find_room(outward(time.busy));
-    }
-
-    /// Takes the time of many sessions.
-    pub(crate) fn book_all(&mut self, times: &[Admitted]) {
-        self.booked.reserve_exact(times.len());
-        for time in times {
-            self.insert(*time);
-        }
-        self.booked.shrink_to_fit();
-        self.shapes.shrink_to_fit();
-        self.find_room((self.since, self.until));
-    }
-
-    fn insert(&mut self, time: Admitted) {
-        let busy = outward(time.busy);
-        self.holds.retain(|(from, to, _)| (*from, *to) != busy);
-        if busy.1 <= self.since || self.is_booked(busy) {
-            return;
-        }
-        if let Some(packed) = self.packed(time) {
-            let index = self.booked.partition_point(|known| *known < packed);
-            if self.booked.len() == self.booked.capacity() {
-                // Doubling would cost more memory than it saves time.
-                self.booked.reserve_exact(8);
-            }
-            self.booked.insert(index, packed);
-        } else {
-            let index = self.unpacked.partition_point(|known| *known < busy);
-            self.unpacked.insert(index, busy);
-        }
-    }
-
-    /// Takes the time of a session until `expiry`.
-    pub(crate) fn hold(&mut self, time: Admitted, expiry: DateTime<Utc>) {
-        let (from, to) = outward(time.busy);
-        self.holds.retain(|hold| (hold.0, hold.1) != (from, to));
-        self.holds.push((from, to, expiry));
-    }
-
-    /// Gives the time of a session back, held or booked.
-    pub(crate) fn release(&mut self, busy: Span) {
-        let busy = outward(busy);
-        self.holds.retain(|(from, to, _)| (*from, *to) != busy);
-        self.unpacked.retain(|known| *known != busy);
-        let Self { since, shapes, booked, .. } = self;
-        booked.retain(|packed| {
-            let start = *since + packed.minute();
-            (start, start + shapes[packed.beside() as usize].whole()) != busy
-        });
-        self.find_room(busy);
-    }
-
-    /// Lets go of holds that have expired.
-    pub(crate) fn sweep(&mut self, now: DateTime<Utc>) {
-        self.holds.retain(|(_, _, expiry)| *expiry > now);
-    }
-
-    fn is_booked(&self, busy: (Minute, Minute)) -> bool {
-        let near = &self.booked[self.booked_after(busy.0)..];
-        near.iter()
-            .map(|packed| self.whole(*packed))
-            .take_while(|known| known.0 <= busy.0)
-            .chain(self.unpacked.iter().copied())
-            .any(|known| known == busy)
-    }
-
-    fn packed(&mut self, Admitted { session, busy }: Admitted) -> Option<Packed> {
-        let ((from, to), (start, end)) = (outward(busy), outward(session));
-        let length = |minutes: Option<Minute>| u16::try_from(minutes?).ok();
-        let shape = Shape {
-            before: length(start.checked_sub(from))?,
-            duration: length(end.checked_sub(start))?,
-            after: length(to.checked_sub(end))?,
-        };
-        let minute = from.checked_sub(self.since)?;
-        // A single long one would make every look at the others longer.
-        if shape.whole() > DAY {
-            return None;
-        }
-        let index = self.shapes.iter().position(|known| *known == shape).unwrap_or(self.shapes.len());
-        let packed = Packed::new(minute, u32::try_from(index).ok()?)?;
-        if index == self.shapes.len() {
-            self.shapes.push(shape);
-            self.longest = self.longest.max(shape.whole());
-        }
-        Some(packed)
-    }
-
-    /// The time of a session, buffers included.
-    fn whole(&self, packed: Packed) -> (Minute, Minute) {
-        let start = self.since + packed.minute();
-        (start, start + self.shapes[packed.beside() as usize].whole())
-    }
-
-    /// The index of the first that can end after `at`.
-    fn booked_after(&self, at: Minute) -> usize {
-        let from = at.saturating_sub(self.since).saturating_sub(self.longest);
-        self.booked.partition_point(|packed| packed.minute() < from)
-    }
-
-    /// What is taken of `[from, to)`, by start: sessions, and holds that are live at `now`.
-    pub(crate) fn taken(
-        &self,
-        from: Minute,
-        to: Minute,
-        now: Option<DateTime<Utc>>,
-    ) -> impl Iterator<Item = (Minute, Minute)> + '_ {
-        let live = self
-            .holds
-            .iter()
-            .filter(|(_, _, expiry)| now.is_some_and(|now| *expiry > now))
-            .map(|(from, to, _)| (*from, *to));
-        let mut others: Vec<_> = Vec::new();
-        if !self.holds.is_empty() || !self.unpacked.is_empty() {
-            others.extend(self.unpacked.iter().copied().chain(live).filter(|(_, end)| *end > from));
-            others.sort_unstable();
-        }
-        let first = self.booked_after(from);
-        let mut booked = self.booked[first..].iter().map(|packed| self.whole(*packed)).peekable();
-        let mut others = others.into_iter().peekable();
-        std::iter::from_fn(move || match (booked.peek(), others.peek()) {
-            (Some(a), Some(b)) if a > b => others.next(),
-            (Some(_), _) => booked.next(),
-            (None, _) => others.next(),
-        })
-        .take_while(move |(start, _)| *start < to)
     }
 
     /// The open time in `[from, to)`.
@@ -346,12 +206,11 @@ impl Time {
     /// The free time in `[from, to)`, ascending: open, and not taken.
     fn free(
         &self,
-        from: Minute,
-        to: Minute,
-        now: Option<DateTime<Utc>>,
+        (from, to): (Minute, Minute),
+        view: View<'_>,
         mut each: impl FnMut(Minute, Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut taken = self.taken(from, to, now).peekable();
+        let mut taken = self.taken.held((from, to), view).map(|held| held.busy).peekable();
         let mut busy_until = 0;
         for (start, end) in self.open(from, to) {
             while let Some((from, to)) = taken.next_if(|next| next.0 < end) {
@@ -377,7 +236,8 @@ impl Time {
         mut each: impl FnMut(Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let (from, to) = (from.max(self.since), to.min(self.until));
-        let needed = fit.kind.whole();
+        // What is being moved makes room that is not known.
+        let needed = if fit.view.moving.is_some() { 0 } else { fit.kind.whole() };
         for (day, _) in
             (from / DAY..).zip(self.rooms((from, to))).filter(|(_, room)| has_room(**room, needed))
         {
@@ -409,14 +269,14 @@ impl Time {
         (from, to): (Minute, Minute),
         mut each: impl FnMut(Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Fit { clocks, clock, kind, runs, now } = *fit;
+        let Fit { clocks, clock, kind, runs, view } = *fit;
         let (before, after) =
             (Minute::from(kind.before), Minute::from(kind.duration) + Minute::from(kind.after));
         let mut run = runs.partition_point(|run| run.1 <= from);
         if runs.get(run).is_none_or(|run| run.0 >= to) {
             return ControlFlow::Continue(());
         }
-        self.free(from.saturating_sub(before), to.saturating_add(after), now, |start, end| {
+        self.free((from.saturating_sub(before), to.saturating_add(after)), view, |start, end| {
             if end - start < before + after {
                 return ControlFlow::Continue(());
             }
@@ -458,15 +318,8 @@ impl Time {
         own.into_iter().chain(self.windows.iter().map(|(_, _, clock)| *clock))
     }
 
-    /// What [`calendar::admit`] asks for, a day around `start`.
-    pub(crate) fn around(
-        &self,
-        start: Minute,
-        clocks: &Clocks,
-        zone: &Zone,
-        now: DateTime<Utc>,
-    ) -> (Open, Vec<Span>) {
-        let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
+    /// The open time of `[from, to)` with its clocks.
+    fn open_around(&self, (from, to): (Minute, Minute), clocks: &Clocks, zone: &Zone) -> Open {
         let open: Vec<_> = self.open(from, to).collect();
         let mut windows: Vec<(Zone, Vec<Span>)> = Vec::new();
         if self.windows.is_empty() {
@@ -480,8 +333,7 @@ impl Time {
                 None => windows.push((zone.clone(), inside.collect())),
             }
         }
-        let taken = self.taken(from, to, Some(now)).filter_map(span).collect();
-        (Open::new(windows, &[]), calendar::union(taken))
+        Open::new(windows, &[])
     }
 }
 
@@ -499,6 +351,5 @@ pub(crate) struct Fit<'a> {
     pub(crate) kind: &'a Kind,
     /// Where starts may be: sorted and disjoint.
     pub(crate) runs: &'a [(Minute, Minute)],
-    /// When holds have to be live to count; without it none does.
-    pub(crate) now: Option<DateTime<Utc>>,
+    pub(crate) view: View<'a>,
 }

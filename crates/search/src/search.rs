@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
-use calendar::{Admission, Admitted, Load, SessionRules};
+use calendar::{Admission, Admitted, SessionRules};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes};
+use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes, outward};
 use crate::index::{End, Index, day};
+use crate::load::Left;
 use crate::members::Wide;
-use crate::record::{Fit, Kind, Record};
+use crate::record::{Around, Fit, Kind, Record};
+use crate::taken::View;
 use crate::terms::VERIFIED;
 use crate::worker::{Worker, hours};
 use crate::{Criterion, Hit, Met, Page, Place, Query, Term, TherapistId, Wanted};
@@ -76,6 +78,8 @@ pub(crate) struct Search<'a> {
     least: Minute,
     /// Whom the worker knows.
     seen: Wide,
+    /// Of whom a session is moved, and when it was: hours and days do not know how much room that makes.
+    moving: Option<(u32, (Minute, Minute))>,
     pub(crate) worker: Worker,
     /// Seconds since the epoch.
     now: u64,
@@ -179,6 +183,7 @@ impl<'a> Search<'a> {
             shortest: wanted().map(|kind| kind.duration.into()).min().unwrap_or_default(),
             least: wanted().map(Kind::whole).min().unwrap_or_default(),
             seen: among(index, query.seen),
+            moving: query.moving.and_then(|(id, busy)| Some((*index.numbers.get(&id)?, outward(busy)))),
             worker: Worker::new(query, range, kinds.len()),
             now: u64::try_from(query.now.timestamp()).unwrap_or_default(),
             ends: index.plans.ends(&index.clocks, query.now),
@@ -218,9 +223,15 @@ impl<'a> Search<'a> {
         found: &mut Vec<Found>,
         patience: &mut usize,
     ) -> ControlFlow<()> {
-        let Some(members) = self.index.hours.get(hour) else { return ControlFlow::Continue(()) };
+        let members = self.index.hours.get(hour);
+        let moving = self.moving.map(|(number, _)| number).filter(|number| self.candidates.contains(*number));
+        if members.is_none() && moving.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let members = members.into_iter().flat_map(|members| self.candidates.among(members));
+        let members = members.filter(|number| Some(*number) != moving).chain(moving);
         let after = self.after();
-        let promises = self.candidates.among(members).filter_map(|number| {
+        let promises = members.filter_map(|number| {
             let glance = &self.index.glances[number as usize];
             let planned =
                 from_minute(self.notice_ends(number), hour) & !from_minute(self.end(number).at, hour);
@@ -264,7 +275,7 @@ impl<'a> Search<'a> {
                             ControlFlow::Continue(())
                         });
                     }
-                    if starts.len() == before {
+                    if starts.len() == before && Some(number) != moving {
                         *patience =
                             patience.checked_sub(1).map_or(ControlFlow::Break(()), ControlFlow::Continue)?;
                     }
@@ -283,7 +294,9 @@ impl<'a> Search<'a> {
         let (index, least) = (self.index, self.least);
         let may_hold =
             |number: &u32| index.record(*number).is_some_and(|record| record.time.may_hold(range, least));
-        let numbers: Vec<_> = self.candidates.numbers().filter(may_hold).collect();
+        let is_moving = |number: &u32| self.moving.is_some_and(|(moving, _)| moving == *number);
+        let numbers: Vec<_> =
+            self.candidates.numbers().filter(|number| may_hold(number) || is_moving(number)).collect();
         for number in numbers {
             let mut rank = None;
             for offer in 0..self.offers(number) {
@@ -329,18 +342,34 @@ impl<'a> Search<'a> {
         {
             return ControlFlow::Continue(());
         }
-        let kind = &index.kinds.all[offer.kind as usize];
+        let kind = index.kinds.get(offer.kind);
         self.worker.prepare(offer.kind, kind);
         let fit = Fit {
             clocks: &index.clocks,
             clock: record.clock,
             kind,
             runs: self.worker.runs(offer.kind),
-            now: Some(self.query.now),
+            view: self.view(number),
         };
+        let clock = index.clocks.get(record.clock);
+        let mut left = Left::of(record, clock, fit.view);
         record.time.starts(&fit, (from, to), |start| {
-            if self.is_beyond_horizon(number, start) { ControlFlow::Continue(()) } else { each(self, start) }
+            let is_full = |left: &mut Left<'_>| !left.allows(local(start, clock.offset(start)).0, kind);
+            if self.is_beyond_horizon(number, start) || left.as_mut().is_some_and(is_full) {
+                ControlFlow::Continue(())
+            } else {
+                each(self, start)
+            }
         })
+    }
+
+    /// What of a therapist's time is taken, for this worker.
+    fn view(&self, number: u32) -> View<'a> {
+        View {
+            shapes: &self.index.shapes,
+            now: Some(self.query.now),
+            moving: self.moving.filter(|(moving, _)| *moving == number).map(|(_, busy)| busy),
+        }
     }
 
     /// Whether the therapist's clock reads a later date than the last.
@@ -366,17 +395,16 @@ impl<'a> Search<'a> {
     fn admitted(&self, number: u32, offer: u32, start: Minute) -> Option<Admitted> {
         let Query { unavailable, busy: alias_busy, now, .. } = *self.query;
         let record = self.index.record(number)?;
-        let Record { schedule, time, offers, .. } = record;
-        let kind = &self.index.kinds.all[offers[offer as usize].kind as usize];
-        let (open, busy) = time.around(start, &self.index.clocks, &schedule.zone, now);
+        let Record { schedule, offers, .. } = record;
+        let Around { open, busy, load } = record.around(start, &self.index.clocks, self.view(number));
         let admission = Admission {
             schedule,
             open: &open,
-            session: &rules(kind),
+            session: &rules(self.index.kinds.get(offers[offer as usize].kind)),
             busy: &busy,
+            load: &load,
             alias_busy,
             unavailable,
-            load: &Load::default(),
             now,
         };
         calendar::admit(&admission, instant(start)).ok()
@@ -509,6 +537,6 @@ fn rules(kind: &Kind) -> SessionRules {
         buffer_after: length(kind.after),
         grid_interval_minutes: kind.grid.interval.into(),
         grid_offset_minutes: kind.grid.offset.into(),
-        load_weight: 1,
+        load_weight: kind.weight,
     }
 }

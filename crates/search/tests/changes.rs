@@ -5,8 +5,8 @@
 use calendar::{Admitted, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use search::{
-    Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId, Therapist,
-    TherapistId, Wanted,
+    Booked, Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId,
+    Therapist, TherapistId, Wanted,
 };
 use uuid::Uuid;
 
@@ -14,10 +14,13 @@ fn at(text: &str) -> DateTime<Utc> {
     format!("2026-06-{text}:00Z").parse().unwrap()
 }
 
-fn busy(text: &str) -> Admitted {
+fn span(text: &str) -> Span {
     let (start, end) = text.split_once(' ').unwrap();
-    let busy = Span::new(at(start), at(end)).unwrap();
-    Admitted { session: busy, busy }
+    Span::new(at(start), at(end)).unwrap()
+}
+
+fn booked(text: &str) -> Booked {
+    Booked { time: Admitted { session: span(text), busy: span(text) }, weight: 1 }
 }
 
 /// Open every day between two times in UTC, for sessions of some minutes before and in them, every five minutes.
@@ -60,10 +63,11 @@ fn search(index: &Index, criteria: &[Criterion], window: &str, limit: usize) -> 
         therapists: &[],
         session_types: &[],
         seen: &[],
-        window: busy(window).busy,
+        window: span(window),
         excluded: &[],
         unavailable: &[],
         busy: &[],
+        moving: None,
         now: at("10T00:00"),
         after: None,
         limit,
@@ -80,7 +84,7 @@ fn check_release(
     expected: &[&str],
 ) {
     let mut index = Index::new(at("10T00:00"));
-    let booked = booked.iter().map(|text| busy(text)).collect();
+    let booked = booked.iter().map(|text| self::booked(text)).collect();
     let therapist = Therapist { booked, ..therapist(1, hours, session) };
     let id = therapist.id;
     index.upsert(therapist);
@@ -89,9 +93,9 @@ fn check_release(
         page.hits.iter().map(|hit| hit.session.start().format("%dT%H:%M").to_string()).collect::<Vec<_>>()
     };
     assert_eq!(starts(&index), Vec::<String>::new());
-    index.release(id, busy(released).busy);
+    index.release(id, span(released));
     assert_eq!(starts(&index), expected);
-    index.book(id, busy(released));
+    index.book(id, self::booked(released));
     assert_eq!(starts(&index), Vec::<String>::new());
 }
 
@@ -130,7 +134,7 @@ fn d4_the_best_of_one_start_is_first_however_many_looks_are_in_vain() {
         therapist.specializations = vec![("grief".to_owned(), u8::try_from(id).unwrap())];
         // Those with the most years are held, which only their records tell.
         if id > 30 {
-            therapist.holds = vec![Hold { time: busy("11T13:00 11T14:00"), expiry: at("10T00:10") }];
+            therapist.holds = vec![Hold { booked: booked("11T13:00 11T14:00"), expiry: at("10T00:10") }];
         }
         index.upsert(therapist);
     }
