@@ -27,7 +27,7 @@ mod terms;
 mod worker;
 
 pub use index::{Booked, Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
-pub use query::{Criterion, Hit, Met, Page, Place, Query, Wanted};
+pub use query::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Wanted};
 pub use removal::Constraint;
 pub use terms::{Facet, Term};
 

@@ -107,6 +107,26 @@ pub struct Met {
     pub term: Term,
 }
 
+/// A therapist who meets the criteria.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// Who.
+    pub therapist: TherapistId,
+    /// How many of the specializations wanted are met.
+    pub matched: u8,
+    /// The most in a specialization that met one wanted; in any, if none was wanted.
+    pub years: u8,
+}
+
+/// When a therapist who meets the criteria has time first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Who it is.
+    pub matched: Matched,
+    /// Of the first session in the window.
+    pub start: DateTime<Utc>,
+}
+
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

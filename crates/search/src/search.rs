@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
 use calendar::{Admission, Admitted, SessionRules};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes, outward};
 use crate::index::{End, Index, day};
@@ -15,7 +15,7 @@ use crate::record::{Around, Fit, Kind, Record};
 use crate::taken::View;
 use crate::terms::VERIFIED;
 use crate::worker::{Worker, hours};
-use crate::{Criterion, Hit, Met, Page, Place, Query, Term, TherapistId, Wanted};
+use crate::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Term, TherapistId, Wanted};
 
 /// So many records, and a few of each hundred candidates, may be looked at in vain before every candidate's is read in
 /// turn: few enough not to matter beside that.
@@ -37,28 +37,31 @@ impl Index {
         }
     }
 
-    /// The first start of each therapist who meets the criteria and has one; where the page before ended and its
-    /// size do not matter.
-    pub fn earliest(&self, query: &Query<'_>) -> Vec<(TherapistId, DateTime<Utc>)> {
+    /// Who meets the criteria, whatever their time: the better match first, then whom the worker knows, then more years,
+    /// then ids. Of the query, the window, the session types and all that is about time do not matter, but for `now`.
+    pub fn matching(&self, query: &Query<'_>) -> Vec<Matched> {
+        let search = Search::new(self, query);
+        let mut ranked: Vec<_> = search
+            .candidates
+            .numbers()
+            .filter_map(|number| Some((search.rank(number), self.record(number)?.id)))
+            .collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(rank, id)| rank.of(id)).collect()
+    }
+
+    /// The first opening of each therapist who meets the criteria and has one, in no order; where the page before ended
+    /// and its size do not matter.
+    pub fn earliest(&self, query: &Query<'_>) -> Vec<Opening> {
         let query = Query { after: None, ..query.clone() };
         let mut search = Search::new(self, &query);
         let numbers: Vec<_> = search.candidates.numbers().collect();
         let mut earliest = Vec::new();
         for number in numbers {
-            let mut first: Option<Minute> = None;
-            let (from, to) = search.worker.range;
-            for offer in 0..search.offers(number) {
-                let to = first.unwrap_or(to);
-                let _: ControlFlow<()> = search.starts(number, offer, (from, to), |search, start| {
-                    if search.admits(number, offer, start) {
-                        first = Some(start);
-                        return ControlFlow::Break(());
-                    }
-                    ControlFlow::Continue(())
-                });
+            let Some(record) = self.record(number) else { continue };
+            if let Some(start) = search.first(number) {
+                earliest.push(Opening { matched: search.rank(number).of(record.id), start: instant(start) });
             }
-            let id = self.record(number).map(|record| record.id);
-            earliest.extend(id.zip(first.map(instant)));
         }
         earliest
     }
@@ -104,6 +107,13 @@ struct Rank {
     matched: Reverse<u8>,
     seen: Reverse<bool>,
     years: Reverse<u8>,
+}
+
+impl Rank {
+    fn of(self, therapist: TherapistId) -> Matched {
+        let Self { matched: Reverse(matched), seen: _, years: Reverse(years) } = self;
+        Matched { therapist, matched, years }
+    }
 }
 
 /// The best place anybody's start in an hour can have, in one number, with whose it is. Compared without that, it
@@ -322,6 +332,23 @@ impl<'a> Search<'a> {
             }
         }
         found.extend(best);
+    }
+
+    /// The first start of a therapist.
+    fn first(&mut self, number: u32) -> Option<Minute> {
+        let mut first = None;
+        let (from, to) = self.worker.range;
+        for offer in 0..self.offers(number) {
+            let _: ControlFlow<()> =
+                self.starts(number, offer, (from, first.unwrap_or(to)), |search, start| {
+                    if search.admits(number, offer, start) {
+                        first = Some(start);
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                });
+        }
+        first
     }
 
     /// The starts of one offer in `range` that nothing known here forbids, ascending.

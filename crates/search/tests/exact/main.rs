@@ -77,8 +77,13 @@ fn check(index: &Index, therapists: &[Therapist], ask: &Ask, limit: usize) -> Re
         prop_assert_eq!(&page.removals, &removals);
     }
     let mut earliest = with_query(index, ask, None, limit, |query| index.earliest(query));
-    earliest.sort_unstable();
+    earliest.sort_unstable_by_key(|opening| opening.matched.therapist);
     prop_assert_eq!(earliest, model::earliest(&expected));
+    let matching = with_query(index, ask, None, limit, |query| index.matching(query));
+    prop_assert_eq!(
+        matching,
+        with_query(index, ask, None, limit, |query| model::matching(therapists, query, ask))
+    );
     Ok(())
 }
 

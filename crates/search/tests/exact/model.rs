@@ -8,7 +8,7 @@ use calendar::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use search::{
-    Booked, Constraint, Facet, Index, Place, Query, SLACK_DAYS, SessionType, Therapist, TherapistId,
+    Booked, Constraint, Facet, Index, Matched, Opening, Place, Query, SLACK_DAYS, SessionType, Therapist,
 };
 
 use crate::made::{Ask, Asked, minutes};
@@ -64,12 +64,32 @@ pub(crate) fn search(
     (found, removed)
 }
 
-pub(crate) fn earliest(found: &[(Place, Span)]) -> Vec<(TherapistId, DateTime<Utc>)> {
+/// By therapist.
+pub(crate) fn earliest(found: &[(Place, Span)]) -> Vec<Opening> {
     let mut earliest = BTreeMap::new();
     for (place, session) in found {
-        earliest.entry(place.therapist).or_insert(session.start());
+        let &Place { therapist, matched: Reverse(matched), years: Reverse(years), .. } = place;
+        let matched = Matched { therapist, matched, years };
+        earliest.entry(therapist).or_insert(Opening { matched, start: session.start() });
     }
-    earliest.into_iter().collect()
+    earliest.into_values().collect()
+}
+
+/// Everybody who is wanted, the best first.
+pub(crate) fn matching(therapists: &[Therapist], query: &Query<'_>, ask: &Ask) -> Vec<Matched> {
+    let wanted = therapists.iter().filter(|therapist| judge(therapist, query, ask).is_none());
+    let mut ranked: Vec<_> = wanted
+        .map(|therapist| {
+            let (matched, years) = rank(therapist, ask);
+            let seen = query.seen.contains(&therapist.id);
+            ((Reverse(matched), Reverse(seen), Reverse(years), therapist.id), (matched, years))
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked
+        .into_iter()
+        .map(|((.., therapist), (matched, years))| Matched { therapist, matched, years })
+        .collect()
 }
 
 /// What took time away, minute by minute.
