@@ -10,6 +10,7 @@ use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, floor, instant, local, minut
 use crate::load::{Left, weeks};
 use crate::members::{Members, Wide};
 use crate::record::{Fit, Kind, Offer, Record, Time};
+use crate::rooms::Rooms;
 use crate::taken::{Shapes, Taken, View};
 use crate::terms::{Terms, VERIFIED};
 use crate::{Facet, SessionTypeId, Term, TherapistId};
@@ -37,6 +38,7 @@ pub struct Index {
     pub(crate) terms: Terms,
     pub(crate) kinds: Kinds,
     pub(crate) shapes: Shapes,
+    pub(crate) rooms: Rooms,
     pub(crate) clocks: Clocks,
     pub(crate) plans: Plans,
     /// The next record to advance.
@@ -117,6 +119,7 @@ impl Index {
             terms: Terms::new(),
             kinds: Kinds::default(),
             shapes: Shapes::default(),
+            rooms: Rooms::starting(since / DAY),
             clocks: Clocks::default(),
             plans: Plans::default(),
             turn: 0,
@@ -178,8 +181,7 @@ impl Index {
             time.taken.hold(booked, expiry, &self.shapes);
         }
 
-        let mut record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
-        record.find_room((since, until), &self.kinds, View::booked(&self.shapes), &self.clocks);
+        let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
         self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
         for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
             self.terms.insert(*term, number);
@@ -192,6 +194,7 @@ impl Index {
         }
         self.numbers.insert(id, number);
         self.records[number as usize] = Some(Box::new(record));
+        self.find_room(number, (since, until));
         self.mark(number, (0, Minute::MAX), true);
     }
 
@@ -209,6 +212,7 @@ impl Index {
         for offer in &record.offers {
             self.kinds.members[offer.kind as usize].remove(number);
         }
+        self.rooms.clear(number);
         self.unused.entry(record.clock).or_default().push(number);
     }
 
@@ -237,6 +241,7 @@ impl Index {
         let (before, today) = (since(self.now), since(now));
         if today > before {
             self.hours.forget(today / HOUR);
+            self.rooms.forget(today / DAY);
             self.clocks.lay_out(clocked(now));
             self.turn = 0;
         }
@@ -249,11 +254,11 @@ impl Index {
             record.time.taken.sweep(now);
             let since = since_of(&record.schedule, now);
             record.time.lay_out(&record.schedule, since, until, |zone| self.clocks.number(zone, clocked));
-            record.find_room((from, until), &self.kinds, View::booked(&self.shapes), &self.clocks);
             let record = &*record;
             self.glances[number] = Glance::of(record, &self.kinds, &self.clocks, &mut self.plans);
             // A session may start before the new days and end in them.
             let number = u32::try_from(number).unwrap_or(u32::MAX);
+            self.find_room(number, (from, until));
             self.mark(number, (from.saturating_sub(self.reach(number)), Minute::MAX), true);
         }
         self.turn >= self.records.len()
@@ -277,9 +282,16 @@ impl Index {
         self.mark(number, touched, false);
         if let Some(record) = self.records[number as usize].as_deref_mut() {
             change(&mut record.time.taken, &mut self.shapes);
-            record.find_room(range, &self.kinds, View::booked(&self.shapes), &self.clocks);
         }
+        self.find_room(number, range);
         self.mark(number, touched, true);
+    }
+
+    /// Writes down again what room there is around a range.
+    fn find_room(&mut self, number: u32, range: (Minute, Minute)) {
+        let Some(record) = self.records[number as usize].as_deref() else { return };
+        let (day, longest) = record.room(range, &self.kinds, View::booked(&self.shapes), &self.clocks);
+        self.rooms.set(number, day, &longest);
     }
 
     /// The longest session of a therapist, with its buffers.
@@ -297,8 +309,9 @@ impl Index {
         let mut left = Left::of(record, clock, view);
         for offer in &record.offers {
             let kind = self.kinds.get(offer.kind);
-            let fit =
-                Fit { clocks: &self.clocks, clock: record.clock, kind, runs: &[(0, Minute::MAX)], view };
+            let runs = &[(0, Minute::MAX)];
+            let (rooms, clocks) = (&self.rooms, &self.clocks);
+            let fit = Fit { number, rooms, clocks, clock: record.clock, kind, runs, view };
             let mut last = None;
             let _: ControlFlow<()> = record.time.starts(&fit, (from, to), |start| {
                 let hour = start / HOUR;

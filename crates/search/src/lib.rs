@@ -21,6 +21,7 @@ mod members;
 mod query;
 mod record;
 mod removal;
+mod rooms;
 mod search;
 mod taken;
 mod terms;

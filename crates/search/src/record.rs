@@ -7,6 +7,7 @@ use calendar::{Limits, Load, Open, Schedule, Span, Zone};
 use crate::clock::{Clocks, DAY, Grid, Minute, floor, outward, span};
 use crate::index::Kinds;
 use crate::load::Left;
+use crate::rooms::Rooms;
 use crate::taken::{Held, Packed, Taken, View};
 use crate::terms::Term;
 use crate::{SessionTypeId, TherapistId};
@@ -60,50 +61,41 @@ pub(crate) struct Time {
     /// Up to where open time is laid out.
     pub(crate) until: Minute,
     /// Open time: a start, and a length in minutes. Sorted and disjoint; those that touch are one.
-    open: Vec<Packed>,
+    open: Box<[Packed]>,
     /// Windows with their clock, if not all are on the schedule's: by start.
-    windows: Vec<(Minute, Minute, u16)>,
+    windows: Box<[(Minute, Minute, u16)]>,
     pub(crate) taken: Taken,
-    /// Of each day, the longest free time that touches it, holds aside, if limits leave it any session: in fives of
-    /// minutes, rounded up. Most days that are too full for a session are told by this alone.
-    roomiest: Vec<u8>,
 }
 
 impl Record {
-    /// Finds the longest free time again of the days that touch a span, and of those next to them: farther away
-    /// free time that reaches here is long enough for anything, before and after.
-    pub(crate) fn find_room(
-        &mut self,
+    /// The longest free time of the days that touch a span, holds aside, where limits leave it any session, and of those
+    /// next to them: farther away free time that reaches here is long enough for anything, before and after. With the
+    /// first of these days, counted from the epoch.
+    pub(crate) fn room(
+        &self,
         (from, to): (Minute, Minute),
         kinds: &Kinds,
         view: View<'_>,
         clocks: &Clocks,
-    ) {
+    ) -> (Minute, Vec<Minute>) {
         let Time { since, until, .. } = self.time;
         let first = (from / DAY).saturating_sub(1).max(since / DAY);
         let last = (to.div_ceil(DAY).saturating_add(1)).min(until / DAY);
-        let Some(days) = last.checked_sub(first) else { return };
-        let mut found = vec![0_u8; days as usize];
+        let mut found: Vec<Minute> = vec![0; last.saturating_sub(first) as usize];
         // What is cut off at the ends of this is longer than a day as well.
         let around = ((first * DAY).saturating_sub(DAY), (last * DAY).saturating_add(DAY));
         let mut left = Left::of(self, clocks.get(self.clock), view);
         let offered = self.offers.iter().map(|offer| kinds.get(offer.kind));
         let _: ControlFlow<()> = self.time.free(around, view, |start, end| {
             if left.as_mut().is_none_or(|left| left.allows_some((start, end), offered.clone())) {
-                let length = u8::try_from((end - start).div_ceil(5)).unwrap_or(u8::MAX);
                 for day in (start / DAY).max(first)..end.div_ceil(DAY).min(last) {
                     let known = &mut found[(day - first) as usize];
-                    *known = length.max(*known);
+                    *known = (*known).max(end - start);
                 }
             }
             ControlFlow::Continue(())
         });
-        let roomiest = &mut self.time.roomiest;
-        let days = ((until - since) / DAY) as usize;
-        roomiest.reserve_exact(days - roomiest.len());
-        roomiest.resize(days, 0);
-        let index = (first - since / DAY) as usize;
-        roomiest[index..index + found.len()].copy_from_slice(&found);
+        (first, found)
     }
 
     /// What [`calendar::admit`] asks for to judge whether a session may start at `start`.
@@ -137,7 +129,7 @@ impl Time {
         Self { since, until: since, taken: Taken::starting(since), ..Self::default() }
     }
 
-    /// Forgets what ended before `since`, and lays open time out up to `until`; what room there is has to be found then.
+    /// Forgets what ended before `since`, and lays open time out up to `until`.
     pub(crate) fn lay_out(
         &mut self,
         schedule: &Schedule,
@@ -150,24 +142,27 @@ impl Time {
         let Some(range) = span((from, until)) else { return };
         self.until = until;
         let open = schedule.open(range);
+        let mut pieces = std::mem::take(&mut self.open).into_vec();
         for span in open.spans() {
             // Inward.
             let (start, end) = (crate::clock::ceil(span.start()).max(from), floor(span.end()).min(until));
             let mut start = start;
             while start < end {
                 let length = (end - start).min(Packed::BESIDE);
-                self.open.extend(Packed::new(start - self.since, length));
+                pieces.extend(Packed::new(start - self.since, length));
                 start += length;
             }
         }
-        self.open.shrink_to_fit();
+        self.open = pieces.into();
         if !schedule.travels.is_empty() {
             let windows = open.windows().map(|(window, zone)| {
                 let (start, end) = outward(window);
                 (start.max(from), end.min(until), clock(zone))
             });
-            self.windows.extend(windows.filter(|(start, end, _)| start < end));
-            self.windows.sort_unstable();
+            let mut all = std::mem::take(&mut self.windows).into_vec();
+            all.extend(windows.filter(|(start, end, _)| start < end));
+            all.sort_unstable();
+            self.windows = all.into();
         }
     }
 
@@ -179,9 +174,8 @@ impl Time {
             (start < end).then(|| Packed::new(start - gone, end - start))?
         });
         self.open = open.collect();
-        self.windows.retain(|(_, end, _)| *end > since);
+        self.windows = self.windows.iter().copied().filter(|(_, end, _)| *end > since).collect();
         self.taken.forget(since);
-        self.roomiest.drain(..self.roomiest.len().min((gone / DAY) as usize));
         self.since = since;
     }
 
@@ -237,30 +231,16 @@ impl Time {
     ) -> ControlFlow<()> {
         let (from, to) = (from.max(self.since), to.min(self.until));
         // What is being moved makes room that is not known.
-        let needed = if fit.view.moving.is_some() { 0 } else { fit.kind.whole() };
-        for (day, _) in
-            (from / DAY..).zip(self.rooms((from, to))).filter(|(_, room)| has_room(**room, needed))
-        {
+        if fit.view.moving.is_some() {
+            for day in from / DAY..to.div_ceil(DAY) {
+                self.starts_of_day(fit, (from.max(day * DAY), to.min((day + 1) * DAY)), &mut each)?;
+            }
+            return ControlFlow::Continue(());
+        }
+        for day in fit.rooms.days(fit.number, (from, to), fit.kind.whole()) {
             self.starts_of_day(fit, (from.max(day * DAY), to.min((day + 1) * DAY)), &mut each)?;
         }
         ControlFlow::Continue(())
-    }
-
-    /// Whether some day has room for a session that takes so long with its buffers, as far as the days tell.
-    pub(crate) fn may_hold(&self, range: (Minute, Minute), needed: Minute) -> bool {
-        self.rooms(range).iter().copied().max().is_some_and(|room| has_room(room, needed))
-    }
-
-    /// The longest free time of each day that `[from, to)` touches.
-    fn rooms(&self, (from, to): (Minute, Minute)) -> &[u8] {
-        let (from, to) = (from.max(self.since), to.min(self.until));
-        if from >= to {
-            return &[];
-        }
-        let first = self.since / DAY;
-        self.roomiest
-            .get((from / DAY - first) as usize..(to.div_ceil(DAY) - first) as usize)
-            .unwrap_or_default()
     }
 
     fn starts_of_day(
@@ -269,7 +249,7 @@ impl Time {
         (from, to): (Minute, Minute),
         mut each: impl FnMut(Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Fit { clocks, clock, kind, runs, view } = *fit;
+        let Fit { clocks, clock, kind, runs, view, .. } = *fit;
         let (before, after) =
             (Minute::from(kind.before), Minute::from(kind.duration) + Minute::from(kind.after));
         let mut run = runs.partition_point(|run| run.1 <= from);
@@ -337,14 +317,12 @@ impl Time {
     }
 }
 
-/// Whether the longest free time of a day is long enough.
-fn has_room(room: u8, needed: Minute) -> bool {
-    u32::from(room) * 5 >= needed
-}
-
 /// What a start has to fit, besides free time.
 #[derive(Clone, Copy)]
 pub(crate) struct Fit<'a> {
+    /// Whose record it is, and the days that have room.
+    pub(crate) number: u32,
+    pub(crate) rooms: &'a Rooms,
     pub(crate) clocks: &'a Clocks,
     /// The schedule's.
     pub(crate) clock: u16,

@@ -300,13 +300,10 @@ impl<'a> Search<'a> {
     fn everybody(&mut self, range: (Minute, Minute), limit: usize, found: &mut Vec<Found>) {
         let wanted = limit - found.len();
         let mut best: BTreeSet<Found> = BTreeSet::new();
-        // In a loop of its own, which waits for the memory of many records at once.
-        let (index, least) = (self.index, self.least);
-        let may_hold =
-            |number: &u32| index.record(*number).is_some_and(|record| record.time.may_hold(range, least));
-        let is_moving = |number: &u32| self.moving.is_some_and(|(moving, _)| moving == *number);
-        let numbers: Vec<_> =
-            self.candidates.numbers().filter(|number| may_hold(number) || is_moving(number)).collect();
+        let moving = self.moving.map(|(number, _)| number).filter(|number| self.candidates.contains(*number));
+        let with_room = |block| self.index.rooms.with_room(block, range, self.least);
+        let numbers: Vec<_> = self.candidates.numbers_of(with_room).collect();
+        let numbers = numbers.into_iter().filter(|number| Some(*number) != moving).chain(moving);
         for number in numbers {
             let mut rank = None;
             for offer in 0..self.offers(number) {
@@ -372,6 +369,8 @@ impl<'a> Search<'a> {
         let kind = index.kinds.get(offer.kind);
         self.worker.prepare(offer.kind, kind);
         let fit = Fit {
+            number,
+            rooms: &index.rooms,
             clocks: &index.clocks,
             clock: record.clock,
             kind,
