@@ -183,6 +183,7 @@ impl Index {
 
         let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
         self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
+        self.plans.members[self.glances[number as usize].plan as usize].insert(number);
         for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
             self.terms.insert(*term, number);
         }
@@ -212,6 +213,7 @@ impl Index {
         for offer in &record.offers {
             self.kinds.members[offer.kind as usize].remove(number);
         }
+        self.plans.members[self.glances[number as usize].plan as usize].remove(number);
         self.rooms.clear(number);
         self.unused.entry(record.clock).or_default().push(number);
     }
@@ -474,6 +476,8 @@ impl Kinds {
 pub(crate) struct Plans {
     numbers: HashMap<(u16, Horizon), u32>,
     plans: Vec<(u16, Horizon)>,
+    /// Whose each is.
+    members: Vec<Members>,
 }
 
 impl Plans {
@@ -482,8 +486,18 @@ impl Plans {
         let number = *self.numbers.entry((clock, horizon)).or_insert(next);
         if number == next {
             self.plans.push((clock, horizon));
+            self.members.push(Members::default());
         }
         number
+    }
+
+    /// Who has a plan whose end is one that is asked for; the ends are those of [`ends`](Self::ends).
+    pub(crate) fn with_end(&self, ends: &[End], asked: impl Fn(&End) -> bool, numbers: usize) -> Wide {
+        let mut with_end = Wide::none(numbers);
+        for (_, members) in ends.iter().zip(&self.members).filter(|(end, _)| asked(end)) {
+            with_end.add(members);
+        }
+        with_end
     }
 
     /// What each plan means at `now`.

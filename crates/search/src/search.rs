@@ -21,6 +21,9 @@ use crate::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Term, The
 /// turn: few enough not to matter beside that.
 const IN_VAIN: usize = 4;
 
+/// In how many hours those whose plans end meanwhile are left out again.
+pub(crate) const LOOK: Minute = 12;
+
 impl Index {
     /// The answers that come first, by [`Place`].
     pub fn search(&self, query: &Query<'_>) -> Page {
@@ -88,6 +91,8 @@ pub(crate) struct Search<'a> {
     now: u64,
     /// Of each plan.
     pub(crate) ends: Vec<End>,
+    /// Those candidates who plan as far as the walk has come, and perhaps half a day less.
+    planning: Wide,
 }
 
 /// A start of one offer of one therapist.
@@ -188,7 +193,6 @@ impl<'a> Search<'a> {
         Self {
             index,
             query,
-            candidates,
             removed,
             shortest: wanted().map(|kind| kind.duration.into()).min().unwrap_or_default(),
             least: wanted().map(Kind::whole).min().unwrap_or_default(),
@@ -198,6 +202,8 @@ impl<'a> Search<'a> {
             now: u64::try_from(query.now.timestamp()).unwrap_or_default(),
             ends: index.plans.ends(&index.clocks, query.now),
             kinds,
+            planning: candidates.clone(),
+            candidates,
         }
     }
 
@@ -206,7 +212,12 @@ impl<'a> Search<'a> {
         let mut found = Vec::with_capacity(limit.min(128));
         let allowed = self.worker.starts([0, self.shortest, 0]);
         let mut patience = IN_VAIN + self.candidates.count() / 32;
+        let mut look = self.first_end() / HOUR;
         for (hour, minutes) in hours(&allowed) {
+            if hour >= look {
+                self.planning.keep(&self.with_end(|end| end.at <= hour * HOUR), false);
+                look = hour + LOOK;
+            }
             let before = found.len();
             if self.hour(hour, minutes, limit, &mut found, &mut patience).is_break() {
                 found.truncate(before);
@@ -219,6 +230,16 @@ impl<'a> Search<'a> {
             }
         }
         found
+    }
+
+    /// Before which nobody's plan ends.
+    pub(crate) fn first_end(&self) -> Minute {
+        self.ends.iter().map(|end| end.at).min().unwrap_or_default()
+    }
+
+    /// Whose plan ends as asked.
+    pub(crate) fn with_end(&self, asked: impl Fn(&End) -> bool) -> Wide {
+        self.index.plans.with_end(&self.ends, asked, self.index.records.len())
     }
 
     /// Answers of one hour, in order, until there are enough, or so many looks were in vain that it stops.
@@ -238,7 +259,7 @@ impl<'a> Search<'a> {
         if members.is_none() && moving.is_none() {
             return ControlFlow::Continue(());
         }
-        let members = members.into_iter().flat_map(|members| self.candidates.among(members));
+        let members = members.into_iter().flat_map(|members| self.planning.among(members));
         let members = members.filter(|number| Some(*number) != moving).chain(moving);
         let after = self.after();
         let promises = members.filter_map(|number| {
@@ -302,7 +323,7 @@ impl<'a> Search<'a> {
         let mut best: BTreeSet<Found> = BTreeSet::new();
         let moving = self.moving.map(|(number, _)| number).filter(|number| self.candidates.contains(*number));
         let with_room = |block| self.index.rooms.with_room(block, range, self.least);
-        let numbers: Vec<_> = self.candidates.numbers_of(with_room).collect();
+        let numbers: Vec<_> = self.planning.numbers_of(with_room).collect();
         let numbers = numbers.into_iter().filter(|number| Some(*number) != moving).chain(moving);
         for number in numbers {
             let mut rank = None;

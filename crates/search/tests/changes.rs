@@ -58,7 +58,11 @@ fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Th
 }
 
 fn search(index: &Index, criteria: &[Criterion], window: &str, limit: usize) -> Page {
-    index.search(&Query {
+    index.search(&query(criteria, window, limit))
+}
+
+fn query<'a>(criteria: &'a [Criterion], window: &str, limit: usize) -> Query<'a> {
+    Query {
         criteria,
         therapists: &[],
         session_types: &[],
@@ -71,7 +75,7 @@ fn search(index: &Index, criteria: &[Criterion], window: &str, limit: usize) -> 
         now: at("10T00:00"),
         after: None,
         limit,
-    })
+    }
 }
 
 /// The starts there are once one session is given back, and that there were none before.
@@ -124,6 +128,53 @@ fn b4_and_so_is_what_becomes_free_around_midnight() {
         "12T22:00 13T02:00",
     ];
     check_release(("22:00", "02:00"), (60, 20), &after, after[1], &["12T00:00"]);
+}
+
+/// Whether somebody who takes a session a day, after these are told to the index, has any time that day.
+#[track_caller]
+fn check_full(told: &[fn(&mut Index, TherapistId)], expected: bool) {
+    let mut index = Index::new(at("10T00:00"));
+    let mut therapist = therapist(1, ("13:00", "15:00"), (0, 50));
+    therapist.schedule.limits.day.sessions = Some(2);
+    let id = therapist.id;
+    index.upsert(therapist);
+    for tell in told {
+        tell(&mut index, id);
+    }
+    assert_eq!(!search(&index, &[], "11T12:00 11T18:00", 9).hits.is_empty(), expected);
+}
+
+#[test]
+fn a1_what_is_told_twice_counts_once() {
+    let book = |index: &mut Index, id| index.book(id, booked("11T13:00 11T13:30"));
+    let hold = |index: &mut Index, id| {
+        index.hold(id, Hold { booked: booked("11T13:00 11T13:30"), expiry: at("10T00:10") });
+    };
+    let other = |index: &mut Index, id| index.book(id, booked("11T08:00 11T08:30"));
+    check_full(&[book, book], true);
+    check_full(&[hold, hold], true);
+    check_full(&[hold, book, hold], true);
+    check_full(&[book, other], false);
+    check_full(&[hold, other], false);
+}
+
+#[test]
+fn b4_a_move_is_found_however_many_looks_are_in_vain() {
+    let mut index = Index::new(at("10T00:00"));
+    for id in 1..=40_u128 {
+        let mut therapist = therapist(id, ("13:00", "14:00"), (0, 50));
+        if id == 1 {
+            therapist.booked = (10..25).map(|day| booked(&format!("{day}T13:00 {day}T14:00"))).collect();
+        } else {
+            let held = |day| booked(&format!("{day}T13:00 {day}T14:00"));
+            therapist.holds = [11, 12].map(|day| Hold { booked: held(day), expiry: at("10T00:10") }).into();
+        }
+        index.upsert(therapist);
+    }
+    let moving = Some((TherapistId(Uuid::from_u128(1)), span("12T13:00 12T14:00")));
+    let page = index.search(&Query { moving, ..query(&[], "11T12:00 12T18:00", 9) });
+    let found: Vec<_> = page.hits.iter().map(|hit| hit.session.start()).collect();
+    assert_eq!(found, [at("12T13:00"), at("12T13:05"), at("12T13:10")]);
 }
 
 #[test]
