@@ -7,6 +7,7 @@ use calendar::{Admitted, Horizon, Limits, Schedule, SessionRules, Span};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, floor, instant, local, minutes, outward, span};
+use crate::kept::Kept;
 use crate::load::{Left, weeks};
 use crate::members::{Members, Wide};
 use crate::record::{Fit, Kind, Offer, Record, Time};
@@ -155,9 +156,8 @@ impl Index {
     /// Adds a therapist, or replaces all that is known of one.
     pub fn upsert(&mut self, therapist: Therapist) {
         self.remove(therapist.id);
-        let Therapist { id, mut schedule, session_types, terms, specializations, credentials, booked, holds } =
+        let Therapist { id, schedule, session_types, terms, specializations, credentials, booked, holds } =
             therapist;
-        schedule.windows.shrink_to_fit();
         let clocked = clocked(self.now);
         let clock = self.clocks.number(&schedule.zone, clocked);
         let number = self.number(clock);
@@ -181,7 +181,8 @@ impl Index {
             time.taken.hold(booked, expiry, &self.shapes);
         }
 
-        let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
+        let kept = Kept::new(schedule);
+        let record = Record { id, kept, clock, offers, terms, specializations, dated, time };
         self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
         self.plans.members[self.glances[number as usize].plan as usize].insert(number);
         for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
@@ -252,10 +253,11 @@ impl Index {
         for number in self.turn..self.records.len().min(self.turn.saturating_add(most)) {
             self.turn = number + 1;
             let Some(record) = self.records[number].as_mut() else { continue };
-            let (from, until) = (record.time.until, until(&record.schedule, now));
+            let schedule = record.kept.schedule(&self.clocks.get(record.clock).zone).into_owned();
+            let (from, until) = (record.time.until, until(&schedule, now));
             record.time.taken.sweep(now);
-            let since = since_of(&record.schedule, now);
-            record.time.lay_out(&record.schedule, since, until, |zone| self.clocks.number(zone, clocked));
+            let since = since_of(&schedule, now);
+            record.time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
             let record = &*record;
             self.glances[number] = Glance::of(record, &self.kinds, &self.clocks, &mut self.plans);
             // A session may start before the new days and end in them.
@@ -387,8 +389,8 @@ impl Glance {
         Self {
             minutes: read.fold(0, |known, clock| known | clocks.get(clock).minutes_of_hour(grids)),
             id: u64::try_from(record.id.0.as_u128() >> 64).unwrap_or_default(),
-            notice: u32::try_from(record.schedule.notice.num_seconds().max(0)).unwrap_or(u32::MAX),
-            plan: plans.intern(record.clock, record.schedule.horizon),
+            notice: u32::try_from(record.kept.notice().num_seconds().max(0)).unwrap_or(u32::MAX),
+            plan: plans.intern(record.clock, record.kept.horizon()),
             years: record.specializations.iter().map(|(_, years)| *years).max().unwrap_or_default(),
         }
     }

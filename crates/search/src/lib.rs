@@ -16,6 +16,7 @@
 
 mod clock;
 mod index;
+mod kept;
 mod load;
 mod members;
 mod query;

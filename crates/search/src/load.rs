@@ -34,7 +34,7 @@ struct Tally {
 impl<'a> Left<'a> {
     /// Nothing if neither days nor weeks have limits.
     pub(crate) fn of(record: &'a Record, clock: &'a Clock, view: View<'a>) -> Option<Self> {
-        let Limits { day, week, pacing: _ } = record.schedule.limits;
+        let Limits { day, week, pacing: _ } = record.kept.limits();
         let limited = [day, week].iter().any(|caps| *caps != Caps::default());
         limited.then_some(Self { record, clock, view, week: None })
     }
@@ -45,7 +45,7 @@ impl<'a> Left<'a> {
         if self.week.as_ref().is_none_or(|week| week.monday != monday) {
             self.week = Some(self.count(monday));
         }
-        let Limits { day: of_day, week: of_week, pacing: _ } = self.record.schedule.limits;
+        let Limits { day: of_day, week: of_week, pacing: _ } = self.record.kept.limits();
         let Some(Week { whole, days, .. }) = &self.week else { return true };
         let of_days = usize::try_from(day - monday).ok().and_then(|day| days.get(day));
         whole.leaves(of_week, kind) && of_days.is_none_or(|tally| tally.leaves(of_day, kind))

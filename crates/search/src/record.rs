@@ -1,11 +1,13 @@
 //! What is kept of one therapist: open time, what takes it, and where sessions may start in what is left.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use calendar::{Limits, Load, Open, Schedule, Span, Zone};
 
 use crate::clock::{Clocks, DAY, Grid, Minute, floor, outward, span};
 use crate::index::Kinds;
+use crate::kept::Kept;
 use crate::load::Left;
 use crate::rooms::Rooms;
 use crate::taken::{Held, Packed, Taken, View};
@@ -41,7 +43,7 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: TherapistId,
-    pub(crate) schedule: Schedule,
+    pub(crate) kept: Kept,
     /// Of the schedule's zone.
     pub(crate) clock: u16,
     pub(crate) offers: Box<[Offer]>,
@@ -99,8 +101,9 @@ impl Record {
     }
 
     /// What [`calendar::admit`] asks for to judge whether a session may start at `start`.
-    pub(crate) fn around(&self, start: Minute, clocks: &Clocks, view: View<'_>) -> Around {
-        let Self { schedule, time, .. } = self;
+    pub(crate) fn around(&self, start: Minute, clocks: &Clocks, view: View<'_>) -> Around<'_> {
+        let time = &self.time;
+        let schedule = self.kept.laid_out(&clocks.get(self.clock).zone);
         let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
         let busy = time.taken.held((from, to), view).filter_map(|held| span(held.busy)).collect();
         // Whoever has no limits does not pay for them.
@@ -112,12 +115,14 @@ impl Record {
             open: time.open_around((from, to), clocks, &schedule.zone),
             busy: calendar::union(busy),
             load: load.unwrap_or_default(),
+            schedule,
         }
     }
 }
 
 /// What is known around a start.
-pub(crate) struct Around {
+pub(crate) struct Around<'a> {
+    pub(crate) schedule: Cow<'a, Schedule>,
     pub(crate) open: Open,
     pub(crate) busy: Vec<Span>,
     pub(crate) load: Load,

@@ -442,10 +442,11 @@ impl<'a> Search<'a> {
     fn admitted(&self, number: u32, offer: u32, start: Minute) -> Option<Admitted> {
         let Query { unavailable, busy: alias_busy, now, .. } = *self.query;
         let record = self.index.record(number)?;
-        let Record { schedule, offers, .. } = record;
-        let Around { open, busy, load } = record.around(start, &self.index.clocks, self.view(number));
+        let Record { offers, .. } = record;
+        let Around { schedule, open, busy, load } =
+            record.around(start, &self.index.clocks, self.view(number));
         let admission = Admission {
-            schedule,
+            schedule: &schedule,
             open: &open,
             session: &rules(self.index.kinds.get(offers[offer as usize].kind)),
             busy: &busy,

@@ -116,7 +116,7 @@ impl Population {
         (therapist, free)
     }
 
-    /// Four or five days of five to seven hours: 26 hours a week in the mean.
+    /// Four or five days of six to eight hours: 30 hours a week in the mean.
     fn schedule(self, zone: &str, chance: &mut Chance) -> Schedule {
         let weekend = chance.below(6) == 0;
         let days = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat];
@@ -124,7 +124,7 @@ impl Population {
         let days = days.into_iter().zip(0..).filter(|(_, day)| *day != left_out && (*day < 5 || weekend));
         let start = 7 + u32::try_from(chance.below(6)).expect("small");
         let windows = days.map(|(weekday, _)| {
-            let length = 5 + u32::try_from(chance.below(3)).expect("small");
+            let length = 6 + u32::try_from(chance.below(3)).expect("small");
             let time = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("an hour of the day");
             let hours = DayWindow::new(time(start), time(start + length)).expect("whole hours");
             Window { weekday, hours }
