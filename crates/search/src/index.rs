@@ -3,12 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use calendar::{Admitted, Horizon, Schedule, SessionRules, Span};
+use calendar::{Admitted, Horizon, Limits, Schedule, SessionRules, Span};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, ceil, floor, minutes, span};
+use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, floor, instant, local, minutes, outward, span};
+use crate::kept::Kept;
+use crate::load::{Left, weeks};
 use crate::members::{Members, Wide};
 use crate::record::{Fit, Kind, Offer, Record, Time};
+use crate::rooms::Rooms;
+use crate::taken::{Shapes, Taken, View};
 use crate::terms::{Terms, VERIFIED};
 use crate::{Facet, SessionTypeId, Term, TherapistId};
 
@@ -34,6 +38,8 @@ pub struct Index {
     pub(crate) hours: Hours,
     pub(crate) terms: Terms,
     pub(crate) kinds: Kinds,
+    pub(crate) shapes: Shapes,
+    pub(crate) rooms: Rooms,
     pub(crate) clocks: Clocks,
     pub(crate) plans: Plans,
     /// The next record to advance.
@@ -55,8 +61,9 @@ pub struct Therapist {
     pub specializations: Vec<(String, u8)>,
     /// Those that are verified; nobody finds a therapist without one.
     pub credentials: Vec<Credential>,
-    /// Sessions that are not given up.
-    pub booked: Vec<Admitted>,
+    /// Sessions that are not given up, those of the past included that [`Index::counts_from`] asks for. Other time that
+    /// is taken, such as that of a foreign calendar, is the schedule's time off: limits do not count it.
+    pub booked: Vec<Booked>,
     /// Sessions that are held for somebody.
     pub holds: Vec<Hold>,
 }
@@ -81,11 +88,20 @@ pub struct Credential {
     pub until: NaiveDate,
 }
 
+/// A session, as it takes time and counts against limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// When it is.
+    pub time: Admitted,
+    /// The load weight of its type (A2).
+    pub weight: u32,
+}
+
 /// A session held for somebody.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
-    /// When it would be.
-    pub time: Admitted,
+    /// What would be booked.
+    pub booked: Booked,
     /// From when on it keeps nobody out, without a word to the index (B1).
     pub expiry: DateTime<Utc>,
 }
@@ -103,6 +119,8 @@ impl Index {
             hours: Hours { first: since / HOUR, rows: VecDeque::new() },
             terms: Terms::new(),
             kinds: Kinds::default(),
+            shapes: Shapes::default(),
+            rooms: Rooms::starting(since / DAY),
             clocks: Clocks::default(),
             plans: Plans::default(),
             turn: 0,
@@ -129,12 +147,17 @@ impl Index {
         self.terms.of(facet)
     }
 
+    /// From when on the sessions of a therapist have to be given: those of the local week still count against limits
+    /// when they are over, and so may a row of them before it.
+    pub fn counts_from(&self, schedule: &Schedule) -> DateTime<Utc> {
+        instant(since_of(schedule, self.now))
+    }
+
     /// Adds a therapist, or replaces all that is known of one.
     pub fn upsert(&mut self, therapist: Therapist) {
         self.remove(therapist.id);
-        let Therapist { id, mut schedule, session_types, terms, specializations, credentials, booked, holds } =
+        let Therapist { id, schedule, session_types, terms, specializations, credentials, booked, holds } =
             therapist;
-        schedule.windows.shrink_to_fit();
         let clocked = clocked(self.now);
         let clock = self.clocks.number(&schedule.zone, clocked);
         let number = self.number(clock);
@@ -150,16 +173,18 @@ impl Index {
             .map(|(slug, years)| (self.terms.intern(Facet::Specialization, slug), *years))
             .collect();
         let dated = self.dated(&credentials);
-        let mut time = Time::starting(since(self.now));
-        let until = until(&schedule, self.now);
-        time.lay_out(&schedule, since(self.now), until, |zone| self.clocks.number(zone, clocked));
-        time.book_all(&booked);
-        for Hold { time: held, expiry } in holds {
-            time.hold(held, expiry);
+        let (since, until) = (since_of(&schedule, self.now), until(&schedule, self.now));
+        let mut time = Time::starting(since);
+        time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
+        time.taken.book_all(&booked, &mut self.shapes);
+        for Hold { booked, expiry } in holds {
+            time.taken.hold(booked, expiry, &self.shapes);
         }
 
-        let record = Record { id, schedule, clock, offers, terms, specializations, dated, time };
+        let kept = Kept::new(schedule);
+        let record = Record { id, kept, clock, offers, terms, specializations, dated, time };
         self.glances[number as usize] = Glance::of(&record, &self.kinds, &self.clocks, &mut self.plans);
+        self.plans.members[self.glances[number as usize].plan as usize].insert(number);
         for term in record.terms.iter().chain(record.specializations.iter().map(|(term, _)| term)) {
             self.terms.insert(*term, number);
         }
@@ -171,6 +196,7 @@ impl Index {
         }
         self.numbers.insert(id, number);
         self.records[number as usize] = Some(Box::new(record));
+        self.find_room(number, (since, until));
         self.mark(number, (0, Minute::MAX), true);
     }
 
@@ -188,26 +214,28 @@ impl Index {
         for offer in &record.offers {
             self.kinds.members[offer.kind as usize].remove(number);
         }
+        self.plans.members[self.glances[number as usize].plan as usize].remove(number);
+        self.rooms.clear(number);
         self.unused.entry(record.clock).or_default().push(number);
     }
 
     /// Keeps others out of a session's time, and ends a hold of it. Doing so twice is doing so once.
-    pub fn book(&mut self, therapist: TherapistId, session: Admitted) {
-        self.change(therapist, session.busy, |time| time.book(session));
+    pub fn book(&mut self, therapist: TherapistId, session: Booked) {
+        self.change(therapist, session.time.busy, |taken, shapes| taken.book(session, shapes));
     }
 
-    /// Keeps others out of a session's time until the hold expires.
+    /// Keeps others out of a session's time until the hold expires, unless it is booked already.
     pub fn hold(&mut self, therapist: TherapistId, hold: Hold) {
-        let now = self.now;
-        if let Some(record) = self.record_mut(therapist) {
-            record.time.sweep(now);
-            record.time.hold(hold.time, hold.expiry);
+        let Some(&number) = self.numbers.get(&therapist) else { return };
+        if let Some(record) = self.records[number as usize].as_deref_mut() {
+            record.time.taken.sweep(self.now);
+            record.time.taken.hold(hold.booked, hold.expiry, &self.shapes);
         }
     }
 
     /// Gives the time of a held or booked session back: that which was `busy`, buffers included.
     pub fn release(&mut self, therapist: TherapistId, busy: Span) {
-        self.change(therapist, busy, |time| time.release(busy));
+        self.change(therapist, busy, |taken, shapes| taken.release(busy, shapes));
     }
 
     /// Lets time pass: what is over is forgotten, and new days come into reach. To be called at least every
@@ -216,6 +244,7 @@ impl Index {
         let (before, today) = (since(self.now), since(now));
         if today > before {
             self.hours.forget(today / HOUR);
+            self.rooms.forget(today / DAY);
             self.clocks.lay_out(clocked(now));
             self.turn = 0;
         }
@@ -224,15 +253,16 @@ impl Index {
         for number in self.turn..self.records.len().min(self.turn.saturating_add(most)) {
             self.turn = number + 1;
             let Some(record) = self.records[number].as_mut() else { continue };
-            let (from, until) = (record.time.until, until(&record.schedule, now));
-            record.time.sweep(now);
-            record
-                .time
-                .lay_out(&record.schedule, since(now), until, |zone| self.clocks.number(zone, clocked));
-            let Some(record) = self.records[number].as_deref() else { continue };
+            let schedule = record.kept.schedule(&self.clocks.get(record.clock).zone).into_owned();
+            let (from, until) = (record.time.until, until(&schedule, now));
+            record.time.taken.sweep(now);
+            let since = since_of(&schedule, now);
+            record.time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
+            let record = &*record;
             self.glances[number] = Glance::of(record, &self.kinds, &self.clocks, &mut self.plans);
             // A session may start before the new days and end in them.
             let number = u32::try_from(number).unwrap_or(u32::MAX);
+            self.find_room(number, (from, until));
             self.mark(number, (from.saturating_sub(self.reach(number)), Minute::MAX), true);
         }
         self.turn >= self.records.len()
@@ -242,42 +272,60 @@ impl Index {
         self.records.get(number as usize)?.as_deref()
     }
 
-    fn record_mut(&mut self, therapist: TherapistId) -> Option<&mut Record> {
-        let number = *self.numbers.get(&therapist)?;
-        self.records[number as usize].as_deref_mut()
+    /// Changes what is taken around `busy`.
+    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Taken, &mut Shapes)) {
+        let Some(&number) = self.numbers.get(&therapist) else { return };
+        let Some(record) = self.record(number) else { return };
+        // Of whoever starts farther away, nothing changes, but where a week may be full.
+        let (reach, clock) = (self.reach(number), self.clocks.get(record.clock));
+        let mut range = outward(busy);
+        if Left::of(record, clock, View::booked(&self.shapes)).is_some() {
+            range = weeks(range, clock);
+        }
+        let touched = (range.0.saturating_sub(reach), range.1.saturating_add(reach));
+        self.mark(number, touched, false);
+        if let Some(record) = self.records[number as usize].as_deref_mut() {
+            change(&mut record.time.taken, &mut self.shapes);
+        }
+        self.find_room(number, range);
+        self.mark(number, touched, true);
     }
 
-    /// Changes what is taken around `busy`.
-    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Time)) {
-        let Some(&number) = self.numbers.get(&therapist) else { return };
-        // Of whoever starts farther away, nothing changes.
-        let reach = self.reach(number);
-        let range = (floor(busy.start()).saturating_sub(reach), ceil(busy.end()).saturating_add(reach));
-        self.mark(number, range, false);
-        if let Some(record) = self.records[number as usize].as_deref_mut() {
-            change(&mut record.time);
-        }
-        self.mark(number, range, true);
+    /// Writes down again what room there is around a range.
+    fn find_room(&mut self, number: u32, range: (Minute, Minute)) {
+        let Some(record) = self.records[number as usize].as_deref() else { return };
+        let (day, longest) = record.room(range, &self.kinds, View::booked(&self.shapes), &self.clocks);
+        self.rooms.set(number, day, &longest);
     }
 
     /// The longest session of a therapist, with its buffers.
     fn reach(&self, number: u32) -> Minute {
         let offers = self.record(number).map_or(&[][..], |record| &record.offers);
-        offers.iter().map(|offer| self.kinds.all[offer.kind as usize].whole()).max().unwrap_or_default()
+        offers.iter().map(|offer| self.kinds.get(offer.kind).whole()).max().unwrap_or_default()
     }
 
     /// Writes into the hours that touch a range whether the therapist has a start in them, or that nobody knows.
     fn mark(&mut self, number: u32, (from, to): (Minute, Minute), known: bool) {
         let Some(record) = self.records[number as usize].as_deref() else { return };
         let (from, to) = (from / HOUR * HOUR, to.div_ceil(HOUR).saturating_mul(HOUR).min(record.time.until));
+        let clock = self.clocks.get(record.clock);
+        let view = View::booked(&self.shapes);
+        let mut left = Left::of(record, clock, view);
         for offer in &record.offers {
-            let kind = &self.kinds.all[offer.kind as usize];
-            let fit =
-                Fit { clocks: &self.clocks, clock: record.clock, kind, runs: &[(0, Minute::MAX)], now: None };
+            let kind = self.kinds.get(offer.kind);
+            let runs = &[(0, Minute::MAX)];
+            let (rooms, clocks) = (&self.rooms, &self.clocks);
+            let fit = Fit { number, rooms, clocks, clock: record.clock, kind, runs, view };
             let mut last = None;
             let _: ControlFlow<()> = record.time.starts(&fit, (from, to), |start| {
                 let hour = start / HOUR;
-                if last.replace(hour) != Some(hour) {
+                if last != Some(hour)
+                    && left.as_mut().is_none_or(|left| {
+                        let (day, _) = local(start, clock.offset(start));
+                        left.allows(day, kind)
+                    })
+                {
+                    last = Some(hour);
                     self.hours.set(hour, number, known);
                 }
                 ControlFlow::Continue(())
@@ -341,8 +389,8 @@ impl Glance {
         Self {
             minutes: read.fold(0, |known, clock| known | clocks.get(clock).minutes_of_hour(grids)),
             id: u64::try_from(record.id.0.as_u128() >> 64).unwrap_or_default(),
-            notice: u32::try_from(record.schedule.notice.num_seconds().max(0)).unwrap_or(u32::MAX),
-            plan: plans.intern(record.clock, record.schedule.horizon),
+            notice: u32::try_from(record.kept.notice().num_seconds().max(0)).unwrap_or(u32::MAX),
+            plan: plans.intern(record.clock, record.kept.horizon()),
             years: record.specializations.iter().map(|(_, years)| *years).max().unwrap_or_default(),
         }
     }
@@ -398,6 +446,7 @@ impl Kinds {
             after: narrow(rules.buffer_after),
             grid: Grid::of(rules),
             modalities: *modalities,
+            weight: rules.load_weight,
         };
         if let Some(number) = self.numbers.get(&kind) {
             return *number;
@@ -408,6 +457,10 @@ impl Kinds {
         self.grids.push(kind.grid.minutes_of_hour());
         self.members.push(Members::default());
         number
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &Kind {
+        &self.all[number as usize]
     }
 
     /// Who offers one of these kinds.
@@ -425,6 +478,8 @@ impl Kinds {
 pub(crate) struct Plans {
     numbers: HashMap<(u16, Horizon), u32>,
     plans: Vec<(u16, Horizon)>,
+    /// Whose each is.
+    members: Vec<Members>,
 }
 
 impl Plans {
@@ -433,8 +488,18 @@ impl Plans {
         let number = *self.numbers.entry((clock, horizon)).or_insert(next);
         if number == next {
             self.plans.push((clock, horizon));
+            self.members.push(Members::default());
         }
         number
+    }
+
+    /// Who has a plan whose end is one that is asked for; the ends are those of [`ends`](Self::ends).
+    pub(crate) fn with_end(&self, ends: &[End], asked: impl Fn(&End) -> bool, numbers: usize) -> Wide {
+        let mut with_end = Wide::none(numbers);
+        for (_, members) in ends.iter().zip(&self.members).filter(|(end, _)| asked(end)) {
+            with_end.add(members);
+        }
+        with_end
     }
 
     /// What each plan means at `now`.
@@ -444,7 +509,7 @@ impl Plans {
             let clock = clocks.get(*clock);
             let last = match horizon {
                 Horizon::Days(days) => {
-                    let (today, _) = crate::clock::local(now, clock.offset(now));
+                    let (today, _) = local(now, clock.offset(now));
                     today.saturating_add_unsigned(*days)
                 }
                 Horizon::Until(date) => day(*date),
@@ -472,6 +537,17 @@ pub(crate) fn day(date: NaiveDate) -> i32 {
 /// From when on open time is laid out: a question may be a little older than the index.
 fn since(now: DateTime<Utc>) -> Minute {
     (floor(now) / DAY).saturating_sub(1) * DAY
+}
+
+/// From when on one therapist's time is known: limits count what is over.
+fn since_of(schedule: &Schedule, now: DateTime<Utc>) -> Minute {
+    let first = since(now);
+    match span((first, first + 1)) {
+        Some(start) if schedule.limits != Limits::default() => {
+            (floor(schedule.load_range(start).start()) / DAY).min(first / DAY) * DAY
+        }
+        _ => first,
+    }
 }
 
 /// Up to where open time is laid out: today is at most tomorrow in UTC anywhere, the last date ends at most half a day

@@ -16,17 +16,21 @@
 
 mod clock;
 mod index;
+mod kept;
+mod load;
 mod members;
 mod query;
 mod record;
 mod removal;
+mod rooms;
 mod search;
+mod taken;
 mod terms;
 mod words;
 mod worker;
 
-pub use index::{Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
-pub use query::{Criterion, Hit, Matched, Met, Page, Place, Query, Wanted};
+pub use index::{Booked, Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
+pub use query::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Wanted};
 pub use removal::Constraint;
 pub use terms::{Facet, Term};
 

@@ -88,6 +88,12 @@ impl Wide {
         (0_u32..).zip(&self.0).flat_map(|(at, word)| ones(at, *word))
     }
 
+    /// Those which are also in the words that `of` gives for each 64 numbers; it is not asked about those without any.
+    pub(crate) fn numbers_of(&self, of: impl Fn(usize) -> u64) -> impl Iterator<Item = u32> {
+        let words = (0_u32..).zip(&self.0).filter(|(_, word)| **word != 0);
+        words.flat_map(move |(at, word)| ones(at, word & of(at as usize)))
+    }
+
     /// How many of `members` are here.
     pub(crate) fn count_of(&self, members: &Members) -> usize {
         members.words().map(|(at, word)| (word & self.word(at)).count_ones() as usize).sum()

@@ -27,6 +27,9 @@ pub struct Query<'a> {
     pub unavailable: &'a [Unavailable],
     /// What keeps the worker busy, buffers included.
     pub busy: &'a [Span],
+    /// A session of the worker that is to be moved, buffers included: with that therapist its time counts as free, and
+    /// it does not count against limits (B4). It is not in `busy` either.
+    pub moving: Option<(TherapistId, Span)>,
     /// The instant of the question; its day in UTC decides which credentials hold.
     pub now: DateTime<Utc>,
     /// Where the page before ended.
@@ -93,19 +96,6 @@ pub struct Hit {
     pub met: Vec<Met>,
 }
 
-/// Somebody who meets the criteria.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matched {
-    /// Who.
-    pub therapist: TherapistId,
-    /// How many of the specializations wanted are met.
-    pub matched: u8,
-    /// The most years in a specialization that met one wanted; in any, if none was wanted.
-    pub years: u8,
-    /// Their first start in the window, if that was asked.
-    pub opening: Option<DateTime<Utc>>,
-}
-
 /// A term that meets what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met {
@@ -115,6 +105,26 @@ pub struct Met {
     pub asked: usize,
     /// What the therapist carries.
     pub term: Term,
+}
+
+/// A therapist who meets the criteria.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// Who.
+    pub therapist: TherapistId,
+    /// How many of the specializations wanted are met.
+    pub matched: u8,
+    /// The most in a specialization that met one wanted; in any, if none was wanted.
+    pub years: u8,
+}
+
+/// When a therapist who meets the criteria has time first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Who it is.
+    pub matched: Matched,
+    /// Of the first session in the window.
+    pub start: DateTime<Utc>,
 }
 
 /// What a search found.

@@ -1,11 +1,16 @@
 //! What is kept of one therapist: open time, what takes it, and where sessions may start in what is left.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use calendar::{Admitted, Open, Schedule, Span, Zone};
-use chrono::{DateTime, Utc};
+use calendar::{Limits, Load, Open, Schedule, Span, Zone};
 
 use crate::clock::{Clocks, DAY, Grid, Minute, floor, outward, span};
+use crate::index::Kinds;
+use crate::kept::Kept;
+use crate::load::Left;
+use crate::rooms::Rooms;
+use crate::taken::{Held, Packed, Taken, View};
 use crate::terms::Term;
 use crate::{SessionTypeId, TherapistId};
 
@@ -17,6 +22,8 @@ pub(crate) struct Kind {
     pub(crate) after: u16,
     pub(crate) grid: Grid,
     pub(crate) modalities: u8,
+    /// A2.
+    pub(crate) weight: u32,
 }
 
 impl Kind {
@@ -36,7 +43,7 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: TherapistId,
-    pub(crate) schedule: Schedule,
+    pub(crate) kept: Kept,
     /// Of the schedule's zone.
     pub(crate) clock: u16,
     pub(crate) offers: Box<[Offer]>,
@@ -56,62 +63,75 @@ pub(crate) struct Time {
     /// Up to where open time is laid out.
     pub(crate) until: Minute,
     /// Open time: a start, and a length in minutes. Sorted and disjoint; those that touch are one.
-    open: Vec<Packed>,
+    open: Box<[Packed]>,
     /// Windows with their clock, if not all are on the schedule's: by start.
-    windows: Vec<(Minute, Minute, u16)>,
-    /// Sessions that are not given up: the start of the buffer before, and the index of a shape. Sorted.
-    booked: Vec<Packed>,
-    /// What booked sessions look like.
-    shapes: Vec<Shape>,
-    /// Of all shapes.
-    longest: Minute,
-    /// Sessions that cannot be packed. Sorted.
-    unpacked: Vec<(Minute, Minute)>,
-    holds: Vec<(Minute, Minute, DateTime<Utc>)>,
-    /// Of each day, the longest free time that touches it, holds aside: in fives of minutes, rounded up. Most days
-    /// that are too full for a session are told by this alone.
-    roomiest: Vec<u8>,
+    windows: Box<[(Minute, Minute, u16)]>,
+    pub(crate) taken: Taken,
 }
 
-/// The lengths of a session and its buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    before: u16,
-    duration: u16,
-    after: u16,
-}
+impl Record {
+    /// The longest free time of the days that touch a span, holds aside, where limits leave it any session, and of those
+    /// next to them: farther away free time that reaches here is long enough for anything, before and after. With the
+    /// first of these days, counted from the epoch.
+    pub(crate) fn room(
+        &self,
+        (from, to): (Minute, Minute),
+        kinds: &Kinds,
+        view: View<'_>,
+        clocks: &Clocks,
+    ) -> (Minute, Vec<Minute>) {
+        let Time { since, until, .. } = self.time;
+        let first = (from / DAY).saturating_sub(1).max(since / DAY);
+        let last = (to.div_ceil(DAY).saturating_add(1)).min(until / DAY);
+        let mut found: Vec<Minute> = vec![0; last.saturating_sub(first) as usize];
+        // What is cut off at the ends of this is longer than a day as well.
+        let around = ((first * DAY).saturating_sub(DAY), (last * DAY).saturating_add(DAY));
+        let mut left = Left::of(self, clocks.get(self.clock), view);
+        let offered = self.offers.iter().map(|offer| kinds.get(offer.kind));
+        let _: ControlFlow<()> = self.time.free(around, view, |start, end| {
+            if left.as_mut().is_none_or(|left| left.allows_some((start, end), offered.clone())) {
+                for day in (start / DAY).max(first)..end.div_ceil(DAY).min(last) {
+                    let known = &mut found[(day - first) as usize];
+                    *known = (*known).max(end - start);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        (first, found)
+    }
 
-impl Shape {
-    fn whole(self) -> Minute {
-        Minute::from(self.before) + Minute::from(self.duration) + Minute::from(self.after)
+    /// What [`calendar::admit`] asks for to judge whether a session may start at `start`.
+    pub(crate) fn around(&self, start: Minute, clocks: &Clocks, view: View<'_>) -> Around<'_> {
+        let time = &self.time;
+        let schedule = self.kept.laid_out(&clocks.get(self.clock).zone);
+        let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
+        let busy = time.taken.held((from, to), view).filter_map(|held| span(held.busy)).collect();
+        // Whoever has no limits does not pay for them.
+        let load = span((start, start + 1)).filter(|_| schedule.limits != Limits::default()).map(|start| {
+            let held = time.taken.held(outward(schedule.load_range(start)), view);
+            schedule.load(held.filter_map(Held::counted))
+        });
+        Around {
+            open: time.open_around((from, to), clocks, &schedule.zone),
+            busy: calendar::union(busy),
+            load: load.unwrap_or_default(),
+            schedule,
+        }
     }
 }
 
-/// A minute, counted from its record's first and so near enough for 21 bits, and 11 bits beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Packed(u32);
-
-impl Packed {
-    const BESIDE: u32 = (1 << 11) - 1;
-    const LATEST: u32 = (1 << 21) - 1;
-
-    fn new(minute: Minute, beside: u32) -> Option<Self> {
-        (minute <= Self::LATEST && beside <= Self::BESIDE).then_some(Self(minute << 11 | beside))
-    }
-
-    fn minute(self) -> Minute {
-        self.0 >> 11
-    }
-
-    fn beside(self) -> u32 {
-        self.0 & Self::BESIDE
-    }
+/// What is known around a start.
+pub(crate) struct Around<'a> {
+    pub(crate) schedule: Cow<'a, Schedule>,
+    pub(crate) open: Open,
+    pub(crate) busy: Vec<Span>,
+    pub(crate) load: Load,
 }
 
 impl Time {
     /// Nothing is open yet.
     pub(crate) fn starting(since: Minute) -> Self {
-        Self { since, until: since, ..Self::default() }
+        Self { since, until: since, taken: Taken::starting(since), ..Self::default() }
     }
 
     /// Forgets what ended before `since`, and lays open time out up to `until`.
@@ -127,26 +147,28 @@ impl Time {
         let Some(range) = span((from, until)) else { return };
         self.until = until;
         let open = schedule.open(range);
+        let mut pieces = std::mem::take(&mut self.open).into_vec();
         for span in open.spans() {
             // Inward.
             let (start, end) = (crate::clock::ceil(span.start()).max(from), floor(span.end()).min(until));
             let mut start = start;
             while start < end {
                 let length = (end - start).min(Packed::BESIDE);
-                self.open.extend(Packed::new(start - self.since, length));
+                pieces.extend(Packed::new(start - self.since, length));
                 start += length;
             }
         }
-        self.open.shrink_to_fit();
+        self.open = pieces.into();
         if !schedule.travels.is_empty() {
             let windows = open.windows().map(|(window, zone)| {
                 let (start, end) = outward(window);
                 (start.max(from), end.min(until), clock(zone))
             });
-            self.windows.extend(windows.filter(|(start, end, _)| start < end));
-            self.windows.sort_unstable();
+            let mut all = std::mem::take(&mut self.windows).into_vec();
+            all.extend(windows.filter(|(start, end, _)| start < end));
+            all.sort_unstable();
+            self.windows = all.into();
         }
-        self.find_room((from, until));
     }
 
     fn forget(&mut self, since: Minute) {
@@ -157,172 +179,9 @@ impl Time {
             (start < end).then(|| Packed::new(start - gone, end - start))?
         });
         self.open = open.collect();
-        self.windows.retain(|(_, end, _)| *end > since);
-        // One that started before has ended by now: it lasts a day at most, and `since` is a day ago.
-        let kept = self
-            .booked
-            .iter()
-            .filter_map(|packed| Packed::new(packed.minute().checked_sub(gone)?, packed.beside()));
-        self.booked = kept.collect();
-        self.unpacked.retain(|(_, end)| *end > since);
-        self.holds.retain(|(_, end, _)| *end > since);
-        self.roomiest.drain(..self.roomiest.len().min((gone / DAY) as usize));
+        self.windows = self.windows.iter().copied().filter(|(_, end, _)| *end > since).collect();
+        self.taken.forget(since);
         self.since = since;
-    }
-
-    /// Finds the longest free time again of the days that touch a span, and of those next to them: farther away
-    /// free time that reaches here is long enough for anything, before and after.
-    fn find_room(&mut self, (from, to): (Minute, Minute)) {
-        let first = (from / DAY).saturating_sub(1).max(self.since / DAY);
-        let last = (to.div_ceil(DAY).saturating_add(1)).min(self.until / DAY);
-        let Some(days) = last.checked_sub(first) else { return };
-        let mut found = vec![0_u8; days as usize];
-        // What is cut off at the ends of this is longer than a day as well.
-        let around = ((first * DAY).saturating_sub(DAY), (last * DAY).saturating_add(DAY));
-        let _: ControlFlow<()> = self.free(around.0, around.1, None, |start, end| {
-            let length = u8::try_from((end - start).div_ceil(5)).unwrap_or(u8::MAX);
-            for day in (start / DAY).max(first)..end.div_ceil(DAY).min(last) {
-                let known = &mut found[(day - first) as usize];
-                *known = length.max(*known);
-            }
-            ControlFlow::Continue(())
-        });
-        self.roomiest.reserve_exact(((self.until - self.since) / DAY) as usize - self.roomiest.len());
-        self.roomiest.resize(((self.until - self.since) / DAY) as usize, 0);
-        let index = (first - self.since / DAY) as usize;
-        self.roomiest[index..index + found.len()].copy_from_slice(&found);
-    }
-
-    /// Takes the time of a session, once; a hold of the same time is done with.
-    pub(crate) fn book(&mut self, time: Admitted) {
-        self.insert(time);
-        self.find_room(outward(time.busy));
-    }
-
-    /// Takes the time of many sessions.
-    pub(crate) fn book_all(&mut self, times: &[Admitted]) {
-        self.booked.reserve_exact(times.len());
-        for time in times {
-            self.insert(*time);
-        }
-        self.booked.shrink_to_fit();
-        self.shapes.shrink_to_fit();
-        self.find_room((self.since, self.until));
-    }
-
-    fn insert(&mut self, time: Admitted) {
-        let busy = outward(time.busy);
-        self.holds.retain(|(from, to, _)| (*from, *to) != busy);
-        if busy.1 <= self.since || self.is_booked(busy) {
-            return;
-        }
-        if let Some(packed) = self.packed(time) {
-            let index = self.booked.partition_point(|known| *known < packed);
-            if self.booked.len() == self.booked.capacity() {
-                // Doubling would cost more memory than it saves time.
-                self.booked.reserve_exact(8);
-            }
-            self.booked.insert(index, packed);
-        } else {
-            let index = self.unpacked.partition_point(|known| *known < busy);
-            self.unpacked.insert(index, busy);
-        }
-    }
-
-    /// Takes the time of a session until `expiry`.
-    pub(crate) fn hold(&mut self, time: Admitted, expiry: DateTime<Utc>) {
-        let (from, to) = outward(time.busy);
-        self.holds.retain(|hold| (hold.0, hold.1) != (from, to));
-        self.holds.push((from, to, expiry));
-    }
-
-    /// Gives the time of a session back, held or booked.
-    pub(crate) fn release(&mut self, busy: Span) {
-        let busy = outward(busy);
-        self.holds.retain(|(from, to, _)| (*from, *to) != busy);
-        self.unpacked.retain(|known| *known != busy);
-        let Self { since, shapes, booked, .. } = self;
-        booked.retain(|packed| {
-            let start = *since + packed.minute();
-            (start, start + shapes[packed.beside() as usize].whole()) != busy
-        });
-        self.find_room(busy);
-    }
-
-    /// Lets go of holds that have expired.
-    pub(crate) fn sweep(&mut self, now: DateTime<Utc>) {
-        self.holds.retain(|(_, _, expiry)| *expiry > now);
-    }
-
-    fn is_booked(&self, busy: (Minute, Minute)) -> bool {
-        let near = &self.booked[self.booked_after(busy.0)..];
-        near.iter()
-            .map(|packed| self.whole(*packed))
-            .take_while(|known| known.0 <= busy.0)
-            .chain(self.unpacked.iter().copied())
-            .any(|known| known == busy)
-    }
-
-    fn packed(&mut self, Admitted { session, busy }: Admitted) -> Option<Packed> {
-        let ((from, to), (start, end)) = (outward(busy), outward(session));
-        let length = |minutes: Option<Minute>| u16::try_from(minutes?).ok();
-        let shape = Shape {
-            before: length(start.checked_sub(from))?,
-            duration: length(end.checked_sub(start))?,
-            after: length(to.checked_sub(end))?,
-        };
-        let minute = from.checked_sub(self.since)?;
-        // A single long one would make every look at the others longer.
-        if shape.whole() > DAY {
-            return None;
-        }
-        let index = self.shapes.iter().position(|known| *known == shape).unwrap_or(self.shapes.len());
-        let packed = Packed::new(minute, u32::try_from(index).ok()?)?;
-        if index == self.shapes.len() {
-            self.shapes.push(shape);
-            self.longest = self.longest.max(shape.whole());
-        }
-        Some(packed)
-    }
-
-    /// The time of a session, buffers included.
-    fn whole(&self, packed: Packed) -> (Minute, Minute) {
-        let start = self.since + packed.minute();
-        (start, start + self.shapes[packed.beside() as usize].whole())
-    }
-
-    /// The index of the first that can end after `at`.
-    fn booked_after(&self, at: Minute) -> usize {
-        let from = at.saturating_sub(self.since).saturating_sub(self.longest);
-        self.booked.partition_point(|packed| packed.minute() < from)
-    }
-
-    /// What is taken of `[from, to)`, by start: sessions, and holds that are live at `now`.
-    pub(crate) fn taken(
-        &self,
-        from: Minute,
-        to: Minute,
-        now: Option<DateTime<Utc>>,
-    ) -> impl Iterator<Item = (Minute, Minute)> + '_ {
-        let live = self
-            .holds
-            .iter()
-            .filter(|(_, _, expiry)| now.is_some_and(|now| *expiry > now))
-            .map(|(from, to, _)| (*from, *to));
-        let mut others: Vec<_> = Vec::new();
-        if !self.holds.is_empty() || !self.unpacked.is_empty() {
-            others.extend(self.unpacked.iter().copied().chain(live).filter(|(_, end)| *end > from));
-            others.sort_unstable();
-        }
-        let first = self.booked_after(from);
-        let mut booked = self.booked[first..].iter().map(|packed| self.whole(*packed)).peekable();
-        let mut others = others.into_iter().peekable();
-        std::iter::from_fn(move || match (booked.peek(), others.peek()) {
-            (Some(a), Some(b)) if a > b => others.next(),
-            (Some(_), _) => booked.next(),
-            (None, _) => others.next(),
-        })
-        .take_while(move |(start, _)| *start < to)
     }
 
     /// The open time in `[from, to)`.
@@ -346,12 +205,11 @@ impl Time {
     /// The free time in `[from, to)`, ascending: open, and not taken.
     fn free(
         &self,
-        from: Minute,
-        to: Minute,
-        now: Option<DateTime<Utc>>,
+        (from, to): (Minute, Minute),
+        view: View<'_>,
         mut each: impl FnMut(Minute, Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut taken = self.taken(from, to, now).peekable();
+        let mut taken = self.taken.held((from, to), view).map(|held| held.busy).peekable();
         let mut busy_until = 0;
         for (start, end) in self.open(from, to) {
             while let Some((from, to)) = taken.next_if(|next| next.0 < end) {
@@ -377,30 +235,17 @@ impl Time {
         mut each: impl FnMut(Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let (from, to) = (from.max(self.since), to.min(self.until));
-        let needed = fit.kind.whole();
-        for (day, _) in
-            (from / DAY..).zip(self.rooms((from, to))).filter(|(_, room)| has_room(**room, needed))
-        {
+        // What is being moved makes room that is not known.
+        if fit.view.moving.is_some() {
+            for day in from / DAY..to.div_ceil(DAY) {
+                self.starts_of_day(fit, (from.max(day * DAY), to.min((day + 1) * DAY)), &mut each)?;
+            }
+            return ControlFlow::Continue(());
+        }
+        for day in fit.rooms.days(fit.number, (from, to), fit.kind.whole()) {
             self.starts_of_day(fit, (from.max(day * DAY), to.min((day + 1) * DAY)), &mut each)?;
         }
         ControlFlow::Continue(())
-    }
-
-    /// Whether some day has room for a session that takes so long with its buffers, as far as the days tell.
-    pub(crate) fn may_hold(&self, range: (Minute, Minute), needed: Minute) -> bool {
-        self.rooms(range).iter().copied().max().is_some_and(|room| has_room(room, needed))
-    }
-
-    /// The longest free time of each day that `[from, to)` touches.
-    fn rooms(&self, (from, to): (Minute, Minute)) -> &[u8] {
-        let (from, to) = (from.max(self.since), to.min(self.until));
-        if from >= to {
-            return &[];
-        }
-        let first = self.since / DAY;
-        self.roomiest
-            .get((from / DAY - first) as usize..(to.div_ceil(DAY) - first) as usize)
-            .unwrap_or_default()
     }
 
     fn starts_of_day(
@@ -409,14 +254,14 @@ impl Time {
         (from, to): (Minute, Minute),
         mut each: impl FnMut(Minute) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Fit { clocks, clock, kind, runs, now } = *fit;
+        let Fit { clocks, clock, kind, runs, view, .. } = *fit;
         let (before, after) =
             (Minute::from(kind.before), Minute::from(kind.duration) + Minute::from(kind.after));
         let mut run = runs.partition_point(|run| run.1 <= from);
         if runs.get(run).is_none_or(|run| run.0 >= to) {
             return ControlFlow::Continue(());
         }
-        self.free(from.saturating_sub(before), to.saturating_add(after), now, |start, end| {
+        self.free((from.saturating_sub(before), to.saturating_add(after)), view, |start, end| {
             if end - start < before + after {
                 return ControlFlow::Continue(());
             }
@@ -458,15 +303,8 @@ impl Time {
         own.into_iter().chain(self.windows.iter().map(|(_, _, clock)| *clock))
     }
 
-    /// What [`calendar::admit`] asks for, a day around `start`.
-    pub(crate) fn around(
-        &self,
-        start: Minute,
-        clocks: &Clocks,
-        zone: &Zone,
-        now: DateTime<Utc>,
-    ) -> (Open, Vec<Span>) {
-        let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
+    /// The open time of `[from, to)` with its clocks.
+    fn open_around(&self, (from, to): (Minute, Minute), clocks: &Clocks, zone: &Zone) -> Open {
         let open: Vec<_> = self.open(from, to).collect();
         let mut windows: Vec<(Zone, Vec<Span>)> = Vec::new();
         if self.windows.is_empty() {
@@ -480,25 +318,21 @@ impl Time {
                 None => windows.push((zone.clone(), inside.collect())),
             }
         }
-        let taken = self.taken(from, to, Some(now)).filter_map(span).collect();
-        (Open::new(windows, &[]), calendar::union(taken))
+        Open::new(windows, &[])
     }
-}
-
-/// Whether the longest free time of a day is long enough.
-fn has_room(room: u8, needed: Minute) -> bool {
-    u32::from(room) * 5 >= needed
 }
 
 /// What a start has to fit, besides free time.
 #[derive(Clone, Copy)]
 pub(crate) struct Fit<'a> {
+    /// Whose record it is, and the days that have room.
+    pub(crate) number: u32,
+    pub(crate) rooms: &'a Rooms,
     pub(crate) clocks: &'a Clocks,
     /// The schedule's.
     pub(crate) clock: u16,
     pub(crate) kind: &'a Kind,
     /// Where starts may be: sorted and disjoint.
     pub(crate) runs: &'a [(Minute, Minute)],
-    /// When holds have to be live to count; without it none does.
-    pub(crate) now: Option<DateTime<Utc>>,
+    pub(crate) view: View<'a>,
 }

@@ -4,20 +4,25 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
-use calendar::{Admission, Admitted, Load, SessionRules};
-use chrono::{DateTime, TimeDelta, Utc};
+use calendar::{Admission, Admitted, SessionRules};
+use chrono::TimeDelta;
 
-use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes};
+use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes, outward};
 use crate::index::{End, Index, day};
+use crate::load::Left;
 use crate::members::Wide;
-use crate::record::{Fit, Kind, Record};
+use crate::record::{Around, Fit, Kind, Record};
+use crate::taken::View;
 use crate::terms::VERIFIED;
 use crate::worker::{Worker, hours};
-use crate::{Criterion, Hit, Matched, Met, Page, Place, Query, Term, TherapistId, Wanted};
+use crate::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Term, TherapistId, Wanted};
 
 /// So many records, and a few of each hundred candidates, may be looked at in vain before every candidate's is read in
 /// turn: few enough not to matter beside that.
 const IN_VAIN: usize = 4;
+
+/// In how many hours those whose plans end meanwhile are left out again.
+pub(crate) const LOOK: Minute = 12;
 
 impl Index {
     /// The answers that come first, by [`Place`].
@@ -35,33 +40,31 @@ impl Index {
         }
     }
 
-    /// Each therapist who meets the criteria, whatever their time.
+    /// Who meets the criteria, whatever their time: the better match first, then whom the worker knows, then more years,
+    /// then ids. Of the query, the window, the session types and all that is about time do not matter, but for `now`.
     pub fn matching(&self, query: &Query<'_>) -> Vec<Matched> {
         let search = Search::new(self, query);
-        search.candidates.numbers().filter_map(|number| search.matched(number, None)).collect()
+        let mut ranked: Vec<_> = search
+            .candidates
+            .numbers()
+            .filter_map(|number| Some((search.rank(number), self.record(number)?.id)))
+            .collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(rank, id)| rank.of(id)).collect()
     }
 
-    /// Each therapist who meets the criteria and has a start, with the first; where the page before ended and its size
-    /// do not matter.
-    pub fn earliest(&self, query: &Query<'_>) -> Vec<Matched> {
+    /// The first opening of each therapist who meets the criteria and has one, in no order; where the page before ended
+    /// and its size do not matter.
+    pub fn earliest(&self, query: &Query<'_>) -> Vec<Opening> {
         let query = Query { after: None, ..query.clone() };
         let mut search = Search::new(self, &query);
         let numbers: Vec<_> = search.candidates.numbers().collect();
         let mut earliest = Vec::new();
         for number in numbers {
-            let mut first: Option<Minute> = None;
-            let (from, to) = search.worker.range;
-            for offer in 0..search.offers(number) {
-                let to = first.unwrap_or(to);
-                let _: ControlFlow<()> = search.starts(number, offer, (from, to), |search, start| {
-                    if search.admits(number, offer, start) {
-                        first = Some(start);
-                        return ControlFlow::Break(());
-                    }
-                    ControlFlow::Continue(())
-                });
+            let Some(record) = self.record(number) else { continue };
+            if let Some(start) = search.first(number) {
+                earliest.push(Opening { matched: search.rank(number).of(record.id), start: instant(start) });
             }
-            earliest.extend(first.and_then(|first| search.matched(number, Some(instant(first)))));
         }
         earliest
     }
@@ -81,11 +84,15 @@ pub(crate) struct Search<'a> {
     least: Minute,
     /// Whom the worker knows.
     seen: Wide,
+    /// Of whom a session is moved, and when it was: hours and days do not know how much room that makes.
+    moving: Option<(u32, (Minute, Minute))>,
     pub(crate) worker: Worker,
     /// Seconds since the epoch.
     now: u64,
     /// Of each plan.
     pub(crate) ends: Vec<End>,
+    /// Those candidates who plan as far as the walk has come, and perhaps half a day less.
+    planning: Wide,
 }
 
 /// A start of one offer of one therapist.
@@ -105,6 +112,13 @@ struct Rank {
     matched: Reverse<u8>,
     seen: Reverse<bool>,
     years: Reverse<u8>,
+}
+
+impl Rank {
+    fn of(self, therapist: TherapistId) -> Matched {
+        let Self { matched: Reverse(matched), seen: _, years: Reverse(years) } = self;
+        Matched { therapist, matched, years }
+    }
 }
 
 /// The best place anybody's start in an hour can have, in one number, with whose it is. Compared without that, it
@@ -179,15 +193,17 @@ impl<'a> Search<'a> {
         Self {
             index,
             query,
-            candidates,
             removed,
             shortest: wanted().map(|kind| kind.duration.into()).min().unwrap_or_default(),
             least: wanted().map(Kind::whole).min().unwrap_or_default(),
             seen: among(index, query.seen),
+            moving: query.moving.and_then(|(id, busy)| Some((*index.numbers.get(&id)?, outward(busy)))),
             worker: Worker::new(query, range, kinds.len()),
             now: u64::try_from(query.now.timestamp()).unwrap_or_default(),
             ends: index.plans.ends(&index.clocks, query.now),
             kinds,
+            planning: candidates.clone(),
+            candidates,
         }
     }
 
@@ -196,7 +212,12 @@ impl<'a> Search<'a> {
         let mut found = Vec::with_capacity(limit.min(128));
         let allowed = self.worker.starts([0, self.shortest, 0]);
         let mut patience = IN_VAIN + self.candidates.count() / 32;
+        let mut look = self.first_end() / HOUR;
         for (hour, minutes) in hours(&allowed) {
+            if hour >= look {
+                self.planning.keep(&self.with_end(|end| end.at <= hour * HOUR), false);
+                look = hour + LOOK;
+            }
             let before = found.len();
             if self.hour(hour, minutes, limit, &mut found, &mut patience).is_break() {
                 found.truncate(before);
@@ -211,6 +232,16 @@ impl<'a> Search<'a> {
         found
     }
 
+    /// Before which nobody's plan ends.
+    pub(crate) fn first_end(&self) -> Minute {
+        self.ends.iter().map(|end| end.at).min().unwrap_or_default()
+    }
+
+    /// Whose plan ends as asked.
+    pub(crate) fn with_end(&self, asked: impl Fn(&End) -> bool) -> Wide {
+        self.index.plans.with_end(&self.ends, asked, self.index.records.len())
+    }
+
     /// Answers of one hour, in order, until there are enough, or so many looks were in vain that it stops.
     ///
     /// Whoever may have a start in the hour promises a place by the minutes of their grids alone. A record is opened
@@ -223,9 +254,15 @@ impl<'a> Search<'a> {
         found: &mut Vec<Found>,
         patience: &mut usize,
     ) -> ControlFlow<()> {
-        let Some(members) = self.index.hours.get(hour) else { return ControlFlow::Continue(()) };
+        let members = self.index.hours.get(hour);
+        let moving = self.moving.map(|(number, _)| number).filter(|number| self.candidates.contains(*number));
+        if members.is_none() && moving.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let members = members.into_iter().flat_map(|members| self.planning.among(members));
+        let members = members.filter(|number| Some(*number) != moving).chain(moving);
         let after = self.after();
-        let promises = self.candidates.among(members).filter_map(|number| {
+        let promises = members.filter_map(|number| {
             let glance = &self.index.glances[number as usize];
             let planned =
                 from_minute(self.notice_ends(number), hour) & !from_minute(self.end(number).at, hour);
@@ -269,7 +306,7 @@ impl<'a> Search<'a> {
                             ControlFlow::Continue(())
                         });
                     }
-                    if starts.len() == before {
+                    if starts.len() == before && Some(number) != moving {
                         *patience =
                             patience.checked_sub(1).map_or(ControlFlow::Break(()), ControlFlow::Continue)?;
                     }
@@ -284,11 +321,10 @@ impl<'a> Search<'a> {
     fn everybody(&mut self, range: (Minute, Minute), limit: usize, found: &mut Vec<Found>) {
         let wanted = limit - found.len();
         let mut best: BTreeSet<Found> = BTreeSet::new();
-        // In a loop of its own, which waits for the memory of many records at once.
-        let (index, least) = (self.index, self.least);
-        let may_hold =
-            |number: &u32| index.record(*number).is_some_and(|record| record.time.may_hold(range, least));
-        let numbers: Vec<_> = self.candidates.numbers().filter(may_hold).collect();
+        let moving = self.moving.map(|(number, _)| number).filter(|number| self.candidates.contains(*number));
+        let with_room = |block| self.index.rooms.with_room(block, range, self.least);
+        let numbers: Vec<_> = self.planning.numbers_of(with_room).collect();
+        let numbers = numbers.into_iter().filter(|number| Some(*number) != moving).chain(moving);
         for number in numbers {
             let mut rank = None;
             for offer in 0..self.offers(number) {
@@ -316,6 +352,23 @@ impl<'a> Search<'a> {
         found.extend(best);
     }
 
+    /// The first start of a therapist.
+    fn first(&mut self, number: u32) -> Option<Minute> {
+        let mut first = None;
+        let (from, to) = self.worker.range;
+        for offer in 0..self.offers(number) {
+            let _: ControlFlow<()> =
+                self.starts(number, offer, (from, first.unwrap_or(to)), |search, start| {
+                    if search.admits(number, offer, start) {
+                        first = Some(start);
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                });
+        }
+        first
+    }
+
     /// The starts of one offer in `range` that nothing known here forbids, ascending.
     fn starts(
         &mut self,
@@ -334,18 +387,36 @@ impl<'a> Search<'a> {
         {
             return ControlFlow::Continue(());
         }
-        let kind = &index.kinds.all[offer.kind as usize];
+        let kind = index.kinds.get(offer.kind);
         self.worker.prepare(offer.kind, kind);
         let fit = Fit {
+            number,
+            rooms: &index.rooms,
             clocks: &index.clocks,
             clock: record.clock,
             kind,
             runs: self.worker.runs(offer.kind),
-            now: Some(self.query.now),
+            view: self.view(number),
         };
+        let clock = index.clocks.get(record.clock);
+        let mut left = Left::of(record, clock, fit.view);
         record.time.starts(&fit, (from, to), |start| {
-            if self.is_beyond_horizon(number, start) { ControlFlow::Continue(()) } else { each(self, start) }
+            let is_full = |left: &mut Left<'_>| !left.allows(local(start, clock.offset(start)).0, kind);
+            if self.is_beyond_horizon(number, start) || left.as_mut().is_some_and(is_full) {
+                ControlFlow::Continue(())
+            } else {
+                each(self, start)
+            }
         })
+    }
+
+    /// What of a therapist's time is taken, for this worker.
+    fn view(&self, number: u32) -> View<'a> {
+        View {
+            shapes: &self.index.shapes,
+            now: Some(self.query.now),
+            moving: self.moving.filter(|(moving, _)| *moving == number).map(|(_, busy)| busy),
+        }
     }
 
     /// Whether the therapist's clock reads a later date than the last.
@@ -371,17 +442,17 @@ impl<'a> Search<'a> {
     fn admitted(&self, number: u32, offer: u32, start: Minute) -> Option<Admitted> {
         let Query { unavailable, busy: alias_busy, now, .. } = *self.query;
         let record = self.index.record(number)?;
-        let Record { schedule, time, offers, .. } = record;
-        let kind = &self.index.kinds.all[offers[offer as usize].kind as usize];
-        let (open, busy) = time.around(start, &self.index.clocks, &schedule.zone, now);
+        let Record { offers, .. } = record;
+        let Around { schedule, open, busy, load } =
+            record.around(start, &self.index.clocks, self.view(number));
         let admission = Admission {
-            schedule,
+            schedule: &schedule,
             open: &open,
-            session: &rules(kind),
+            session: &rules(self.index.kinds.get(offers[offer as usize].kind)),
             busy: &busy,
+            load: &load,
             alias_busy,
             unavailable,
-            load: &Load::default(),
             now,
         };
         calendar::admit(&admission, instant(start)).ok()
@@ -414,11 +485,6 @@ impl<'a> Search<'a> {
     pub(crate) fn notice_ends(&self, number: u32) -> Minute {
         let seconds = self.now + u64::from(self.index.glances[number as usize].notice);
         Minute::try_from(seconds.div_ceil(60)).unwrap_or(Minute::MAX)
-    }
-
-    fn matched(&self, number: u32, opening: Option<DateTime<Utc>>) -> Option<Matched> {
-        let Rank { matched: Reverse(matched), seen: _, years: Reverse(years) } = self.rank(number);
-        Some(Matched { therapist: self.index.record(number)?.id, matched, years, opening })
     }
 
     fn rank(&self, number: u32) -> Rank {
@@ -519,6 +585,6 @@ fn rules(kind: &Kind) -> SessionRules {
         buffer_after: length(kind.after),
         grid_interval_minutes: kind.grid.interval.into(),
         grid_offset_minutes: kind.grid.offset.into(),
-        load_weight: 1,
+        load_weight: kind.weight,
     }
 }

@@ -5,8 +5,8 @@
 use calendar::{Admitted, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use search::{
-    Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId, Therapist,
-    TherapistId, Wanted,
+    Booked, Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId,
+    Therapist, TherapistId, Wanted,
 };
 use uuid::Uuid;
 
@@ -14,10 +14,13 @@ fn at(text: &str) -> DateTime<Utc> {
     format!("2026-06-{text}:00Z").parse().unwrap()
 }
 
-fn busy(text: &str) -> Admitted {
+fn span(text: &str) -> Span {
     let (start, end) = text.split_once(' ').unwrap();
-    let busy = Span::new(at(start), at(end)).unwrap();
-    Admitted { session: busy, busy }
+    Span::new(at(start), at(end)).unwrap()
+}
+
+fn booked(text: &str) -> Booked {
+    Booked { time: Admitted { session: span(text), busy: span(text) }, weight: 1 }
 }
 
 /// Open every day between two times in UTC, for sessions of some minutes before and in them, every five minutes.
@@ -55,19 +58,24 @@ fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Th
 }
 
 fn search(index: &Index, criteria: &[Criterion], window: &str, limit: usize) -> Page {
-    index.search(&Query {
+    index.search(&query(criteria, window, limit))
+}
+
+fn query<'a>(criteria: &'a [Criterion], window: &str, limit: usize) -> Query<'a> {
+    Query {
         criteria,
         therapists: &[],
         session_types: &[],
         seen: &[],
-        window: busy(window).busy,
+        window: span(window),
         excluded: &[],
         unavailable: &[],
         busy: &[],
+        moving: None,
         now: at("10T00:00"),
         after: None,
         limit,
-    })
+    }
 }
 
 /// The starts there are once one session is given back, and that there were none before.
@@ -80,7 +88,7 @@ fn check_release(
     expected: &[&str],
 ) {
     let mut index = Index::new(at("10T00:00"));
-    let booked = booked.iter().map(|text| busy(text)).collect();
+    let booked = booked.iter().map(|text| self::booked(text)).collect();
     let therapist = Therapist { booked, ..therapist(1, hours, session) };
     let id = therapist.id;
     index.upsert(therapist);
@@ -89,9 +97,9 @@ fn check_release(
         page.hits.iter().map(|hit| hit.session.start().format("%dT%H:%M").to_string()).collect::<Vec<_>>()
     };
     assert_eq!(starts(&index), Vec::<String>::new());
-    index.release(id, busy(released).busy);
+    index.release(id, span(released));
     assert_eq!(starts(&index), expected);
-    index.book(id, busy(released));
+    index.book(id, self::booked(released));
     assert_eq!(starts(&index), Vec::<String>::new());
 }
 
@@ -122,6 +130,53 @@ fn b4_and_so_is_what_becomes_free_around_midnight() {
     check_release(("22:00", "02:00"), (60, 20), &after, after[1], &["12T00:00"]);
 }
 
+/// Whether somebody who takes a session a day, after these are told to the index, has any time that day.
+#[track_caller]
+fn check_full(told: &[fn(&mut Index, TherapistId)], expected: bool) {
+    let mut index = Index::new(at("10T00:00"));
+    let mut therapist = therapist(1, ("13:00", "15:00"), (0, 50));
+    therapist.schedule.limits.day.sessions = Some(2);
+    let id = therapist.id;
+    index.upsert(therapist);
+    for tell in told {
+        tell(&mut index, id);
+    }
+    assert_eq!(!search(&index, &[], "11T12:00 11T18:00", 9).hits.is_empty(), expected);
+}
+
+#[test]
+fn a1_what_is_told_twice_counts_once() {
+    let book = |index: &mut Index, id| index.book(id, booked("11T13:00 11T13:30"));
+    let hold = |index: &mut Index, id| {
+        index.hold(id, Hold { booked: booked("11T13:00 11T13:30"), expiry: at("10T00:10") });
+    };
+    let other = |index: &mut Index, id| index.book(id, booked("11T08:00 11T08:30"));
+    check_full(&[book, book], true);
+    check_full(&[hold, hold], true);
+    check_full(&[hold, book, hold], true);
+    check_full(&[book, other], false);
+    check_full(&[hold, other], false);
+}
+
+#[test]
+fn b4_a_move_is_found_however_many_looks_are_in_vain() {
+    let mut index = Index::new(at("10T00:00"));
+    for id in 1..=40_u128 {
+        let mut therapist = therapist(id, ("13:00", "14:00"), (0, 50));
+        if id == 1 {
+            therapist.booked = (10..25).map(|day| booked(&format!("{day}T13:00 {day}T14:00"))).collect();
+        } else {
+            let held = |day| booked(&format!("{day}T13:00 {day}T14:00"));
+            therapist.holds = [11, 12].map(|day| Hold { booked: held(day), expiry: at("10T00:10") }).into();
+        }
+        index.upsert(therapist);
+    }
+    let moving = Some((TherapistId(Uuid::from_u128(1)), span("12T13:00 12T14:00")));
+    let page = index.search(&Query { moving, ..query(&[], "11T12:00 12T18:00", 9) });
+    let found: Vec<_> = page.hits.iter().map(|hit| hit.session.start()).collect();
+    assert_eq!(found, [at("12T13:00"), at("12T13:05"), at("12T13:10")]);
+}
+
 #[test]
 fn d4_the_best_of_one_start_is_first_however_many_looks_are_in_vain() {
     let mut index = Index::new(at("10T00:00"));
@@ -130,7 +185,7 @@ fn d4_the_best_of_one_start_is_first_however_many_looks_are_in_vain() {
         therapist.specializations = vec![("grief".to_owned(), u8::try_from(id).unwrap())];
         // Those with the most years are held, which only their records tell.
         if id > 30 {
-            therapist.holds = vec![Hold { time: busy("11T13:00 11T14:00"), expiry: at("10T00:10") }];
+            therapist.holds = vec![Hold { booked: booked("11T13:00 11T14:00"), expiry: at("10T00:10") }];
         }
         index.upsert(therapist);
     }

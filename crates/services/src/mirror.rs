@@ -18,7 +18,7 @@ use std::{
 use calendar::{Admitted, Horizon, Schedule, Span, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use search::{Facet, Hold, Index};
+use search::{Booked, Facet, Hold, Index};
 use store::{
     Instant, TherapistId, booking,
     change::{self, Change, Position},
@@ -271,11 +271,12 @@ async fn apply(app: &App, changes: &[Change], now: DateTime<Utc>) -> Result<(), 
             }
         }
         for row in taken {
-            let Some(time) = admitted(row) else { continue };
+            let listing = app.listings.get(row.therapist_id);
+            let Some(booked) = listing.and_then(|listing| booked(&listing, row)) else { continue };
             let therapist = search::TherapistId(row.therapist_id.0);
             match row.hold_expires_at {
-                Some(expiry) => index.hold(therapist, Hold { time, expiry: expiry.into() }),
-                None => index.book(therapist, time),
+                Some(expiry) => index.hold(therapist, Hold { booked, expiry: expiry.into() }),
+                None => index.book(therapist, booked),
             }
         }
     });
@@ -322,7 +323,7 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
     terms.extend(of(Facet::CulturalCompetence, &profile.cultural_competences));
     terms.extend(profile.gender.map(|gender| (Facet::Gender, directory::gender_name(gender).to_owned())));
     terms.extend(directory::said(profile).into_iter().map(|word| (Facet::Word, word)));
-    let (held, booked): (Vec<_>, Vec<_>) = bookings.iter().partition(|row| row.hold_expires_at.is_some());
+    let (held, settled): (Vec<_>, Vec<_>) = bookings.iter().partition(|row| row.hold_expires_at.is_some());
     search::Therapist {
         id: search::TherapistId(listing.therapist.id.0),
         schedule: listing.schedule.clone().unwrap_or_else(closed),
@@ -344,10 +345,12 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
                 until: credential.expires_on,
             })
             .collect(),
-        booked: booked.iter().filter_map(|row| admitted(row)).collect(),
+        booked: settled.iter().filter_map(|row| booked(listing, row)).collect(),
         holds: held
             .iter()
-            .filter_map(|row| Some(Hold { time: admitted(row)?, expiry: row.hold_expires_at?.into() }))
+            .filter_map(|row| {
+                Some(Hold { booked: booked(listing, row)?, expiry: row.hold_expires_at?.into() })
+            })
             .collect(),
     }
 }
@@ -367,6 +370,9 @@ fn closed() -> Schedule {
     }
 }
 
-fn admitted(row: &booking::Model) -> Option<Admitted> {
-    Some(Admitted { session: Span::new(row.starts_at.into(), row.ends_at.into())?, busy: row.busy()? })
+/// A booking as the index counts it; a session weighs what its type does today.
+fn booked(listing: &Listing, row: &booking::Model) -> Option<Booked> {
+    let session = Span::new(row.starts_at.into(), row.ends_at.into())?;
+    let kind = listing.session_type(row.session_type_id)?;
+    Some(Booked { time: Admitted { session, busy: row.busy()? }, weight: kind.rules().load_weight })
 }

@@ -6,9 +6,8 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use calendar::Admitted;
 use chrono::TimeDelta;
-use search::{Criterion, Index, TherapistId};
+use search::{Booked, Criterion, Index, TherapistId};
 
 use population::{Density, Population, Question};
 
@@ -24,7 +23,7 @@ pub(crate) struct Built {
     /// Without making them up.
     pub(crate) time: Duration,
     /// Sessions that could still be booked.
-    pub(crate) free: Vec<(TherapistId, Admitted)>,
+    pub(crate) free: Vec<(TherapistId, Booked)>,
 }
 
 /// Builds an index of the first therapists of a population.
@@ -46,7 +45,7 @@ pub(crate) fn build(therapists: u32, days: u32, density: Density) -> Built {
         time += started.elapsed();
     }
     #[expect(clippy::cast_precision_loss, reason = "a size of memory")]
-    let beside = (free.capacity() * size_of::<(TherapistId, Admitted)>()) as f64;
+    let beside = (free.capacity() * size_of::<(TherapistId, Booked)>()) as f64;
     Built { index, bytes: resident() - before - beside, time, free }
 }
 
@@ -131,7 +130,7 @@ pub(crate) fn updates(built: &mut Built) -> Vec<f64> {
         let started = Instant::now();
         index.book(therapist, session);
         let booked = Instant::now();
-        index.release(therapist, session.busy);
+        index.release(therapist, session.time.busy);
         times.extend([booked - started, booked.elapsed()].map(|time| time.as_secs_f64()));
     }
     times.sort_unstable_by(f64::total_cmp);

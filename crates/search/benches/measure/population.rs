@@ -6,8 +6,8 @@ use calendar::{
 };
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use search::{
-    Credential, Criterion, Facet, Index, Page, Query, SessionType, SessionTypeId, Therapist, TherapistId,
-    Wanted,
+    Booked, Credential, Criterion, Facet, Index, Page, Query, SessionType, SessionTypeId, Therapist,
+    TherapistId, Wanted,
 };
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ const COMPETENCES: [&str; 6] = ["lgbtq", "migration", "faith", "disability", "ve
 
 impl Population {
     /// Somebody, and the hours that nobody has booked with them.
-    pub(crate) fn therapist(self, number: u32) -> (Therapist, Vec<Admitted>) {
+    pub(crate) fn therapist(self, number: u32) -> (Therapist, Vec<Booked>) {
         let mut chance = Chance(u64::from(number) << 20);
         let id = TherapistId(chance.uuid());
         let (zone, place, languages) = ZONES[number as usize % ZONES.len()];
@@ -116,7 +116,7 @@ impl Population {
         (therapist, free)
     }
 
-    /// Four or five days of five to seven hours: 26 hours a week in the mean.
+    /// Four or five days of six to eight hours: 30 hours a week in the mean.
     fn schedule(self, zone: &str, chance: &mut Chance) -> Schedule {
         let weekend = chance.below(6) == 0;
         let days = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat];
@@ -124,7 +124,7 @@ impl Population {
         let days = days.into_iter().zip(0..).filter(|(_, day)| *day != left_out && (*day < 5 || weekend));
         let start = 7 + u32::try_from(chance.below(6)).expect("small");
         let windows = days.map(|(weekday, _)| {
-            let length = 5 + u32::try_from(chance.below(3)).expect("small");
+            let length = 6 + u32::try_from(chance.below(3)).expect("small");
             let time = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("an hour of the day");
             let hours = DayWindow::new(time(start), time(start + length)).expect("whole hours");
             Window { weekday, hours }
@@ -144,7 +144,7 @@ impl Population {
     }
 
     /// Sessions of 50 minutes and 10 after, on the hour.
-    fn sessions(self, schedule: &Schedule, chance: &mut Chance) -> (Vec<Admitted>, Vec<Admitted>) {
+    fn sessions(self, schedule: &Schedule, chance: &mut Chance) -> (Vec<Booked>, Vec<Booked>) {
         let open = schedule.open(window(0, i64::from(self.days)));
         let hours = open.spans().iter().flat_map(|span| {
             let hour = move |n| span.start() + TimeDelta::hours(n);
@@ -152,7 +152,8 @@ impl Population {
         });
         let sessions = hours.filter(|start| *start > now() + TimeDelta::days(1)).filter_map(|start| {
             let session = Span::new(start, start + TimeDelta::minutes(50))?;
-            Some(Admitted { session, busy: Span::new(start, start + TimeDelta::hours(1))? })
+            let busy = Span::new(start, start + TimeDelta::hours(1))?;
+            Some(Booked { time: Admitted { session, busy }, weight: 1 })
         });
         let mut every_other = false;
         sessions.partition(|_| match self.density {
@@ -244,6 +245,7 @@ impl Question {
             excluded: &[],
             unavailable: &self.unavailable,
             busy: &[],
+            moving: None,
             now: now(),
             after: None,
             limit,

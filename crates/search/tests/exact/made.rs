@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 
 use calendar::{
-    Admitted, DateOverride, DayWindow, Horizon, Limits, OverrideKind, Protected, Roster, Rules, Schedule,
-    SessionRules, Shift, ShiftKind, ShiftRules, Span, Travel, Window, Zone,
+    Admitted, Caps, DateOverride, DayWindow, Horizon, Limits, OverrideKind, Pacing, Protected, Roster, Rules,
+    Schedule, SessionRules, Shift, ShiftKind, ShiftRules, Span, Travel, Window, Zone,
 };
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use search::{
-    Credential, Criterion, Facet, Hold, Index, SessionType, SessionTypeId, Therapist, TherapistId, Wanted,
+    Booked, Credential, Criterion, Facet, Hold, Index, SessionType, SessionTypeId, Therapist, TherapistId,
+    Wanted,
 };
 use uuid::Uuid;
 
@@ -33,6 +34,9 @@ pub(crate) struct Ask {
     pub(crate) window: Span,
     pub(crate) excluded: Vec<Span>,
     pub(crate) busy: Vec<Span>,
+    /// A booking that is to be moved: which one of whom, and which that is.
+    pub(crate) moves: Option<(usize, usize)>,
+    pub(crate) moving: Option<(TherapistId, Span)>,
     pub(crate) shifts: Vec<Shift>,
     pub(crate) shift_rules: ShiftRules,
     pub(crate) beyond_roster: bool,
@@ -54,13 +58,23 @@ pub(crate) enum Asked {
 pub(crate) enum Change {
     Upsert(Box<Therapist>),
     Remove(usize),
-    Book(usize, Admitted),
+    Book(usize, Booked),
     Hold(usize, Hold),
     Release(usize, usize),
     Advance(i64, usize),
 }
 
 impl Ask {
+    /// The same about these therapists.
+    pub(crate) fn about(self, therapists: &[Therapist]) -> Self {
+        let moving = self.moves.and_then(|(which, session)| {
+            let therapist = therapists.get(which % therapists.len().max(1))?;
+            let booked = therapist.booked.get(session % therapist.booked.len().max(1))?;
+            Some((therapist.id, booked.time.busy))
+        });
+        Self { moving, ..self }
+    }
+
     pub(crate) fn roster(&self, zone: &Zone) -> Roster {
         Roster::new(zone, self.shifts.clone(), None, self.now).unwrap()
     }
@@ -148,18 +162,61 @@ fn near(now: DateTime<Utc>, longest: i64) -> impl Strategy<Value = Span> {
         })
 }
 
-fn session(now: DateTime<Utc>) -> impl Strategy<Value = Admitted> {
-    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..])).prop_map(
-        |(session, before, after)| {
-            let (before, after) = (TimeDelta::minutes(before), TimeDelta::minutes(after));
-            Admitted { session, busy: Span::new(session.start() - before, session.end() + after).unwrap() }
-        },
-    )
+/// Whole minutes, seconds and all between buffers that need not be.
+fn session(now: DateTime<Utc>) -> impl Strategy<Value = Booked> {
+    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..]), weight())
+        .prop_map(|(span, before, after, weight)| booked(span, (before, after), weight))
+}
+
+fn booked(span: Span, (before, after): (i64, i64), weight: u32) -> Booked {
+    let (start, end) =
+        (span.start().timestamp().div_euclid(60) * 60, span.end().timestamp().div_euclid(60) * 60);
+    let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+    let session = Span::new(at(start), at(end.max(start + 60))).unwrap();
+    let (before, after) = (TimeDelta::minutes(before), TimeDelta::minutes(after));
+    let early = TimeDelta::seconds(span.start().timestamp() % 60);
+    let late = TimeDelta::seconds(span.end().timestamp() % 60);
+    let busy = Span::new(session.start() - before - early, session.end() + after + late).unwrap();
+    Booked { time: Admitted { session, busy }, weight }
+}
+
+/// Some one after the other, with little between them.
+fn row(now: DateTime<Utc>) -> impl Strategy<Value = Vec<Booked>> {
+    (-8_000_i64..8_000, 1_usize..6, select(&[20_i64, 50][..]), select(&[0_i64, 10, 15][..]), weight())
+        .prop_map(move |(start, count, length, between, weight)| {
+            let midnight = now.timestamp().div_euclid(86_400) * 86_400;
+            let first = DateTime::from_timestamp(midnight + start * 60, 0).unwrap();
+            let starts = (0..count)
+                .map(|n| first + TimeDelta::minutes((length + between) * i64::try_from(n).unwrap()));
+            let spans = starts.map(|start| Span::new(start, start + TimeDelta::minutes(length)).unwrap());
+            spans.map(|span| booked(span, (0, between), weight)).collect()
+        })
+}
+
+fn weight() -> impl Strategy<Value = u32> {
+    select(&[1_u32, 1, 3][..])
 }
 
 fn hold(now: DateTime<Utc>) -> impl Strategy<Value = Hold> {
     (session(now), prop_oneof![1 => Just(0_i64), 4 => -600_i64..200_000])
-        .prop_map(move |(time, expiry)| Hold { time, expiry: now + TimeDelta::seconds(expiry) })
+        .prop_map(move |(booked, expiry)| Hold { booked, expiry: now + TimeDelta::seconds(expiry) })
+}
+
+fn caps(most: u32) -> impl Strategy<Value = Caps> {
+    let some = |values| prop::option::weighted(0.4, values);
+    (some(1..=most), some(30..=most * 60), some(1..=most * 2)).prop_map(|(sessions, minutes, load)| Caps {
+        sessions,
+        minutes,
+        load,
+    })
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let pacing = (1_u32..4, select(&[1_u32, 15, 16, 45, 480][..]))
+        .prop_map(|(sessions, break_minutes)| Pacing { sessions, break_minutes });
+    let limits = (caps(3), caps(6), prop::option::weighted(0.4, pacing))
+        .prop_map(|(day, week, pacing)| Limits { day, week, pacing });
+    prop_oneof![1 => Just(Limits::default()), 1 => limits]
 }
 
 prop_compose! {
@@ -170,20 +227,23 @@ prop_compose! {
         time_off in prop_oneof![vec(near(now, 900), 0..=0), vec(near(now, 900), 1..3)],
         travels in prop_oneof![3 => vec((0_u64..5, 0_u64..3, self::zone()), 0..=0), 1 => vec((0_u64..5, 0_u64..3, self::zone()), 1..3)],
         notice in prop_oneof![2 => Just(0_i64), 2 => Just(1_800), 1 => Just(93_600), 2 => 0_i64..40_000],
+        limits in limits(),
+        protected in prop_oneof![4 => vec((0_u8..7, hours()), 0..=0), 1 => vec((0_u8..7, hours()), 1..3)],
         horizon in prop_oneof![3 => (1_u32..7).prop_map(Horizon::Days), 1 => (0_u64..8).prop_map(move |days| Horizon::Until(now.date_naive() + Days::new(days)))],
     ) -> Schedule {
         let date = |days| now.date_naive() - Days::new(1) + Days::new(days);
+        let window = |(day, hours): (u8, DayWindow)| Window { weekday: day.try_into().unwrap(), hours };
         let kind = |replace| if replace { OverrideKind::Replace } else { OverrideKind::Add };
         Schedule {
             zone,
-            windows: windows.into_iter().map(|(day, hours)| Window { weekday: day.try_into().unwrap(), hours }).collect(),
+            windows: windows.into_iter().map(window).collect(),
             overrides: overrides.into_iter().map(|(days, replace, windows)| DateOverride { date: date(days), kind: kind(replace), windows }).collect(),
             time_off,
             travels: travels.into_iter().map(|(from, days, zone)| Travel { from: date(from), until: date(from + days), zone }).collect(),
             notice: TimeDelta::seconds(notice),
             horizon,
-            limits: Limits::default(),
-            protected: Protected::default(),
+            limits,
+            protected: Protected { windows: protected.into_iter().map(window).collect(), overrides: Vec::new() },
         }
     }
 }
@@ -197,6 +257,7 @@ prop_compose! {
         interval in select(&[5_u32, 15, 30, 30, 30, 50, 60, 60, 60, 1440][..]),
         offset in select(&[0_u32, 0, 5, 6, 545][..]),
         modalities in 1_u8..8,
+        load_weight in weight(),
     ) -> SessionType {
         let rules = SessionRules {
             duration: TimeDelta::minutes(duration),
@@ -204,7 +265,7 @@ prop_compose! {
             buffer_after: TimeDelta::minutes(after),
             grid_interval_minutes: interval,
             grid_offset_minutes: offset,
-            load_weight: 1,
+            load_weight,
         };
         SessionType { id: SessionTypeId(Uuid::from_u128(id)), rules, modalities }
     }
@@ -220,14 +281,14 @@ prop_compose! {
         years in 0_u8..4,
         credentials in vec((prop::sample::subsequence(&PLACES[..], 0..=2), -1_i64..9), 0..3),
         booked in vec(session(now), 0..6),
+        row in prop_oneof![1 => Just(Vec::new()), 1 => row(now)],
         holds in vec(hold(now), 0..3),
     ) -> Therapist {
         let days = |days| now.date_naive() + TimeDelta::days(days);
-        let (mut seen, mut types) = (Vec::new(), HashSet::new());
-        let holds = holds.into_iter().filter(|hold: &Hold| {
-            let busy = (hold.time.busy.start().timestamp() / 60, (hold.time.busy.end().timestamp() + 59) / 60);
-            !seen.contains(&busy) && { seen.push(busy); true }
-        });
+        let (mut seen, mut types) = (HashSet::new(), HashSet::new());
+        let booked: Vec<Booked> =
+            booked.into_iter().chain(row).filter(|session| seen.insert(minutes(session.time.busy))).collect();
+        let holds = holds.into_iter().filter(|hold: &Hold| seen.insert(minutes(hold.booked.time.busy)));
         Therapist {
             id,
             schedule,
@@ -242,6 +303,11 @@ prop_compose! {
             holds: holds.collect(),
         }
     }
+}
+
+/// The minutes that a span touches, by which the index knows it.
+pub(crate) fn minutes(span: Span) -> (i64, i64) {
+    (span.start().timestamp().div_euclid(60), (span.end().timestamp() + 59).div_euclid(60))
 }
 
 /// Some that only differ in the second half.
@@ -279,6 +345,7 @@ prop_compose! {
         busy in vec(near(now, 120), 0..3),
         shifts in prop_oneof![vec((near(now, 720), any::<bool>()), 0..=0), vec((near(now, 720), any::<bool>()), 1..4)],
         beyond_roster in prop::bool::weighted(0.8),
+        moves in prop::option::weighted(0.3, any::<(usize, usize)>()),
         later in prop_oneof![1 => Just(0_i64), 1 => 0_i64..172_800],
     ) -> Ask {
         let minute = (now.timestamp() + later).div_euclid(60);
@@ -292,6 +359,8 @@ prop_compose! {
             window: Span::new(start, start + TimeDelta::seconds(length * 60 + seconds)).unwrap(),
             excluded,
             busy,
+            moves,
+            moving: None,
             shifts: shifts.into_iter().map(|(span, night)| Shift { span, kind: kind(night) }).collect(),
             shift_rules: ShiftRules::default(),
             beyond_roster,

@@ -7,9 +7,9 @@ mod model;
 
 use calendar::{Rules, Span, unavailable};
 use chrono::{DateTime, TimeDelta, Utc};
-use made::{Ask, Change, Made};
+use made::{Ask, Change, Made, minutes};
 use proptest::prelude::*;
-use search::{Hold, Index, Page, Place, Query, Therapist};
+use search::{Index, Page, Place, Query, Therapist};
 
 /// What the index says, page by page, with what each page says took time away.
 fn pages(index: &Index, ask: &Ask, limit: usize) -> Vec<Page> {
@@ -45,6 +45,7 @@ fn with_query<T>(
         excluded: &ask.excluded,
         unavailable: &unavailable,
         busy: &ask.busy,
+        moving: ask.moving,
         now: ask.now,
         after,
         limit,
@@ -75,11 +76,14 @@ fn check(index: &Index, therapists: &[Therapist], ask: &Ask, limit: usize) -> Re
             with_query(index, ask, after, limit, |query| model::removals(therapists, query, ask, end));
         prop_assert_eq!(&page.removals, &removals);
     }
-    let earliest = with_query(index, ask, None, limit, |query| index.earliest(query));
-    let mut earliest: Vec<_> =
-        earliest.iter().filter_map(|found| Some((found.therapist, found.opening?))).collect();
-    earliest.sort_unstable();
+    let mut earliest = with_query(index, ask, None, limit, |query| index.earliest(query));
+    earliest.sort_unstable_by_key(|opening| opening.matched.therapist);
     prop_assert_eq!(earliest, model::earliest(&expected));
+    let matching = with_query(index, ask, None, limit, |query| index.matching(query));
+    prop_assert_eq!(
+        matching,
+        with_query(index, ask, None, limit, |query| model::matching(therapists, query, ask))
+    );
     Ok(())
 }
 
@@ -99,7 +103,7 @@ proptest! {
     #[test]
     fn t5_the_index_finds_what_the_calendar_would_admit(made in made::made(), limit in limit()) {
         let Made { now, therapists, ask, .. } = made;
-        check(&index(&therapists, now), &therapists, &ask, limit)?;
+        check(&index(&therapists, now), &therapists, &ask.about(&therapists), limit)?;
     }
 
     #[test]
@@ -111,7 +115,7 @@ proptest! {
             change_both(&mut index, &mut therapists, &mut now, change);
         }
         let late = TimeDelta::days(2);
-        let ask = Ask { now: ask.now.max(now).min(now + late), laid_out: now, ..ask };
+        let ask = Ask { now: ask.now.max(now).min(now + late), laid_out: now, ..ask }.about(&therapists);
         check(&index, &therapists, &ask, limit)?;
         let fresh = self::index(&therapists, now);
         let all = |index| pages(index, &ask, 50).into_iter().flat_map(|page| page.hits).map(|hit| hit.place);
@@ -120,8 +124,6 @@ proptest! {
 }
 
 fn change_both(index: &mut Index, therapists: &mut Vec<Therapist>, now: &mut DateTime<Utc>, change: Change) {
-    let minutes =
-        |span: Span| (span.start().timestamp().div_euclid(60), (span.end().timestamp() + 59).div_euclid(60));
     let count = therapists.len();
     match change {
         Change::Upsert(therapist) => {
@@ -132,23 +134,31 @@ fn change_both(index: &mut Index, therapists: &mut Vec<Therapist>, now: &mut Dat
         Change::Remove(which) if count > 0 => index.remove(therapists.remove(which % count).id),
         Change::Book(which, session) if count > 0 => {
             let therapist = &mut therapists[which % count];
-            therapist.holds.retain(|hold| minutes(hold.time.busy) != minutes(session.busy));
-            therapist.booked.push(session);
+            let same = |known: Span| minutes(known) == minutes(session.time.busy);
+            therapist.holds.retain(|hold| !same(hold.booked.time.busy));
+            if !therapist.booked.iter().any(|known| same(known.time.busy)) {
+                therapist.booked.push(session);
+            }
             index.book(therapist.id, session);
         }
         Change::Hold(which, hold) if count > 0 => {
             let therapist = &mut therapists[which % count];
-            therapist.holds.retain(|known| minutes(known.time.busy) != minutes(hold.time.busy));
-            therapist.holds.push(hold);
+            let same = |known: Span| minutes(known) == minutes(hold.booked.time.busy);
+            if !therapist.booked.iter().any(|known| same(known.time.busy)) {
+                therapist.holds.retain(|known| !same(known.booked.time.busy));
+                therapist.holds.push(hold);
+            }
             index.hold(therapist.id, hold);
         }
         Change::Release(which, session) if count > 0 => {
             let therapist = &mut therapists[which % count];
-            let known = therapist.booked.iter().copied().chain(therapist.holds.iter().map(|hold| hold.time));
+            let known =
+                therapist.booked.iter().copied().chain(therapist.holds.iter().map(|hold| hold.booked));
             let Some(gone) = known.clone().nth(session % known.count().max(1)) else { return };
-            therapist.booked.retain(|session| minutes(session.busy) != minutes(gone.busy));
-            therapist.holds.retain(|Hold { time, .. }| minutes(time.busy) != minutes(gone.busy));
-            index.release(therapist.id, gone.busy);
+            let other = |known: Span| minutes(known) != minutes(gone.time.busy);
+            therapist.booked.retain(|known| other(known.time.busy));
+            therapist.holds.retain(|hold| other(hold.booked.time.busy));
+            index.release(therapist.id, gone.time.busy);
         }
         Change::Advance(minutes, most) => {
             *now += TimeDelta::minutes(minutes);

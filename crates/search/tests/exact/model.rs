@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use std::sync::LazyLock;
-
-use calendar::{Admission, Horizon, Load, Schedule, SessionRules, Span, WorkerRefusal, slots};
+use calendar::{
+    Admission, HeldSession, Horizon, Limits, Load, Schedule, SessionRules, Span, WorkerRefusal, slots,
+};
 use chrono::{DateTime, TimeDelta, Utc};
-use search::{Constraint, Facet, Index, Place, Query, SLACK_DAYS, SessionType, Therapist, TherapistId};
+use search::{
+    Booked, Constraint, Facet, Index, Matched, Opening, Place, Query, SLACK_DAYS, SessionType, Therapist,
+};
 
-use crate::made::{Ask, Asked};
+use crate::made::{Ask, Asked, minutes};
 
 /// Every answer in order, and whom each criterion removed.
 pub(crate) fn search(
@@ -29,7 +31,8 @@ pub(crate) fn search(
             continue;
         }
         let (matched, years) = rank(therapist, ask);
-        let busy = busy(therapist, Some(query.now));
+        let moving = query.moving.filter(|(moving, _)| *moving == therapist.id).map(|(_, busy)| busy);
+        let (busy, load) = taken(therapist, Some(query.now), moving, &therapist.schedule);
         for offered in therapist.session_types.iter().filter(|offered| fits(offered, ask, ask.criteria.len()))
         {
             if !query.session_types.is_empty() && !query.session_types.contains(&offered.id) {
@@ -39,7 +42,7 @@ pub(crate) fn search(
             let admission = Admission {
                 alias_busy: query.busy,
                 unavailable: query.unavailable,
-                ..alone(&therapist.schedule, &open, &offered.rules, &busy, query.now)
+                ..alone(&therapist.schedule, &open, &offered.rules, (&busy, &load), query.now)
             };
             for admitted in slots(&admission, query.window) {
                 if query.excluded.iter().any(|span| span.overlaps(admitted.session)) {
@@ -61,12 +64,32 @@ pub(crate) fn search(
     (found, removed)
 }
 
-pub(crate) fn earliest(found: &[(Place, Span)]) -> Vec<(TherapistId, DateTime<Utc>)> {
+/// By therapist.
+pub(crate) fn earliest(found: &[(Place, Span)]) -> Vec<Opening> {
     let mut earliest = BTreeMap::new();
     for (place, session) in found {
-        earliest.entry(place.therapist).or_insert(session.start());
+        let &Place { therapist, matched: Reverse(matched), years: Reverse(years), .. } = place;
+        let matched = Matched { therapist, matched, years };
+        earliest.entry(therapist).or_insert(Opening { matched, start: session.start() });
     }
-    earliest.into_iter().collect()
+    earliest.into_values().collect()
+}
+
+/// Everybody who is wanted, the best first.
+pub(crate) fn matching(therapists: &[Therapist], query: &Query<'_>, ask: &Ask) -> Vec<Matched> {
+    let wanted = therapists.iter().filter(|therapist| judge(therapist, query, ask).is_none());
+    let mut ranked: Vec<_> = wanted
+        .map(|therapist| {
+            let (matched, years) = rank(therapist, ask);
+            let seen = query.seen.contains(&therapist.id);
+            ((Reverse(matched), Reverse(seen), Reverse(years), therapist.id), (matched, years))
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked
+        .into_iter()
+        .map(|((.., therapist), (matched, years))| Matched { therapist, matched, years })
+        .collect()
 }
 
 /// What took time away, minute by minute.
@@ -93,7 +116,7 @@ pub(crate) fn removals(
     for hour in from.div_euclid(60)..end.map_or((to + 59).div_euclid(60), |end| minute(end).div_euclid(60)) {
         let (first, last) = (from.max(hour * 60), to.min(hour * 60 + 60));
         let taken: Vec<Option<Constraint>> = (first..last)
-            .map(|minute| taken(query, Span::new(at(minute), at(minute + 1)).unwrap()))
+            .map(|minute| taken_by(query, Span::new(at(minute), at(minute + 1)).unwrap()))
             .collect();
         let most = taken.iter().flatten().copied().collect::<std::collections::BTreeSet<_>>().into_iter();
         let most = most.max_by_key(|constraint| {
@@ -122,7 +145,8 @@ pub(crate) fn removals(
     counts
 }
 
-/// The hours with a start that no booked session is in the way of, as far as time is laid out.
+/// The hours with a start that no booked session is in the way of, on days that these leave room, as far as time is
+/// laid out.
 fn opening_hours(therapist: &Therapist, (from, to): (DateTime<Utc>, DateTime<Utc>), ask: &Ask) -> Vec<i64> {
     let days = match therapist.schedule.horizon {
         Horizon::Days(days) => i64::from(days),
@@ -133,21 +157,22 @@ fn opening_hours(therapist: &Therapist, (from, to): (DateTime<Utc>, DateTime<Utc
     let schedule = Schedule {
         notice: TimeDelta::zero(),
         horizon: Horizon::Until(chrono::NaiveDate::MAX),
+        limits: Limits { pacing: None, ..therapist.schedule.limits },
         ..therapist.schedule.clone()
     };
-    let busy = busy(therapist, None);
+    let (busy, load) = taken(therapist, None, None, &schedule);
     let mut hours = Vec::new();
     let Some(range) = Span::new(from, to) else { return hours };
     let open = schedule.open(range);
     for offered in &therapist.session_types {
-        let admission = alone(&schedule, &open, &offered.rules, &busy, from - TimeDelta::days(1));
+        let admission = alone(&schedule, &open, &offered.rules, (&busy, &load), from - TimeDelta::days(1));
         let inside = slots(&admission, range).filter(|admitted| admitted.busy.end() <= until);
         hours.extend(inside.map(|admitted| admitted.session.start().timestamp().div_euclid(3600)));
     }
     hours
 }
 
-fn taken(query: &Query<'_>, minute: Span) -> Option<Constraint> {
+fn taken_by(query: &Query<'_>, minute: Span) -> Option<Constraint> {
     if query.busy.iter().any(|span| span.overlaps(minute)) {
         return Some(Constraint::OwnBooking);
     }
@@ -168,18 +193,27 @@ fn alone<'a>(
     schedule: &'a Schedule,
     open: &'a calendar::Open,
     session: &'a SessionRules,
-    busy: &'a [Span],
+    (busy, load): (&'a [Span], &'a Load),
     now: DateTime<Utc>,
 ) -> Admission<'a> {
-    // Of whoever has no limits nothing is counted.
-    static NO_LOAD: LazyLock<Load> = LazyLock::new(Load::default);
-    Admission { schedule, open, session, busy, load: &NO_LOAD, alias_busy: &[], unavailable: &[], now }
+    Admission { schedule, open, session, busy, load, alias_busy: &[], unavailable: &[], now }
 }
 
-fn busy(therapist: &Therapist, now: Option<DateTime<Utc>>) -> Vec<Span> {
+/// What keeps a therapist busy, and what of it limits count.
+fn taken(
+    therapist: &Therapist,
+    now: Option<DateTime<Utc>>,
+    moving: Option<Span>,
+    schedule: &Schedule,
+) -> (Vec<Span>, Load) {
     let live = therapist.holds.iter().filter(|hold| now.is_some_and(|now| hold.expiry > now));
-    let live = live.map(|hold| hold.time.busy);
-    calendar::union(therapist.booked.iter().map(|session| session.busy).chain(live).collect())
+    let known = therapist.booked.iter().copied().chain(live.map(|hold| hold.booked));
+    let known: Vec<Booked> = known
+        .filter(|session| moving.is_none_or(|moving| minutes(session.time.busy) != minutes(moving)))
+        .collect();
+    let counted =
+        known.iter().map(|Booked { time, weight }| HeldSession { span: time.session, load_weight: *weight });
+    (calendar::union(known.iter().map(|session| session.time.busy).collect()), schedule.load(counted))
 }
 
 /// Nothing if the therapist is wanted; else the criterion that removed them, if they are there at all.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use api::v1;
 use calendar::Span;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use search::{Index, Matched, Query};
+use search::{Index, Matched, Opening, Query};
 use serde::{Deserialize, Serialize};
 use store::TherapistId;
 use uuid::Uuid;
@@ -98,15 +98,19 @@ fn find(index: &Index, filter: &Filter, window: Option<Span>, now: DateTime<Utc>
         excluded: &[],
         unavailable: &[],
         busy: &[],
+        moving: None,
         now,
         after: None,
         limit: 0,
     };
-    let found = match window {
-        Some(_) => index.earliest(&query),
-        None => index.matching(&query),
-    };
-    found.into_iter().map(Place::of).collect()
+    match window {
+        Some(_) => index
+            .earliest(&query)
+            .into_iter()
+            .map(|Opening { matched, start }| Place::of(matched, Some(start)))
+            .collect(),
+        None => index.matching(&query).into_iter().map(|matched| Place::of(matched, None)).collect(),
+    }
 }
 
 /// A window that is not too long to search.
@@ -130,8 +134,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(found: Matched) -> Self {
-        let Matched { therapist, matched, years, opening } = found;
+    fn of(found: Matched, opening: Option<DateTime<Utc>>) -> Self {
+        let Matched { therapist, matched, years } = found;
         Self {
             matched: Reverse(matched),
             opening: opening.map(|at| at.timestamp()),

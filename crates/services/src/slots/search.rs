@@ -147,6 +147,7 @@ impl Looking {
             excluded: &self.excluded,
             unavailable: &self.worker.unavailable,
             busy: &self.worker.busy,
+            moving: None,
             now,
             after,
             limit,

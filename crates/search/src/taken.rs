@@ -1,0 +1,245 @@
+//! What is taken of one therapist's time: sessions, packed small, and holds.
+
+use std::collections::HashMap;
+
+use calendar::{Admitted, HeldSession, Span};
+use chrono::{DateTime, Utc};
+
+use crate::Booked;
+use crate::clock::{DAY, Minute, outward, span};
+
+/// A minute, counted from its record's first and so near enough for 21 bits, and 11 bits beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Packed(u32);
+
+impl Packed {
+    pub(crate) const BESIDE: u32 = (1 << 11) - 1;
+    const LATEST: u32 = (1 << 21) - 1;
+
+    pub(crate) fn new(minute: Minute, beside: u32) -> Option<Self> {
+        (minute <= Self::LATEST && beside <= Self::BESIDE).then_some(Self(minute << 11 | beside))
+    }
+
+    pub(crate) fn minute(self) -> Minute {
+        self.0 >> 11
+    }
+
+    pub(crate) fn beside(self) -> u32 {
+        self.0 & Self::BESIDE
+    }
+}
+
+/// The lengths of a session and its buffers, and its load weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Shape {
+    before: u16,
+    duration: u16,
+    after: u16,
+    weight: u32,
+}
+
+impl Shape {
+    fn whole(self) -> Minute {
+        Minute::from(self.before) + Minute::from(self.duration) + Minute::from(self.after)
+    }
+}
+
+/// What sessions look like: interned, because therapists resemble each other.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes {
+    numbers: HashMap<Shape, u32>,
+    all: Vec<Shape>,
+}
+
+impl Shapes {
+    /// The number of the shape of a session, if it has one that can be packed.
+    fn number(&mut self, held: &Held) -> Option<u32> {
+        let length = |minutes: Option<Minute>| u16::try_from(minutes?).ok();
+        let shape = Shape {
+            before: length(held.session.0.checked_sub(held.busy.0))?,
+            duration: length(held.session.1.checked_sub(held.session.0))?,
+            after: length(held.busy.1.checked_sub(held.session.1))?,
+            weight: held.weight,
+        };
+        // A single long one would make every look at the others longer.
+        if shape.whole() > DAY {
+            return None;
+        }
+        if let Some(number) = self.numbers.get(&shape) {
+            return Some(*number);
+        }
+        let number = u32::try_from(self.all.len()).ok().filter(|number| *number <= Packed::BESIDE)?;
+        self.numbers.insert(shape, number);
+        self.all.push(shape);
+        Some(number)
+    }
+}
+
+/// A session in minutes: the order is that of the time it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Held {
+    /// With its buffers.
+    pub(crate) busy: (Minute, Minute),
+    /// Without them.
+    pub(crate) session: (Minute, Minute),
+    pub(crate) weight: u32,
+}
+
+impl Held {
+    pub(crate) fn new(Booked { time: Admitted { session, busy }, weight }: Booked) -> Self {
+        Self { busy: outward(busy), session: outward(session), weight }
+    }
+
+    /// As limits count it.
+    pub(crate) fn counted(self) -> Option<HeldSession> {
+        Some(HeldSession { span: span(self.session)?, load_weight: self.weight })
+    }
+}
+
+/// How taken time is read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) shapes: &'a Shapes,
+    /// When holds have to be live to count; without it none does.
+    pub(crate) now: Option<DateTime<Utc>>,
+    /// B4: what is being moved, which counts as free.
+    pub(crate) moving: Option<(Minute, Minute)>,
+}
+
+impl<'a> View<'a> {
+    /// What is booked, and nothing else.
+    pub(crate) fn booked(shapes: &'a Shapes) -> Self {
+        Self { shapes, now: None, moving: None }
+    }
+}
+
+/// What is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// What packed minutes count from; nothing that ended before it is known.
+    since: Minute,
+    /// The longest that is packed.
+    longest: Minute,
+    /// Sessions that are not given up: the start of the buffer before, and the number of a shape. Sorted.
+    booked: Vec<Packed>,
+    /// Holds with their expiry, and sessions that cannot be packed without one.
+    aside: Vec<(Held, Option<DateTime<Utc>>)>,
+}
+
+impl Taken {
+    /// Nothing is taken yet.
+    pub(crate) fn starting(since: Minute) -> Self {
+        Self { since, ..Self::default() }
+    }
+
+    /// Forgets what ended before `since`.
+    pub(crate) fn forget(&mut self, since: Minute) {
+        let Some(gone) = since.checked_sub(self.since).filter(|gone| *gone > 0) else { return };
+        // One that started before has ended by now: it lasts a day at most, and `since` is a day ago.
+        let kept = self
+            .booked
+            .iter()
+            .filter_map(|packed| Packed::new(packed.minute().checked_sub(gone)?, packed.beside()));
+        self.booked = kept.collect();
+        self.aside.retain(|(held, _)| held.busy.1 > since);
+        self.since = since;
+    }
+
+    /// Takes the time of many sessions.
+    pub(crate) fn book_all(&mut self, sessions: &[Booked], shapes: &mut Shapes) {
+        self.booked.reserve_exact(sessions.len());
+        for session in sessions {
+            self.book(*session, shapes);
+        }
+        self.booked.shrink_to_fit();
+    }
+
+    /// Takes the time of a session, once; a hold of the same time is done with.
+    pub(crate) fn book(&mut self, session: Booked, shapes: &mut Shapes) {
+        let held = Held::new(session);
+        self.aside.retain(|(known, expiry)| known.busy != held.busy || expiry.is_none());
+        if held.busy.1 <= self.since || self.is_booked(held.busy, shapes) {
+            return;
+        }
+        let packed = held.busy.0.checked_sub(self.since).and_then(|minute| {
+            let number = shapes.number(&held)?;
+            Packed::new(minute, number)
+        });
+        let Some(packed) = packed else {
+            self.aside.push((held, None));
+            return;
+        };
+        self.longest = self.longest.max(held.busy.1 - held.busy.0);
+        let index = self.booked.partition_point(|known| *known < packed);
+        if self.booked.len() == self.booked.capacity() {
+            // Doubling would cost more memory than it saves time.
+            self.booked.reserve_exact(8);
+        }
+        self.booked.insert(index, packed);
+    }
+
+    /// Takes the time of a session until `expiry`, unless it is booked.
+    pub(crate) fn hold(&mut self, session: Booked, expiry: DateTime<Utc>, shapes: &Shapes) {
+        let held = Held::new(session);
+        if !self.is_booked(held.busy, shapes) {
+            self.aside.retain(|(known, _)| known.busy != held.busy);
+            self.aside.push((held, Some(expiry)));
+        }
+    }
+
+    /// Gives the time of a session back, held or booked.
+    pub(crate) fn release(&mut self, busy: Span, shapes: &Shapes) {
+        let busy = outward(busy);
+        self.aside.retain(|(known, _)| known.busy != busy);
+        let Self { since, booked, .. } = self;
+        booked.retain(|packed| unpacked(*packed, *since, shapes).busy != busy);
+    }
+
+    /// Lets go of holds that have expired.
+    pub(crate) fn sweep(&mut self, now: DateTime<Utc>) {
+        self.aside.retain(|(_, expiry)| expiry.is_none_or(|expiry| expiry > now));
+    }
+
+    fn is_booked(&self, busy: (Minute, Minute), shapes: &Shapes) -> bool {
+        self.held((busy.0, busy.1.max(busy.0 + 1)), View::booked(shapes)).any(|held| held.busy == busy)
+    }
+
+    /// What is taken of `[from, to)`, by start: sessions, and holds that count.
+    pub(crate) fn held<'a>(
+        &'a self,
+        (from, to): (Minute, Minute),
+        view: View<'a>,
+    ) -> impl Iterator<Item = Held> + 'a {
+        let View { shapes, now, moving } = view;
+        let mut aside: Vec<Held> = Vec::new();
+        if !self.aside.is_empty() {
+            let counts = |expiry: &Option<DateTime<Utc>>| {
+                expiry.is_none_or(|expiry| now.is_some_and(|now| expiry > now))
+            };
+            let counting = self.aside.iter().filter(|(held, expiry)| held.busy.1 > from && counts(expiry));
+            aside.extend(counting.map(|(held, _)| *held));
+            aside.sort_unstable();
+        }
+        let nearest = from.saturating_sub(self.since).saturating_sub(self.longest);
+        let first = self.booked.partition_point(|packed| packed.minute() < nearest);
+        let since = self.since;
+        let mut booked =
+            self.booked[first..].iter().map(move |packed| unpacked(*packed, since, shapes)).peekable();
+        let mut aside = aside.into_iter().peekable();
+        std::iter::from_fn(move || match (booked.peek(), aside.peek()) {
+            (Some(a), Some(b)) if a.busy > b.busy => aside.next(),
+            (Some(_), _) => booked.next(),
+            (None, _) => aside.next(),
+        })
+        .take_while(move |held| held.busy.0 < to)
+        .filter(move |held| moving != Some(held.busy))
+    }
+}
+
+fn unpacked(packed: Packed, since: Minute, shapes: &Shapes) -> Held {
+    let Shape { before, duration, after, weight } = shapes.all[packed.beside() as usize];
+    let from = since + packed.minute();
+    let start = from + Minute::from(before);
+    let end = start + Minute::from(duration);
+    Held { busy: (from, end + Minute::from(after)), session: (start, end), weight }
+}
