@@ -310,16 +310,9 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.timestamp(), nanos: 0 }
 }
 
-type Removals = BTreeMap<v1::Constraint, usize>;
-
-async fn search(
-    rules: &Rules,
-    nurse: &Nurse,
-    week: &Week,
-    roster_use: v1::RosterUse,
-) -> Result<(Vec<Slot>, Removals), Broken> {
-    let (mut slots, mut removals) = (Vec::new(), Removals::new());
-    let mut request = v1::SearchSlotsRequest {
+/// Burnout, in German, by video, in that week.
+pub(super) fn question(week: &Week, roster_use: v1::RosterUse, page_size: i32) -> v1::SearchSlotsRequest {
+    v1::SearchSlotsRequest {
         filter: Some(v1::TherapistFilter {
             specializations: vec![TYPED.to_owned()],
             languages: vec!["de".to_owned()],
@@ -331,10 +324,22 @@ async fn search(
             end_time: Some(timestamp(week.span.end())),
         }),
         roster_use: Some(roster_use),
-        page_size: 100,
+        page_size,
         language_code: "en".to_owned(),
         ..Default::default()
-    };
+    }
+}
+
+type Removals = BTreeMap<v1::Constraint, usize>;
+
+async fn search(
+    rules: &Rules,
+    nurse: &Nurse,
+    week: &Week,
+    roster_use: v1::RosterUse,
+) -> Result<(Vec<Slot>, Removals), Broken> {
+    let (mut slots, mut removals) = (Vec::new(), Removals::new());
+    let mut request = question(week, roster_use, 100);
     loop {
         let page = nurse.client.slots().search_slots(request.clone()).await?.into_inner();
         for hit in page.hits {

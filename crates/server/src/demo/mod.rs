@@ -6,6 +6,7 @@
 mod booking;
 mod finding;
 mod inside;
+mod national;
 mod play;
 mod screen;
 mod traces;
@@ -155,6 +156,10 @@ enum Broken {
     Call(Box<client::Error>),
     #[error("database: {0}")]
     Database(#[from] sea_orm::DbErr),
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("services: {0}")]
     Services(#[from] services::Error),
     #[error(transparent)]
@@ -201,6 +206,7 @@ async fn tell(stage: &mut Stage) -> Result<(), Broken> {
     let nurse = finding::alias(stage).await?;
     let week = finding::roster(stage, &nurse).await?;
     let slots = finding::slots(stage, &nurse, &week).await?;
+    national::ask(stage, &week).await?;
     let booked = booking::book(stage, &nurse, &slots).await?;
     booking::remind(stage, &nurse, &booked).await?;
     let handle = booking::agenda(stage, &nurse, &booked).await?;
