@@ -477,17 +477,17 @@ impl Kinds {
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
     numbers: HashMap<(u16, Horizon), u32>,
-    plans: Vec<(u16, Horizon)>,
+    all: Vec<(u16, Horizon)>,
     /// Whose each is.
     members: Vec<Members>,
 }
 
 impl Plans {
     fn intern(&mut self, clock: u16, horizon: Horizon) -> u32 {
-        let next = u32::try_from(self.plans.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry((clock, horizon)).or_insert(next);
         if number == next {
-            self.plans.push((clock, horizon));
+            self.all.push((clock, horizon));
             self.members.push(Members::default());
         }
         number
@@ -516,7 +516,7 @@ impl Plans {
             };
             End { day: last, at: clock.end_of(last) }
         };
-        self.plans.iter().map(end).collect()
+        self.all.iter().map(end).collect()
     }
 }
 

@@ -29,10 +29,10 @@ impl Search<'_> {
     /// How many therapist-hours each constraint took away whole, up to the hour of `end` or of the whole window.
     ///
     /// Counted are the hours of the window from where the page begins, in which a therapist who meets the criteria
-    /// has a start that no session booked is in the way of, on a day that they do not fill up. Such an hour counts against the first of these that
-    /// leaves no minute of it: the therapist's notice; the last date, where the hour begins on a later one; the
-    /// worker's own time, that is what takes most of the hour, of equals the first of [`Constraint`]. Beyond the last
-    /// date only days are counted that are laid out already, a few.
+    /// has a start that no session booked is in the way of, on a day that they do not fill up. Such an hour counts
+    /// against the first of these that leaves no minute of it: the therapist's notice; the last date, where the hour
+    /// begins on a later one; the worker's own time, that is what takes most of the hour, of equals the first of
+    /// [`Constraint`]. Beyond the last date only days are counted that are laid out already, a few.
     pub(crate) fn removals(&self, end: Option<Minute>) -> Vec<(Constraint, usize)> {
         let (from, to) = self.worker.range;
         let mut counts: BTreeMap<Constraint, usize> = BTreeMap::new();

@@ -91,7 +91,7 @@ pub(crate) fn searches(index: &Index, count: u32) -> Vec<f64> {
     times
 }
 
-/// Seconds of a search of 31 days that nobody qualifies for and only the records can tell: a session of 90 minutes,
+/// Seconds of a search of 31 days that nobody qualifies for and no hour and no term tells: a session of 90 minutes,
 /// between bookings that leave an hour. To be asked of an index of [`Density::EveryOther`].
 pub(crate) fn search_in_vain(index: &Index) -> f64 {
     let question = Question {
