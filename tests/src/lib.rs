@@ -306,6 +306,7 @@ impl Worker {
             .map(|(start, end)| v1::Shift {
                 span: Some(span(start, end)),
                 kind: v1::ShiftKind::Unspecified.into(),
+                breaks: Vec::new(),
             })
             .collect();
         let request = v1::ImportRosterRequest {

@@ -137,8 +137,65 @@ e2e::stories! {
             (|r| shifts(r)[1].kind = 5, "MALFORMED", "shift_list.shifts[1].kind"),
             (|r| shifts(r)[1].kind = -1, "MALFORMED", "shift_list.shifts[1].kind"),
             (|r| *shifts(r) = vec![shift(); 1_001], "TOO_MANY", "shift_list.shifts"),
+            (|r| shifts(r)[1].breaks = vec![shifts(r)[0].span.unwrap(); 7], "TOO_MANY", "shift_list.shifts[1].breaks"),
+            (|r| shifts(r)[1].breaks = vec![shifts(r)[0].span.unwrap(); 2], "DUPLICATE", "shift_list.shifts[1].breaks[1]"),
+            (|r| shifts(r)[1].breaks = vec![reversed()], "REVERSED_SPAN", "shift_list.shifts[1].breaks[0]"),
+            (|r| shifts(r)[1].breaks = vec![v1::Span::default()], "REQUIRED", "shift_list.shifts[1].breaks[0].start_time"),
+            (|r| shifts(r)[1].breaks = vec![span("2026-03-24T05:20:00Z", "2026-03-24T05:31:00Z")], "OUT_OF_RANGE", "shift_list.shifts[1].breaks[0]"),
             // As many as fit a message.
             (|r| *shifts(r) = vec![v1::Shift::default(); 500_000], "TOO_MANY", "shift_list.shifts"),
+        ]).await;
+        let cycle_of = v1::ShiftCycle { days: "N -".to_owned(), shifts: vec![v1::NamedShift { name: "N".to_owned(), shift: Some(shift_hours()) }] };
+        let repeated = |repetition| v1::ShiftPattern { start_date: Some(date("2026-03-20")), repetition: Some(repetition) };
+        let by_cycle = v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(v1::import_roster_request::Source::Pattern(repeated(v1::shift_pattern::Repetition::Cycle(cycle_of)))),
+            ..base.clone()
+        };
+        check(&world, import, by_cycle, &[
+            (|r| r.publish_date = None, "REQUIRED", "publish_date"),
+            (|r| r.publish_date = Some(date("2026-03-19")), "OUT_OF_RANGE", "publish_date"),
+            (|r| r.publish_date = Some(date("2028-06-19")), "OUT_OF_RANGE", "publish_date"),
+            (|r| { r.publish_date = Some(date("2090-01-01")); pattern(r).start_date = Some(date("2089-12-01")); }, "OUT_OF_RANGE", "pattern.start_date"),
+            (|r| { r.publish_date = Some(date("2019-03-19")); pattern(r).start_date = Some(date("2019-01-01")); }, "OUT_OF_RANGE", "pattern.start_date"),
+            (|r| { r.publish_date = Some(date("2028-04-19")); pattern(r).start_date = Some(date("2027-03-01")); }, "OUT_OF_RANGE", "publish_date"),
+            (|r| pattern(r).start_date = None, "REQUIRED", "pattern.start_date"),
+            (|r| pattern(r).start_date = Some(day(2026, 2, 30)), "MALFORMED", "pattern.start_date"),
+            (|r| pattern(r).repetition = None, "REQUIRED", "pattern.repetition"),
+            (|r| cycle(r).days.clear(), "REQUIRED", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N X".to_owned(), "PATTERN_UNKNOWN_SHIFT", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N\0".to_owned(), "MALFORMED", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N ".repeat(367), "TOO_MANY", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N ".repeat(100_000), "TOO_LONG", "pattern.cycle.days"),
+            (|r| cycle(r).days = "- -".to_owned(), "PATTERN_WITHOUT_SHIFT", "pattern"),
+            (|r| cycle(r).shifts[0].name = "-".to_owned(), "MALFORMED", "pattern.cycle.shifts[0].name"),
+            (|r| cycle(r).shifts[0].name = "too long a name".to_owned(), "MALFORMED", "pattern.cycle.shifts[0].name"),
+            (|r| { let more = v1::NamedShift { name: "n".to_owned(), shift: Some(shift_hours()) }; cycle(r).shifts.push(more); }, "DUPLICATE", "pattern.cycle.shifts[1].name"),
+            (|r| cycle(r).shifts = vec![v1::NamedShift::default(); 21], "TOO_MANY", "pattern.cycle.shifts"),
+            (|r| cycle(r).shifts[0].shift = None, "REQUIRED", "pattern.cycle.shifts[0].shift"),
+            (|r| of(&mut cycle(r).shifts[0].shift).hours = None, "REQUIRED", "pattern.cycle.shifts[0].shift.hours"),
+            (|r| of(&mut cycle(r).shifts[0].shift).kind = 9, "MALFORMED", "pattern.cycle.shifts[0].shift.kind"),
+        ]).await;
+        let rule_of = v1::ShiftRule { rrule: "FREQ=DAILY".to_owned(), shift: Some(shift_hours()) };
+        let by_rule = v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(v1::import_roster_request::Source::Pattern(repeated(v1::shift_pattern::Repetition::Rule(rule_of)))),
+            ..base.clone()
+        };
+        check(&world, import, by_rule, &[
+            (|r| rule(r).rrule.clear(), "REQUIRED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "every day".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=SECONDLY".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=DAILY;BYHOUR=6,14".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=DAILY\nRRULE:FREQ=DAILY".to_owned(), "MALFORMED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = format!("FREQ=DAILY;{}", "BYDAY=MO;".repeat(1_000)), "TOO_LONG", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30".to_owned(), "PATTERN_WITHOUT_SHIFT", "pattern"),
+            (|r| rule(r).shift = None, "REQUIRED", "pattern.rule.shift"),
+            (|r| of(&mut rule(r).shift).breaks = vec![v1::ShiftBreak::default(); 7], "TOO_MANY", "pattern.rule.shift.breaks"),
+            (|r| of(&mut rule(r).shift).breaks = vec![v1::ShiftBreak::default()], "OUT_OF_RANGE", "pattern.rule.shift.breaks[0]"),
+            (|r| of(&mut rule(r).shift).breaks[0].duration = Some(minutes(21)), "OUT_OF_RANGE", "pattern.rule.shift.breaks[0]"),
+            (|r| of(&mut rule(r).shift).breaks[0].offset = Some(minutes(-1)), "MALFORMED", "pattern.rule.shift.breaks[0].offset"),
+            (|r| of(&mut rule(r).shift).breaks[0].duration = Some(Duration { seconds: i64::MAX, nanos: 0 }), "MALFORMED", "pattern.rule.shift.breaks[0].duration"),
         ]).await;
         let more = v1::ImportRosterRequest { source: Some(v1::import_roster_request::Source::ShiftList(v1::ShiftList { shifts: vec![shift(); 100_000] })), ..base };
         refused_whole(import(more).await, "TOO_LONG");
@@ -837,7 +894,7 @@ fn of<T>(field: &mut Option<T>) -> &mut T {
 fn shifts(request: &mut v1::ImportRosterRequest) -> &mut Vec<v1::Shift> {
     match of(&mut request.source) {
         v1::import_roster_request::Source::ShiftList(list) => &mut list.shifts,
-        v1::import_roster_request::Source::Icalendar(_) => panic!("the request has a list"),
+        _ => panic!("the request has a list"),
     }
 }
 
@@ -845,6 +902,36 @@ fn shift() -> v1::Shift {
     v1::Shift {
         span: Some(span("2026-03-23T20:00:00Z", "2026-03-24T05:30:00Z")),
         kind: v1::ShiftKind::Night.into(),
+        breaks: Vec::new(),
+    }
+}
+
+fn cycle(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftCycle {
+    match pattern(request).repetition.as_mut() {
+        Some(v1::shift_pattern::Repetition::Cycle(cycle)) => cycle,
+        _ => panic!("the request has a cycle"),
+    }
+}
+
+fn rule(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftRule {
+    match pattern(request).repetition.as_mut() {
+        Some(v1::shift_pattern::Repetition::Rule(rule)) => rule,
+        _ => panic!("the request has a rule"),
+    }
+}
+
+fn pattern(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftPattern {
+    match of(&mut request.source) {
+        v1::import_roster_request::Source::Pattern(pattern) => pattern,
+        _ => panic!("the request has a pattern"),
+    }
+}
+
+fn shift_hours() -> v1::ShiftHours {
+    v1::ShiftHours {
+        hours: Some(hours_of("19:00-07:00")),
+        kind: v1::ShiftKind::Unspecified.into(),
+        breaks: vec![v1::ShiftBreak { offset: Some(minutes(700)), duration: Some(minutes(20)) }],
     }
 }
 

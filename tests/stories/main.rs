@@ -13,4 +13,5 @@ mod privacy;
 mod races;
 mod reminders;
 mod retention;
+mod roster;
 mod search;

@@ -111,6 +111,11 @@ impl Roster {
         &self.shifts
     }
 
+    /// S3: the breaks that the shifts declare, sorted; those that touch are one.
+    pub fn breaks(&self) -> &[Span] {
+        &self.breaks
+    }
+
     /// The last local date of which the shifts are known; nothing if there has never been one.
     pub fn published_until(&self) -> Option<NaiveDate> {
         self.published_until

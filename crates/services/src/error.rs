@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError};
+use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError, pattern::PatternError};
 use chrono::{DateTime, SecondsFormat, Utc};
 use store::booking::State;
 use tonic::{Code, Status};
@@ -211,6 +211,9 @@ pub enum Violation {
     /// An iCalendar file that is not taken.
     #[error("{0}")]
     Icalendar(IcalError),
+    /// A pattern that makes no shifts.
+    #[error("{0}")]
+    Pattern(PatternError),
 }
 
 impl From<Error> for Status {
@@ -319,6 +322,7 @@ fn reason(error: &Error) -> &'static str {
             Violation::EndBeforeMidnight => "END_BEFORE_MIDNIGHT",
             Violation::Settings(error) => settings_reason(error),
             Violation::Icalendar(error) => icalendar_reason(error),
+            Violation::Pattern(error) => pattern_reason(error),
         },
         Error::RequestIdReused => "REQUEST_ID_REUSED",
         Error::Unauthenticated(error) => match error {
@@ -426,6 +430,18 @@ fn icalendar_reason(error: &IcalError) -> &'static str {
         | IcalError::MalformedTime { .. }
         | IcalError::MalformedFreeBusy
         | IcalError::EndsBeforeStart { .. } => "ICALENDAR_MALFORMED",
+    }
+}
+
+fn pattern_reason(error: &PatternError) -> &'static str {
+    match error {
+        PatternError::Reversed | PatternError::TooLong => "OUT_OF_RANGE",
+        PatternError::CycleTooLong { .. } => "TOO_MANY",
+        PatternError::BadName { .. } => "MALFORMED",
+        PatternError::NameTwice { .. } => "DUPLICATE",
+        PatternError::UnknownName { .. } => "PATTERN_UNKNOWN_SHIFT",
+        PatternError::Rule(_) => "RECURRENCE_REFUSED",
+        PatternError::NoShift => "PATTERN_WITHOUT_SHIFT",
     }
 }
 

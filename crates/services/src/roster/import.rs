@@ -1,16 +1,17 @@
-//! A roster from a file or a list (S1).
+//! A roster from a file, a list or a pattern (S1).
 
 use api::v1;
-use calendar::{Roster, RosterError, Shift, ShiftKind, Span, Zone, classify, ical};
+use calendar::{Roster, RosterError, Shift, ShiftKind, Span, Zone, ical, pattern::Planned};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sea_orm::{EntityTrait, IntoActiveModel, sea_query::OnConflict};
 use store::{AliasId, roster};
 use v1::import_roster_request::Source;
 
+use super::{pattern, shifts};
 use crate::{
     App,
     error::{Error, Violation},
-    field::{self, malformed, out_of_range, required},
+    field::{self, given, out_of_range, required},
     once::Once,
 };
 
@@ -20,6 +21,8 @@ const KEPT_BACK: TimeDelta = TimeDelta::days(60);
 const AHEAD: TimeDelta = TimeDelta::days(2 * 365);
 /// How many shifts a list may have.
 const LISTED: usize = 1_000;
+/// Where shifts and the last day may be.
+const REACH: &str = "between five years back and two ahead";
 
 /// Reads the roster out of the request.
 pub(super) async fn parse(
@@ -37,8 +40,18 @@ pub(super) async fn parse(
             Roster::new(&zone, shifts, published, now).map_err(|error| refusal(error, "icalendar"))
         }
         Some(Source::ShiftList(v1::ShiftList { shifts })) => {
-            let shifts = of_list(shifts, &zone)?;
-            kept(&zone, shifts, published, now).map_err(|error| refusal(error, "shift_list"))
+            let planned = shifts::read(shifts, LISTED, &zone, "shift_list.shifts")?;
+            kept(&zone, planned, published, now).map_err(|error| refusal(error, "shift_list"))
+        }
+        Some(Source::Pattern(repeated)) => {
+            let last = given(published, "publish_date")?;
+            let planned = pattern::read(repeated, &zone, last)?;
+            kept(&zone, planned, Some(last), now).map_err(|error| match error {
+                // Of a pattern, what is out of reach is where it begins or where it ends.
+                RosterError::ShiftOutOfReach { index: 0 } => out_of_range("pattern.start_date", REACH),
+                RosterError::ShiftOutOfReach { .. } => out_of_range("publish_date", REACH),
+                error => refusal(error, "pattern"),
+            })
         }
     }
 }
@@ -83,37 +96,21 @@ async fn of_file(
         .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))
 }
 
-fn of_list(shifts: Vec<v1::Shift>, zone: &Zone) -> Result<Vec<Shift>, Error> {
-    if shifts.len() > LISTED {
-        return Err(Error::invalid("shift_list.shifts", Violation::TooMany { most: LISTED }));
-    }
-    let read = |(index, shift)| {
-        let v1::Shift { span, kind } = shift;
-        let path = format!("shift_list.shifts[{index}]");
-        let span = field::span(span, &format!("{path}.span"))?;
-        let kind = match v1::ShiftKind::try_from(kind) {
-            Ok(v1::ShiftKind::Unspecified) => classify(span, zone),
-            Ok(v1::ShiftKind::Day) => ShiftKind::Day,
-            Ok(v1::ShiftKind::Evening) => ShiftKind::Evening,
-            Ok(v1::ShiftKind::Night) => ShiftKind::Night,
-            Ok(v1::ShiftKind::OnCall) => ShiftKind::OnCall,
-            Err(_) => return Err(malformed(&format!("{path}.kind"), "a kind of shift")),
-        };
-        Ok(Shift { span, kind })
-    };
-    shifts.into_iter().enumerate().map(read).collect()
-}
-
 /// The whole list says whether it is a roster, and which day it ends with; what is long over is not kept.
 fn kept(
     zone: &Zone,
-    shifts: Vec<Shift>,
+    planned: Planned,
     published: Option<NaiveDate>,
     now: DateTime<Utc>,
 ) -> Result<Roster, RosterError> {
+    let Planned { shifts, mut breaks } = planned;
     let whole = Roster::new(zone, shifts, published, now)?;
-    let recent = whole.shifts().iter().filter(|shift| shift.span.end() > now - KEPT_BACK).copied().collect();
-    Roster::new(zone, recent, whole.published_until(), now)
+    let recent = |span: Span| span.end() > now - KEPT_BACK;
+    let shifts = whole.shifts().iter().filter(|shift| recent(shift.span)).copied().collect();
+    breaks.retain(|pause| recent(*pause));
+    let roster = Roster::new(zone, shifts, whole.published_until(), now)?;
+    // A break that is not over belongs to a shift that is not over.
+    Ok(roster.with_breaks(breaks).expect("each was read as a part of a shift, and no shift has many"))
 }
 
 fn refusal(error: RosterError, source: &str) -> Error {
@@ -123,12 +120,8 @@ fn refusal(error: RosterError, source: &str) -> Error {
             Error::invalid(format!("{source}.shifts"), Violation::TooMany { most: LISTED })
         }
         RosterError::ShiftTooLong { index } => out_of_range(&shift(index), "at most 48 hours long"),
-        RosterError::ShiftOutOfReach { index } => {
-            out_of_range(&shift(index), "between five years back and two ahead")
-        }
-        RosterError::PublishedUntilOutOfReach => {
-            out_of_range("publish_date", "between five years back and two ahead")
-        }
+        RosterError::ShiftOutOfReach { index } => out_of_range(&shift(index), REACH),
+        RosterError::PublishedUntilOutOfReach => out_of_range("publish_date", REACH),
     }
 }
 
@@ -144,24 +137,37 @@ mod tests {
         Shift { span: Span::new(at(start), at(end)).unwrap(), kind: ShiftKind::Day }
     }
 
+    /// Each with a break in its first ten minutes.
+    fn planned(shifts: &[Shift]) -> Planned {
+        let pause = |shift: &Shift| {
+            let start = shift.span.start();
+            Span::new(start, start + TimeDelta::minutes(10)).unwrap()
+        };
+        Planned { shifts: shifts.to_vec(), breaks: shifts.iter().map(pause).collect() }
+    }
+
     #[test]
     fn what_is_long_over_is_checked_but_not_kept() {
         let zone = calendar::Rules::compiled_in().zone("Europe/Berlin").unwrap();
         let now = at("2026-03-27T09:00");
         let old = shift("2025-12-01T06:00", "2025-12-01T14:00");
         let new = shift("2026-03-28T06:00", "2026-03-28T14:00");
-        let roster = kept(&zone, vec![new, old], None, now).unwrap();
+        let roster = kept(&zone, planned(&[new, old]), None, now).unwrap();
         assert_eq!(roster.shifts(), [new]);
+        assert_eq!(roster.breaks(), planned(&[new]).breaks);
 
         // S4: an old roster ends with its old last day, and does not go on for ever.
-        let roster = kept(&zone, vec![old], None, now).unwrap();
+        let roster = kept(&zone, planned(&[old]), None, now).unwrap();
         assert!(roster.shifts().is_empty());
         assert_eq!(roster.published_until(), NaiveDate::from_ymd_opt(2025, 12, 1));
 
         let ancient = shift("2019-12-01T06:00", "2019-12-01T14:00");
-        let refused = kept(&zone, vec![new, ancient], None, now).unwrap_err();
+        let refused = kept(&zone, planned(&[new, ancient]), None, now).unwrap_err();
         assert_eq!(refused, RosterError::ShiftOutOfReach { index: 1 });
         let long = shift("2026-03-28T06:00", "2026-03-30T06:01");
-        assert_eq!(kept(&zone, vec![long], None, now).unwrap_err(), RosterError::ShiftTooLong { index: 0 });
+        assert_eq!(
+            kept(&zone, planned(&[long]), None, now).unwrap_err(),
+            RosterError::ShiftTooLong { index: 0 }
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! When a worker is on duty; sealed (S1).
 
 mod import;
+mod pattern;
+mod shifts;
 
 use api::v1;
 use calendar::{Roster, ShiftKind};
@@ -73,7 +75,9 @@ fn print(roster: &Roster) -> v1::Roster {
             ShiftKind::Night => v1::ShiftKind::Night,
             ShiftKind::OnCall => v1::ShiftKind::OnCall,
         };
-        v1::Shift { span: Some(to_span(span)), kind: kind.into() }
+        let breaks = &roster.breaks()[roster.breaks().partition_point(|pause| pause.end() <= span.start())..];
+        let breaks = breaks.iter().map_while(|pause| pause.intersection(span)).map(to_span).collect();
+        v1::Shift { span: Some(to_span(span)), kind: kind.into(), breaks }
     };
     v1::Roster {
         shifts: roster.shifts().iter().map(shift).collect(),
