@@ -369,7 +369,7 @@ e2e::stories! {
         let reused: [fn(&mut v1::HoldSlotRequest); 3] = [
             |r| r.modality = v1::Modality::Audio.into(),
             |r| of(&mut r.start_time).seconds += 1800,
-            |r| r.roster_use = Some(v1::RosterUse { ignore_shifts: true, beyond_published: false }),
+            |r| r.roster_use = Some(v1::RosterUse { ignore_shifts: true, ..Default::default() }),
         ];
         for change in reused {
             let mut request = base.clone();
@@ -500,7 +500,7 @@ e2e::stories! {
             filter: Some(filter()),
             window: Some(span("2026-03-22T00:00:00Z", "2026-04-22T00:00:00Z")),
             duration: Some(minutes(50)),
-            roster_use: Some(v1::RosterUse { ignore_shifts: true, beyond_published: true }),
+            roster_use: Some(v1::RosterUse { ignore_shifts: true, beyond_published: true, ..Default::default() }),
             page_size: 100,
             page_token: String::new(),
             language_code: "de".to_owned(),

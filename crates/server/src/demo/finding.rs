@@ -269,7 +269,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
         let (what, one, many) = constraint_in_words(*constraint);
         stage.screen.row(&count(*removed, one, many), what);
     }
-    let all = v1::RosterUse { ignore_shifts: true, beyond_published: true };
+    let all = v1::RosterUse { ignore_shifts: true, beyond_published: true, ..Default::default() };
     let (without_roster, _) = search(&rules, nurse, week, all).await?;
     let by_roster: usize = [
         v1::Constraint::Shift,

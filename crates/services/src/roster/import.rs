@@ -37,11 +37,12 @@ pub(super) async fn parse(
         None => Err(required("source")),
         Some(Source::Icalendar(file)) => {
             let shifts = of_file(app, file, &zone, ical::Options { on_call }, now).await?;
-            Roster::new(&zone, shifts, published, now).map_err(|error| refusal(error, "icalendar"))
+            Roster::new(&zone, shifts, published, now)
+                .map_err(|error| refusal(error, "icalendar", "publish_date"))
         }
         Some(Source::ShiftList(v1::ShiftList { shifts })) => {
             let planned = shifts::read(shifts, LISTED, &zone, "shift_list.shifts")?;
-            kept(&zone, planned, published, now).map_err(|error| refusal(error, "shift_list"))
+            kept(&zone, planned, published, now).map_err(|error| refusal(error, "shift_list", "publish_date"))
         }
         Some(Source::Pattern(repeated)) => {
             let last = given(published, "publish_date")?;
@@ -50,7 +51,7 @@ pub(super) async fn parse(
                 // Of a pattern, what is out of reach is where it begins or where it ends.
                 RosterError::ShiftOutOfReach { index: 0 } => out_of_range("pattern.start_date", REACH),
                 RosterError::ShiftOutOfReach { .. } => out_of_range("publish_date", REACH),
-                error => refusal(error, "pattern"),
+                error => refusal(error, "pattern", "publish_date"),
             })
         }
     }
@@ -97,7 +98,7 @@ async fn of_file(
 }
 
 /// The whole list says whether it is a roster, and which day it ends with; what is long over is not kept.
-fn kept(
+pub(super) fn kept(
     zone: &Zone,
     planned: Planned,
     published: Option<NaiveDate>,
@@ -113,7 +114,7 @@ fn kept(
     Ok(roster.with_breaks(breaks).expect("each was read as a part of a shift, and no shift has many"))
 }
 
-fn refusal(error: RosterError, source: &str) -> Error {
+pub(super) fn refusal(error: RosterError, source: &str, publish_date: &str) -> Error {
     let shift = |index| format!("{source}.shifts[{index}].span");
     match error {
         RosterError::TooManyShifts { .. } => {
@@ -121,7 +122,7 @@ fn refusal(error: RosterError, source: &str) -> Error {
         }
         RosterError::ShiftTooLong { index } => out_of_range(&shift(index), "at most 48 hours long"),
         RosterError::ShiftOutOfReach { index } => out_of_range(&shift(index), REACH),
-        RosterError::PublishedUntilOutOfReach => out_of_range("publish_date", REACH),
+        RosterError::PublishedUntilOutOfReach => out_of_range(publish_date, REACH),
     }
 }
 

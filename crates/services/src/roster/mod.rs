@@ -1,5 +1,6 @@
 //! When a worker is on duty; sealed (S1).
 
+mod carried;
 mod import;
 mod pattern;
 mod shifts;
@@ -18,6 +19,8 @@ use crate::{
     once::{Once, Turn},
     sealed::Safe,
 };
+
+pub(crate) use carried::carried;
 
 #[tonic::async_trait]
 impl v1::roster_service_server::RosterService for App {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::{AliasId, TherapistId, booking, session_type};
 use uuid::Uuid;
 
-use super::{Asked, Worker};
+use super::{Asked, RosterUse, Worker};
 use crate::{
     App, Caller, availability,
     directory::{self, Candidate},
@@ -67,6 +67,7 @@ pub(super) async fn search_slots(
         Some(duration) => Some(field::minutes(Some(duration), "duration")?),
         None => None,
     };
+    let roster_use = RosterUse::read(app, roster_use, now)?;
     let list = page::List::new(app, Caller::Alias(alias), "SearchSlots", &question);
     let after: Option<Place> = list.position(&page_token)?;
 
@@ -76,7 +77,7 @@ pub(super) async fn search_slots(
     let range = around(window);
     let own = booking::Entity::keeping_alias(alias, range, now).all(db).await?;
     let busy = own.iter().filter_map(booking::Model::busy).collect();
-    let asked = Asked { range, roster_use: roster_use.into(), busy };
+    let asked = Asked { range, roster_use: &roster_use, busy };
     let worker = Worker::during(app, &safe, asked)?;
     let directory::Candidates { found: mut candidates, removed } =
         directory::candidates(app, &filter, &language, now).await?;

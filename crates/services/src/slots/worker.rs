@@ -1,29 +1,47 @@
 //! When one worker has time, for a search and for a booking alike.
 
-use calendar::{Span, Unavailable};
+use api::v1;
+use calendar::{Roster, Span, Unavailable};
+use chrono::{DateTime, Utc};
 
-use crate::{App, error::Error, sealed::Safe};
+use crate::{App, error::Error, roster, sealed::Safe};
 
-/// What the stored roster means for one call.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the roster means for one call.
+#[derive(Clone, Debug)]
 pub(crate) struct RosterUse {
     ignore_shifts: bool,
     beyond_published: bool,
+    /// Instead of the stored one (S1).
+    carried: Option<Roster>,
 }
 
-impl From<Option<api::v1::RosterUse>> for RosterUse {
-    fn from(message: Option<api::v1::RosterUse>) -> Self {
-        let api::v1::RosterUse { ignore_shifts, beyond_published } = message.unwrap_or_default();
-        Self { ignore_shifts, beyond_published }
+impl RosterUse {
+    /// Reads the field `roster_use`.
+    pub(crate) fn read(app: &App, message: Option<v1::RosterUse>, now: DateTime<Utc>) -> Result<Self, Error> {
+        let v1::RosterUse { ignore_shifts, beyond_published, roster } = message.unwrap_or_default();
+        let carried =
+            roster.map(|roster| roster::carried(app, roster, "roster_use.roster", now)).transpose()?;
+        Ok(Self { ignore_shifts, beyond_published, carried })
+    }
+
+    /// The roster that counts, if any does.
+    fn roster(&self, safe: &Safe) -> Result<Option<Roster>, Error> {
+        if self.ignore_shifts {
+            return Ok(None);
+        }
+        match &self.carried {
+            Some(carried) => Ok(Some(carried.clone())),
+            None => safe.roster(),
+        }
     }
 }
 
 /// Whose time, when.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
     /// When.
     pub(crate) range: Span,
     /// What the roster means.
-    pub(crate) roster_use: RosterUse,
+    pub(crate) roster_use: &'a RosterUse,
     /// The worker's own holds and bookings then, buffers included.
     pub(crate) busy: Vec<Span>,
 }
@@ -40,10 +58,9 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// What takes time away.
-    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked) -> Result<Self, Error> {
+    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked<'_>) -> Result<Self, Error> {
         let Asked { range, roster_use, busy } = asked;
-        let roster = if roster_use.ignore_shifts { None } else { safe.roster()? };
-        let Some(roster) = roster else {
+        let Some(roster) = roster_use.roster(safe)? else {
             return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
         };
         let settings = safe.settings()?;
