@@ -286,6 +286,9 @@ pub enum WorkerRefusal {
     /// S4: nobody knows the shifts yet.
     #[error("the roster is not published that far")]
     BeyondRoster,
+    /// S3: off duty, where only breaks were asked for.
+    #[error("only breaks were asked for, and the worker is off duty then")]
+    OffDuty,
 }
 
 /// Time a worker has not, and what takes it.
@@ -325,8 +328,7 @@ pub fn unavailable(
     range: Span,
     beyond_roster: bool,
 ) -> Vec<Unavailable> {
-    // A session that starts at the end of the range must be judged whole.
-    let range = range.widened(TimeDelta::zero(), TimeDelta::days(1));
+    let range = judged(range);
     let zero = TimeDelta::zero();
     let (commute, sleep) = (rules.commute.max(zero), rules.sleep_after_night.max(zero));
     let rest = rules.rest_before.max(zero);
@@ -377,19 +379,27 @@ pub fn unavailable(
     unavailable
 }
 
-/// S3: what [`unavailable`] gave for the same roster, with the declared breaks open for check-ins. All else inside
-/// shifts stays taken, and so does what lies around them.
-pub fn in_breaks(unavailable: &[Unavailable], roster: &Roster) -> Vec<Unavailable> {
+/// S3: what [`unavailable`] gave for `range`, with the declared breaks open for check-ins, and nothing else: all else
+/// inside shifts stays taken, and so does what lies around them, and what was free is not asked for.
+pub fn in_breaks(unavailable: &[Unavailable], breaks: &[Span], range: Span) -> Vec<Unavailable> {
+    let range = judged(range);
+    let covered: Vec<Span> = unavailable.iter().map(|time| time.span).collect();
     let (shifts, mut taken): (Vec<Unavailable>, Vec<Unavailable>) =
         unavailable.iter().partition(|time| time.reason == WorkerRefusal::Shift);
     let on_shift: Vec<Span> = shifts.into_iter().map(|time| time.span).collect();
-    let on_duty = subtract(&on_shift, &roster.breaks);
+    let on_duty = subtract(&on_shift, breaks);
     let in_break = subtract(&on_shift, &on_duty);
     let with = |reason| move |span| Unavailable { span, reason };
     taken.extend(on_duty.into_iter().map(with(WorkerRefusal::Shift)));
     taken.extend(in_break.into_iter().map(with(WorkerRefusal::Break)));
+    taken.extend(subtract(&[range], &covered).into_iter().map(with(WorkerRefusal::OffDuty)));
     taken.sort_unstable();
     taken
+}
+
+/// With the day after it: a session that starts at the end of the range must be judged whole.
+fn judged(range: Span) -> Span {
+    range.widened(TimeDelta::zero(), TimeDelta::days(1))
 }
 
 /// S6: whether the worker is on shift again within that time after `session`, at once if it is in a break.

@@ -344,7 +344,8 @@ fn reason(error: &Error) -> &'static str {
             Refusal::Taken | Refusal::Limit(_) => "SLOT_TAKEN",
             Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
             Refusal::Worker(refusal) => match refusal {
-                WorkerRefusal::Shift | WorkerRefusal::Break => "COLLIDES_WITH_SHIFT",
+                WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
+                WorkerRefusal::Break | WorkerRefusal::OffDuty => "OUTSIDE_BREAK",
                 WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
                 WorkerRefusal::Rest => "COLLIDES_WITH_REST",
                 WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",

@@ -399,6 +399,7 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Jurisdiction => "are not licensed there",
         C::Gender => "are of another gender",
         C::Duration => "have no session of that length",
+        C::Break => "it does not fit into a break",
     };
     match constraint {
         C::Specialization | C::Language | C::Modality | C::Jurisdiction | C::Gender | C::Duration => {

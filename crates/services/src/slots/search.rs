@@ -329,7 +329,8 @@ fn constraint(refusal: Refusal) -> Option<v1::Constraint> {
         // How many were taken would tell how busy a therapist is (D4).
         Refusal::OutsideHours | Refusal::OffGrid | Refusal::Taken | Refusal::Limit(_) => return None,
         Refusal::AliasBusy => v1::Constraint::OwnBooking,
-        Refusal::Worker(WorkerRefusal::Shift | WorkerRefusal::Break) => v1::Constraint::Shift,
+        Refusal::Worker(WorkerRefusal::Shift) => v1::Constraint::Shift,
+        Refusal::Worker(WorkerRefusal::Break | WorkerRefusal::OffDuty) => v1::Constraint::Break,
         Refusal::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,
         Refusal::Worker(WorkerRefusal::Rest) => v1::Constraint::Rest,
         Refusal::Worker(WorkerRefusal::Sleep) => v1::Constraint::Sleep,

@@ -4,13 +4,15 @@ use api::v1;
 use calendar::{Roster, Span, Unavailable};
 use chrono::{DateTime, Utc};
 
-use crate::{App, error::Error, roster, sealed::Safe};
+use crate::{App, error::Error, field::out_of_range, roster, sealed::Safe};
 
 /// What the roster means for one call.
 #[derive(Clone, Debug)]
 pub(crate) struct RosterUse {
     ignore_shifts: bool,
     beyond_published: bool,
+    /// S3
+    breaks_only: bool,
     /// Instead of the stored one (S1).
     carried: Option<Roster>,
 }
@@ -18,10 +20,14 @@ pub(crate) struct RosterUse {
 impl RosterUse {
     /// Reads the field `roster_use`.
     pub(crate) fn read(app: &App, message: Option<v1::RosterUse>, now: DateTime<Utc>) -> Result<Self, Error> {
-        let v1::RosterUse { ignore_shifts, beyond_published, roster } = message.unwrap_or_default();
+        let v1::RosterUse { ignore_shifts, beyond_published, breaks_only, roster } =
+            message.unwrap_or_default();
+        if ignore_shifts && breaks_only {
+            return Err(out_of_range("roster_use.breaks_only", "false if shifts are ignored"));
+        }
         let carried =
             roster.map(|roster| roster::carried(app, roster, "roster_use.roster", now)).transpose()?;
-        Ok(Self { ignore_shifts, beyond_published, carried })
+        Ok(Self { ignore_shifts, beyond_published, breaks_only, carried })
     }
 
     /// The roster that counts, if any does.
@@ -61,12 +67,18 @@ impl Worker {
     pub(crate) fn during(app: &App, safe: &Safe, asked: Asked<'_>) -> Result<Self, Error> {
         let Asked { range, roster_use, busy } = asked;
         let Some(roster) = roster_use.roster(safe)? else {
-            return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
+            let nothing = roster_use.breaks_only.then(|| calendar::in_breaks(&[], &[], range));
+            return Ok(Self { unavailable: nothing.unwrap_or_default(), busy, fits_roster: false });
         };
         let settings = safe.settings()?;
         let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
         let unavailable =
             calendar::unavailable(&roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
+        let unavailable = if roster_use.breaks_only {
+            calendar::in_breaks(&unavailable, roster.breaks(), range)
+        } else {
+            unavailable
+        };
         Ok(Self { unavailable, busy, fits_roster: true })
     }
 }
