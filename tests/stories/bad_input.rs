@@ -389,12 +389,21 @@ e2e::stories! {
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.booking_id = r.booking_id.to_uppercase().replace('-', "_"), "MALFORMED", "booking_id"),
         ]).await;
-        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: None };
+        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: carrying(vec![shift()]) };
         check(&world, async |request| bookings().reschedule_booking(request).await, reschedule, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.start_time = None, "REQUIRED", "start_time"),
             (|r| of(&mut r.start_time).seconds = i64::MAX, "MALFORMED", "start_time"),
+            (|r| r.roster_use = carrying(vec![shift(); 401]), "TOO_MANY", "roster_use.roster.shifts"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(empty()), ..shift() }]), "REVERSED_SPAN", "roster_use.roster.shifts[0].span"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { breaks: vec![span("2026-03-24T05:00:00Z", "2026-03-24T06:00:00Z")], ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].breaks[0]"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(ten_years()), ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].span"),
+            (|r| of(&mut r.roster_use).roster = Some(v1::Roster { time_zone: "Mars/Base".to_owned(), ..Default::default() }), "UNKNOWN_ZONE", "roster_use.roster.time_zone"),
+            (|r| of(&mut r.roster_use).roster = Some(v1::Roster::default()), "REQUIRED", "roster_use.roster.time_zone"),
+            (|r| of(&mut of(&mut r.roster_use).roster).publish_date = Some(day(2026, 2, 30)), "MALFORMED", "roster_use.roster.publish_date"),
+            (|r| of(&mut of(&mut r.roster_use).roster).publish_date = Some(date("2090-01-01")), "OUT_OF_RANGE", "roster_use.roster.publish_date"),
+            (|r| { of(&mut r.roster_use).ignore_shifts = true; of(&mut r.roster_use).breaks_only = true; }, "OUT_OF_RANGE", "roster_use.breaks_only"),
         ]).await;
         let cancel = v1::CancelBookingRequest { request_id: request_id(), booking_id: held.clone() };
         check(&world, async |request| bookings().cancel_booking(request).await, cancel, &[
@@ -904,6 +913,11 @@ fn shift() -> v1::Shift {
         kind: v1::ShiftKind::Night.into(),
         breaks: Vec::new(),
     }
+}
+
+fn carrying(shifts: Vec<v1::Shift>) -> Option<v1::RosterUse> {
+    let roster = v1::Roster { shifts, publish_date: None, time_zone: BERLIN.to_owned() };
+    Some(v1::RosterUse { roster: Some(roster), beyond_published: true, ..Default::default() })
 }
 
 fn cycle(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftCycle {

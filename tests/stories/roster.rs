@@ -1,8 +1,9 @@
 //! Rosters in every form they come in (S1), and what is made of their breaks (S3).
 
 use api::v1;
-use client::request_id;
-use e2e::{Worker, World, date, hours_of, minutes, span};
+use chrono::TimeDelta;
+use client::{Refusal, request_id};
+use e2e::{Therapist, Worker, World, date, hours_of, minutes, span, start_of, starts, time, timestamp};
 use v1::{import_roster_request::Source, shift_pattern::Repetition};
 
 const BERLIN: &str = "Europe/Berlin";
@@ -109,6 +110,144 @@ e2e::stories! {
         expected[0].breaks.reverse();
         assert!(kept(&nurse).await.shifts == expected);
     }
+
+    // S1, T5: what travels counts in the search and in the booking alike, and is nowhere afterwards.
+    async fn a_roster_that_travels_is_not_stored(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let night = v1::Shift {
+            span: Some(span("2026-03-22T20:00:00Z", "2026-03-23T05:30:00Z")),
+            kind: v1::ShiftKind::Night.into(),
+            breaks: Vec::new(),
+        };
+        let roster = v1::Roster { shifts: vec![night], publish_date: Some(date("2026-04-30")), time_zone: BERLIN.to_owned() };
+        let carried = || Some(v1::RosterUse { roster: Some(roster.clone()), ..Default::default() });
+
+        let found = searched(&nurse, &ada, carried()).await;
+        // S2: half an hour home and eight of sleep.
+        assert_eq!(starts(&found)[0], "2026-03-23T14:00:00Z");
+        assert_eq!(starts(&searched(&nurse, &ada, None).await)[0], "2026-03-23T07:00:00Z");
+        let hold = |start: &str| v1::HoldSlotRequest { roster_use: carried(), ..Worker::hold_request(&ada, start) };
+        let asleep = nurse.client.bookings().hold_slot(hold("2026-03-23T10:00:00Z")).await.unwrap_err();
+        assert_eq!(Refusal::from(asleep).reason, "COLLIDES_WITH_SLEEP");
+        let awake = hold("2026-03-23T14:00:00Z");
+        let held = nurse.client.bookings().hold_slot(awake.clone()).await.unwrap().into_inner();
+        assert!(nurse.client.bookings().hold_slot(awake).await.unwrap().into_inner() == held, "the same again (B3)");
+        let booked = nurse.confirms(&held.booking.unwrap()).await.unwrap();
+        let moved = |start: &str| v1::RescheduleBookingRequest {
+            request_id: request_id(),
+            booking_id: booked.id.clone(),
+            start_time: Some(timestamp(time(start))),
+            roster_use: carried(),
+        };
+        let asleep = nurse.client.bookings().reschedule_booking(moved("2026-03-23T10:00:00Z")).await.unwrap_err();
+        assert_eq!(Refusal::from(asleep).reason, "COLLIDES_WITH_SLEEP");
+        nurse.client.bookings().reschedule_booking(moved("2026-03-23T16:00:00Z")).await.unwrap();
+        assert_eq!(world.count("select count(*) from roster").await, 0);
+
+        // S3: the largest that may travel fits a request.
+        let first = time("2026-03-23T06:00:00Z");
+        let shifts = (0..400).map(|day| {
+            let at = |minutes| timestamp(first + TimeDelta::days(day) + TimeDelta::minutes(minutes));
+            let part = |start, end| v1::Span { start_time: Some(at(start)), end_time: Some(at(end)) };
+            v1::Shift {
+                span: Some(part(0, 60)),
+                kind: v1::ShiftKind::OnCall.into(),
+                breaks: (0..6).map(|tenth| part(tenth * 10, tenth * 10 + 5)).collect(),
+            }
+        });
+        let longest = v1::Roster { shifts: shifts.collect(), publish_date: None, time_zone: BERLIN.to_owned() };
+        let roster_use = Some(v1::RosterUse { roster: Some(longest), ..Default::default() });
+        let request = v1::HoldSlotRequest { roster_use, ..Worker::hold_request(&ada, "2026-03-30T14:00:00Z") };
+        nurse.client.bookings().hold_slot(request).await.unwrap();
+    }
+
+    // S3, T5: in break mode there are check-ins in breaks and nothing else, for the search and for the booking.
+    async fn a_check_in_fits_a_break(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.offers("Mon 08:00-20:00", 20, 0, 0, 10).await;
+        let nurse = world.worker().await;
+        let day = v1::Shift {
+            span: Some(span("2026-03-23T06:00:00Z", "2026-03-23T14:00:00Z")),
+            kind: v1::ShiftKind::Day.into(),
+            breaks: vec![span("2026-03-23T10:00:00Z", "2026-03-23T10:30:00Z"), span("2026-03-23T12:00:00Z", "2026-03-23T12:15:00Z")],
+        };
+        let request = v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(Source::ShiftList(v1::ShiftList { shifts: vec![day] })),
+            time_zone: BERLIN.to_owned(),
+            publish_date: Some(date("2026-04-30")),
+            on_call: false,
+        };
+        nurse.client.roster().import_roster(request).await.unwrap();
+
+        let ordinary = searched(&nurse, &ada, None).await;
+        assert_eq!(starts(&ordinary)[0], "2026-03-23T14:30:00Z", "only who asks for breaks gets them");
+        let breaks_only = || Some(v1::RosterUse { breaks_only: true, ..Default::default() });
+        let found = searched(&nurse, &ada, breaks_only()).await;
+        assert_eq!(starts(&found), ["2026-03-23T10:00:00Z", "2026-03-23T10:10:00Z"]);
+        let removed: Vec<_> = found.removals.iter().map(v1::Removal::constraint).collect();
+        assert!(removed.contains(&v1::Constraint::Break) && removed.contains(&v1::Constraint::Shift), "{removed:?}");
+
+        let hold = |start: &str, roster_use| v1::HoldSlotRequest { roster_use, ..Worker::hold_request(&ada, start) };
+        for (start, roster_use, reason) in [
+            ("2026-03-23T10:00:00Z", None, "COLLIDES_WITH_SHIFT"),
+            ("2026-03-23T10:20:00Z", breaks_only(), "OUTSIDE_BREAK"),
+            ("2026-03-23T12:00:00Z", breaks_only(), "OUTSIDE_BREAK"),
+            ("2026-03-23T11:00:00Z", breaks_only(), "COLLIDES_WITH_SHIFT"),
+            ("2026-03-23T14:00:00Z", breaks_only(), "COLLIDES_WITH_COMMUTE"),
+            ("2026-03-23T15:00:00Z", breaks_only(), "OUTSIDE_BREAK"),
+        ] {
+            let refused = nurse.client.bookings().hold_slot(hold(start, roster_use)).await.unwrap_err();
+            assert_eq!(Refusal::from(refused).reason, reason, "{start}");
+        }
+        nurse.client.bookings().hold_slot(hold("2026-03-23T10:10:00Z", breaks_only())).await.unwrap();
+
+        // Whoever has no roster has no break.
+        let other = world.worker().await;
+        assert!(starts(&searched(&other, &ada, breaks_only()).await).is_empty());
+    }
+
+    // S6: offered, and said.
+    async fn what_weighs_before_a_shift_is_said(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.offers("Mon 08:00-20:00", 60, 0, 0, 60).await;
+        let nurse = world.worker().await;
+        nurse.works(BERLIN, &[("2026-03-23T17:00:00Z", "2026-03-23T23:00:00Z")], "2026-04-30").await;
+        let asked = async |specialization: &str| {
+            let request = v1::SearchSlotsRequest {
+                filter: Some(v1::TherapistFilter {
+                    specializations: vec![specialization.to_owned()],
+                    therapist_ids: vec![ada.id.clone()],
+                    ..Default::default()
+                }),
+                window: Some(span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z")),
+                page_size: 100,
+                ..Default::default()
+            };
+            let found = nurse.client.slots().search_slots(request).await.unwrap().into_inner();
+            let warned = found.hits.iter().filter(|hit| hit.warnings().any(|warning| warning == v1::SlotWarning::BeforeShift));
+            let warned: Vec<_> = warned.map(|hit| start_of(hit.slot.as_ref().unwrap().session.as_ref())).collect();
+            (starts(&found), warned)
+        };
+        let (light, none) = asked("burnout").await;
+        assert!(none.is_empty(), "{none:?}");
+        let (heavy, warned) = asked("trauma").await;
+        assert_eq!(heavy, light, "never hidden");
+        assert_eq!(warned, ["2026-03-23T12:00:00Z", "2026-03-23T13:00:00Z", "2026-03-23T14:00:00Z", "2026-03-23T15:00:00Z"]);
+    }
+}
+
+async fn searched(worker: &Worker, therapist: &Therapist, roster_use: Option<v1::RosterUse>) -> v1::SearchSlotsResponse {
+    let request = v1::SearchSlotsRequest {
+        filter: Some(v1::TherapistFilter { therapist_ids: vec![therapist.id.clone()], ..Default::default() }),
+        window: Some(span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z")),
+        page_size: 100,
+        roster_use,
+        ..Default::default()
+    };
+    worker.client.slots().search_slots(request).await.unwrap().into_inner()
 }
 
 async fn kept(worker: &Worker) -> v1::Roster {

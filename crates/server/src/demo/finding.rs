@@ -50,7 +50,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn read(hit: v1::SlotHit, rules: &Rules) -> Option<Self> {
-        let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons } = hit;
+        let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons, warnings: _ } = hit;
         let v1::Slot { therapist_id, session_type_id, session, time_zone } = slot?;
         let (session, zone) = (span(session.as_ref())?, rules.zone(&time_zone)?);
         Some(Self {

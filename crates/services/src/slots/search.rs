@@ -91,12 +91,10 @@ pub(super) async fn search_slots(
         *removals.entry(v1::Constraint::Duration).or_default() += before - candidates.len();
     }
     let times = Times::load(app, &candidates, window, now).await?;
-    let fits_roster = worker.fits_roster;
-
     // Arithmetic over every therapist; it must not keep other calls waiting.
     let scan = Scan { worker, window, after, page_size, now, removals };
     let work = move || (scan.over(&candidates, &times), candidates, times);
-    let (Page { mut found, removals }, candidates, times) =
+    let (Page { mut found, removals, worker }, candidates, times) =
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Interrupted)?;
 
     // One more than the page holds says that there is another.
@@ -118,7 +116,7 @@ pub(super) async fn search_slots(
         .filter_map(|found| {
             let candidate = &candidates[found.candidate];
             let (schedule, _) = times.of(candidate)?;
-            Some(hit(&found, candidate, schedule, fits_roster, &language))
+            Some(hit(&found, candidate, schedule, &worker, &language))
         })
         .collect();
     Ok(v1::SearchSlotsResponse {
@@ -146,6 +144,7 @@ struct Page {
     /// The earliest, up to one more than the page holds.
     found: BTreeSet<Found>,
     removals: HashMap<v1::Constraint, usize>,
+    worker: Worker,
 }
 
 impl Scan {
@@ -193,7 +192,7 @@ impl Scan {
                 }
             }
         }
-        Page { found, removals }
+        Page { found, removals, worker }
     }
 }
 
@@ -287,14 +286,15 @@ fn hit(
     found: &Found,
     candidate: &Candidate,
     schedule: &Schedule,
-    fits_roster: bool,
+    worker: &Worker,
     language: &str,
 ) -> v1::SlotHit {
     let kind = &candidate.session_types[found.session_type];
     let mut reasons = candidate.reasons.clone();
-    if fits_roster {
+    if worker.fits_roster {
         reasons.push(directory::plain_reason(v1::Criterion::Roster, "", language));
     }
+    let warnings = worker.warnings(found.session, &kind.rules(), &candidate.reasons);
     v1::SlotHit {
         slot: Some(v1::Slot {
             therapist_id: candidate.therapist.id.to_string(),
@@ -305,6 +305,7 @@ fn hit(
         therapist_display_name: candidate.therapist.profile.display_name.clone(),
         modalities: kind.modalities.0.iter().map(|modality| field::to_modality(*modality).into()).collect(),
         reasons,
+        warnings: warnings.into_iter().map(Into::into).collect(),
     }
 }
 

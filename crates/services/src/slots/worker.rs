@@ -1,10 +1,10 @@
 //! When one worker has time, for a search and for a booking alike.
 
 use api::v1;
-use calendar::{Roster, Span, Unavailable};
-use chrono::{DateTime, Utc};
+use calendar::{Roster, SessionRules, ShiftRules, Span, Unavailable};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{App, error::Error, field::out_of_range, roster, sealed::Safe};
+use crate::{App, error::Error, field::out_of_range, roster, sealed::Safe, vocabulary::Vocabulary};
 
 /// What the roster means for one call.
 #[derive(Clone, Debug)]
@@ -60,7 +60,12 @@ pub(crate) struct Worker {
     pub(crate) busy: Vec<Span>,
     /// There is a roster, and it was asked.
     pub(crate) fits_roster: bool,
+    /// The roster, and how it counts.
+    duty: Option<(Roster, ShiftRules)>,
 }
+
+/// S6: how long a session that weighs heavily is followed.
+const BEFORE_SHIFT: TimeDelta = TimeDelta::hours(4);
 
 impl Worker {
     /// What takes time away.
@@ -68,7 +73,12 @@ impl Worker {
         let Asked { range, roster_use, busy } = asked;
         let Some(roster) = roster_use.roster(safe)? else {
             let nothing = roster_use.breaks_only.then(|| calendar::in_breaks(&[], &[], range));
-            return Ok(Self { unavailable: nothing.unwrap_or_default(), busy, fits_roster: false });
+            return Ok(Self {
+                unavailable: nothing.unwrap_or_default(),
+                busy,
+                fits_roster: false,
+                duty: None,
+            });
         };
         let settings = safe.settings()?;
         let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
@@ -79,6 +89,30 @@ impl Worker {
         } else {
             unavailable
         };
-        Ok(Self { unavailable, busy, fits_roster: true })
+        Ok(Self { unavailable, busy, fits_roster: true, duty: Some((roster, settings.shift_rules)) })
     }
+
+    /// S6: what is to be said of a slot of these rules, found for these reasons.
+    pub(crate) fn warnings(
+        &self,
+        session: Span,
+        rules: &SessionRules,
+        reasons: &[v1::MatchReason],
+    ) -> Vec<v1::SlotWarning> {
+        let before_shift = weighs_heavily(rules, reasons)
+            && self
+                .duty
+                .as_ref()
+                .is_some_and(|(roster, rules)| calendar::on_shift_soon(roster, rules, session, BEFORE_SHIFT));
+        before_shift.then_some(v1::SlotWarning::BeforeShift).into_iter().collect()
+    }
+}
+
+/// Whether a session is like to touch on trauma.
+fn weighs_heavily(rules: &SessionRules, reasons: &[v1::MatchReason]) -> bool {
+    let trauma = Vocabulary::get().narrower_or_same("trauma");
+    let asked = |reason: &v1::MatchReason| {
+        reason.criterion() == v1::Criterion::Specialization && trauma.contains(&reason.value.as_str())
+    };
+    rules.load_weight > 1 || reasons.iter().any(asked)
 }
