@@ -15,7 +15,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("migrations", &[]),
     ("notify", &[]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),
-    ("services", &["api", "calendar", "notify", "store", "vault"]),
+    ("services", &["api", "calendar", "fetch", "notify", "store", "vault"]),
     ("store", &["calendar"]),
     ("vault", &[]),
 ];

@@ -197,6 +197,22 @@ e2e::stories! {
             (|r| of(&mut rule(r).shift).breaks[0].offset = Some(minutes(-1)), "MALFORMED", "pattern.rule.shift.breaks[0].offset"),
             (|r| of(&mut rule(r).shift).breaks[0].duration = Some(Duration { seconds: i64::MAX, nanos: 0 }), "MALFORMED", "pattern.rule.shift.breaks[0].duration"),
         ]).await;
+        world.calendars.publish("https://rosters.example.org/42.ics", &event("DTSTART:20260322T200000Z\nDTEND:20260323T053000Z"));
+        let by_feed = v1::ImportRosterRequest { request_id: request_id(), publish_date: None, ..base.clone() };
+        let by_feed = v1::ImportRosterRequest { source: from("https://rosters.example.org/42.ics"), ..by_feed };
+        check(&world, import, by_feed, &[
+            (|r| r.publish_date = Some(date("2026-04-30")), "OUT_OF_RANGE", "publish_date"),
+            (|r| r.source = from(""), "REQUIRED", "feed_uri"),
+            (|r| r.source = from("rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("http://rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("file:///etc/passwd"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://127.0.0.1/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://localhost/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://me:secret@rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://rosters.example.org:8443/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://rosters.example.org/4 2.ics"), "MALFORMED", "feed_uri"),
+            (|r| r.source = from(&format!("https://rosters.example.org/{}", "a".repeat(2_000))), "TOO_LONG", "feed_uri"),
+        ]).await;
         let more = v1::ImportRosterRequest { source: Some(v1::import_roster_request::Source::ShiftList(v1::ShiftList { shifts: vec![shift(); 100_000] })), ..base };
         refused_whole(import(more).await, "TOO_LONG");
         let base = v1::DeleteRosterRequest { request_id: request_id() };
@@ -918,6 +934,10 @@ fn shift() -> v1::Shift {
 fn carrying(shifts: Vec<v1::Shift>) -> Option<v1::RosterUse> {
     let roster = v1::Roster { shifts, publish_date: None, time_zone: BERLIN.to_owned() };
     Some(v1::RosterUse { roster: Some(roster), beyond_published: true, ..Default::default() })
+}
+
+fn from(address: &str) -> Option<v1::import_roster_request::Source> {
+    Some(v1::import_roster_request::Source::FeedUri(address.to_owned()))
 }
 
 fn cycle(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftCycle {

@@ -4,10 +4,14 @@ use api::v1;
 use chrono::TimeDelta;
 use client::{Refusal, request_id};
 use e2e::{Therapist, Worker, World, date, hours_of, minutes, span, start_of, starts, time, timestamp};
+use sea_orm::ConnectionTrait;
+use services::feeds::Refreshed;
+use tonic::Code;
 use v1::{import_roster_request::Source, shift_pattern::Repetition};
 
 const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
+const FEED: &str = "https://rosters.example.org/private/42.ics";
 
 e2e::stories! {
     // S1, T3: the second night is the one in which the clock is put forward, and keeps its times.
@@ -237,9 +241,123 @@ e2e::stories! {
         assert_eq!(heavy, light, "never hidden");
         assert_eq!(warned, ["2026-03-23T12:00:00Z", "2026-03-23T13:00:00Z", "2026-03-23T14:00:00Z", "2026-03-23T15:00:00Z"]);
     }
+
+    // S1: what changes there changes here; what fails there changes nothing.
+    async fn a_feed_is_a_roster_that_goes_on(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let nurse = world.worker().await;
+        world.calendars.publish(FEED, &calendar("20260322T200000Z", "20260323T053000Z"));
+        let request = feed(&FEED.replace("https", "webcal"));
+        let taken = nurse.client.roster().import_roster(request.clone()).await.unwrap().into_inner();
+        assert_eq!((taken.shift_count, taken.night_count, taken.publish_date), (1, 1, Some(date("2026-03-23"))));
+        let first = [span("2026-03-22T20:00:00Z", "2026-03-23T05:30:00Z")];
+        assert!(spans(&nurse).await == first);
+        assert_eq!(world.refresh().await, Refreshed::default(), "nothing is due within the hour");
+
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(world.refresh().await, Refreshed { fetched: 1, failed: 0 }, "it says what it said");
+        assert!(spans(&nurse).await == first);
+
+        let second = [span("2026-03-24T20:00:00Z", "2026-03-25T05:30:00Z")];
+        world.calendars.publish(FEED, &calendar("20260324T200000Z", "20260325T053000Z"));
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(world.refresh().await, Refreshed { fetched: 1, failed: 0 });
+        assert!(spans(&nurse).await == second);
+
+        // Whatever it says that is no roster, the last good one stays, and the wait becomes longer.
+        for (broken, wait) in [("BEGIN:VCALENDAR", 1), ("<html>", 2), (&calendar("20260325T200000Z", "20260324T053000Z"), 4)] {
+            world.calendars.publish(FEED, broken);
+            world.pass(TimeDelta::minutes(wait * 45 - 1));
+            assert_eq!(world.refresh().await, Refreshed::default());
+            world.pass(TimeDelta::minutes(wait * 15 + 1));
+            assert_eq!(world.refresh().await, Refreshed { fetched: 0, failed: 1 });
+        }
+        world.calendars.withdraw(FEED);
+        world.pass(TimeDelta::days(1));
+        assert_eq!(world.refresh().await, Refreshed { fetched: 0, failed: 1 });
+        assert!(spans(&nurse).await == second);
+
+        // B3: the first answer again, though nothing could be fetched now; and a new question is refused.
+        world.set_clock("2026-03-20T09:30:00Z");
+        assert!(nurse.client.roster().import_roster(request.clone()).await.unwrap().into_inner() == taken);
+        let refused = nurse.client.roster().import_roster(feed(FEED)).await.unwrap_err();
+        let refused = Refusal::from(refused);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::FailedPrecondition, "FEED_UNAVAILABLE"));
+        assert!(spans(&nurse).await == second);
+    }
+
+    // S1: a feed ends with its roster, with another roster, and with its alias.
+    async fn a_feed_ends(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        world.calendars.publish(FEED, &calendar("20260322T200000Z", "20260323T053000Z"));
+        let nurse = world.worker().await;
+        let begin = async || nurse.client.roster().import_roster(feed(FEED)).await.unwrap();
+        let feeds = async || world.count("select count(*) from feed").await;
+
+        begin().await;
+        begin().await;
+        assert_eq!(feeds().await, 1);
+        nurse.works(BERLIN, &[("2026-03-26T20:00:00Z", "2026-03-27T05:30:00Z")], "2026-04-30").await;
+        assert_eq!(feeds().await, 0);
+        begin().await;
+        nurse.client.roster().delete_roster(v1::DeleteRosterRequest { request_id: request_id() }).await.unwrap();
+        assert_eq!(feeds().await, 0);
+        begin().await;
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        assert_eq!(feeds().await, 0);
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(world.refresh().await, Refreshed::default());
+    }
+
+    // Every feed is fetched by one of them.
+    async fn several_servers_share_the_feeds(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        world.calendars.publish(FEED, &calendar("20260322T200000Z", "20260323T053000Z"));
+        for _ in 0..6 {
+            world.worker().await.client.roster().import_roster(feed(FEED)).await.unwrap();
+        }
+        let other = world.another_server().await;
+        world.pass(TimeDelta::hours(1));
+        let (here, there) = tokio::join!(world.refresh(), services::feeds::refresh_due(&other));
+        assert_eq!(here.fetched + there.unwrap().fetched, 6);
+        assert_eq!(world.refresh().await, Refreshed::default());
+
+        // Whoever died with a claim leaves a lease that ends after five minutes.
+        world.pass(TimeDelta::hours(1));
+        let lease = (world.app.clock.now() + TimeDelta::minutes(5)).timestamp();
+        let dies = format!("update feed set next_attempt_at = {lease}");
+        world.app.db.read().execute_unprepared(&dies).await.unwrap();
+        assert_eq!(world.refresh().await, Refreshed::default());
+        world.pass(TimeDelta::minutes(5));
+        assert_eq!(world.refresh().await, Refreshed { fetched: 6, failed: 0 });
+    }
 }
 
-async fn searched(worker: &Worker, therapist: &Therapist, roster_use: Option<v1::RosterUse>) -> v1::SearchSlotsResponse {
+fn feed(address: &str) -> v1::ImportRosterRequest {
+    v1::ImportRosterRequest {
+        request_id: request_id(),
+        source: Some(Source::FeedUri(address.to_owned())),
+        time_zone: BERLIN.to_owned(),
+        publish_date: None,
+        on_call: false,
+    }
+}
+
+fn calendar(start: &str, end: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:{start}\r\nDTEND:{end}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+async fn spans(worker: &Worker) -> Vec<v1::Span> {
+    kept(worker).await.shifts.into_iter().filter_map(|shift| shift.span).collect()
+}
+
+async fn searched(
+    worker: &Worker,
+    therapist: &Therapist,
+    roster_use: Option<v1::RosterUse>,
+) -> v1::SearchSlotsResponse {
     let request = v1::SearchSlotsRequest {
         filter: Some(v1::TherapistFilter { therapist_ids: vec![therapist.id.clone()], ..Default::default() }),
         window: Some(span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z")),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::{Password, Post, SetupError, Smtp};
-use services::{App, Clock, Settings};
+use services::{App, Clock, Settings, feeds::Feeds};
 use store::Db;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -108,6 +108,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         post,
         settings: Arc::new(settings(config)),
         listings: Arc::default(),
+        feeds: Arc::new(Feeds::network()),
         searches: Arc::new(Semaphore::new(services::SEARCHES)),
     })
 }

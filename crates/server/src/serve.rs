@@ -91,6 +91,7 @@ pub async fn serve(
     let (end_work, work_ends) = watch::channel(false);
     let mut workers = JoinSet::new();
     workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
+    workers.spawn(keep_working("feeds", app.clone(), work_ends.clone(), services::feeds::run));
     workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
     let mut observers = JoinSet::new();
     observers.spawn(health::keep_true(app, reporter.clone()));

@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError, pattern::PatternError};
 use chrono::{DateTime, SecondsFormat, Utc};
+use fetch::UrlError;
 use store::booking::State;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -81,6 +82,9 @@ pub enum Error {
         /// How many there may be.
         most: u64,
     },
+    /// The feed could not be fetched or read: that is not told apart.
+    #[error("the calendar could not be fetched")]
+    FeedUnavailable,
     /// The code is wrong.
     #[error("the code is wrong")]
     CodeWrong,
@@ -214,6 +218,9 @@ pub enum Violation {
     /// A pattern that makes no shifts.
     #[error("{0}")]
     Pattern(PatternError),
+    /// The address of a calendar that is not taken.
+    #[error("{0}")]
+    FeedUri(UrlError),
 }
 
 impl From<Error> for Status {
@@ -260,6 +267,7 @@ impl From<Error> for Status {
             Error::HoldExpired
             | Error::JoinTooLate
             | Error::SessionNotBegun
+            | Error::FeedUnavailable
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
@@ -323,6 +331,13 @@ fn reason(error: &Error) -> &'static str {
             Violation::Settings(error) => settings_reason(error),
             Violation::Icalendar(error) => icalendar_reason(error),
             Violation::Pattern(error) => pattern_reason(error),
+            Violation::FeedUri(error) => match error {
+                UrlError::TooLong => "TOO_LONG",
+                UrlError::Malformed => "MALFORMED",
+                UrlError::Scheme | UrlError::Credentials | UrlError::Host | UrlError::Port => {
+                    "FEED_URI_REFUSED"
+                }
+            },
         },
         Error::RequestIdReused => "REQUEST_ID_REUSED",
         Error::Unauthenticated(error) => match error {
@@ -365,6 +380,7 @@ fn reason(error: &Error) -> &'static str {
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
+        Error::FeedUnavailable => "FEED_UNAVAILABLE",
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",
         Error::Store(error) => match error {

@@ -308,6 +308,7 @@ mod tests {
                 join_template: String::new(),
             }),
             listings: Arc::default(),
+            feeds: Arc::new(crate::feeds::Feeds::Off),
             searches: Arc::new(tokio::sync::Semaphore::new(crate::SEARCHES)),
         }
     }

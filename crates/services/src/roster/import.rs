@@ -1,18 +1,23 @@
-//! A roster from a file, a list or a pattern (S1).
+//! A roster from a file, a list, a pattern or a feed (S1).
 
 use api::v1;
-use calendar::{Roster, RosterError, Shift, ShiftKind, Span, Zone, ical, pattern::Planned};
+use calendar::{Roster, RosterError, ShiftKind, Span, Zone, ical, pattern::Planned};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sea_orm::{EntityTrait, IntoActiveModel, sea_query::OnConflict};
-use store::{AliasId, roster};
+use fetch::refresh_after;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::OnConflict,
+};
+use store::{AliasId, FeedId, feed, roster};
 use v1::import_roster_request::Source;
 
-use super::{pattern, shifts};
+use super::{Feed, News, feed::fetch, pattern, shifts};
 use crate::{
     App,
     error::{Error, Violation},
     field::{self, given, out_of_range, required},
     once::Once,
+    sealed::Safe,
 };
 
 /// What is over for longer than this is of no use to anybody, and not kept.
@@ -24,48 +29,99 @@ const LISTED: usize = 1_000;
 /// Where shifts and the last day may be.
 const REACH: &str = "between five years back and two ahead";
 
-/// Reads the roster out of the request.
+/// A roster, and the feed it came from if it did.
+pub(super) struct Imported {
+    pub(super) roster: Roster,
+    feed: Option<Feed>,
+}
+
+impl From<Roster> for Imported {
+    fn from(roster: Roster) -> Self {
+        Self { roster, feed: None }
+    }
+}
+
+/// Reads the roster out of the request, or fetches it.
 pub(super) async fn parse(
     app: &App,
     request: v1::ImportRosterRequest,
     now: DateTime<Utc>,
-) -> Result<Roster, Error> {
+) -> Result<Imported, Error> {
     let v1::ImportRosterRequest { request_id: _, source, time_zone, publish_date, on_call } = request;
     let zone = field::zone(app, &time_zone, "time_zone")?;
     let published = publish_date.map(|date| field::date(date, "publish_date")).transpose()?;
     match source {
         None => Err(required("source")),
-        Some(Source::Icalendar(file)) => {
-            let shifts = of_file(app, file, &zone, ical::Options { on_call }, now).await?;
-            Roster::new(&zone, shifts, published, now)
-                .map_err(|error| refusal(error, "icalendar", "publish_date"))
-        }
+        Some(Source::Icalendar(file)) => Ok(of_file(app, file, &zone, published, on_call, now).await?.into()),
         Some(Source::ShiftList(v1::ShiftList { shifts })) => {
             let planned = shifts::read(shifts, LISTED, &zone, "shift_list.shifts")?;
-            kept(&zone, planned, published, now).map_err(|error| refusal(error, "shift_list", "publish_date"))
+            let roster = kept(&zone, planned, published, now);
+            Ok(roster.map_err(|error| refusal(error, "shift_list", "publish_date"))?.into())
         }
         Some(Source::Pattern(repeated)) => {
             let last = given(published, "publish_date")?;
             let planned = pattern::read(repeated, &zone, last)?;
-            kept(&zone, planned, Some(last), now).map_err(|error| match error {
+            let roster = kept(&zone, planned, Some(last), now).map_err(|error| match error {
                 // Of a pattern, what is out of reach is where it begins or where it ends.
                 RosterError::ShiftOutOfReach { index: 0 } => out_of_range("pattern.start_date", REACH),
                 RosterError::ShiftOutOfReach { .. } => out_of_range("publish_date", REACH),
                 error => refusal(error, "pattern", "publish_date"),
-            })
+            })?;
+            Ok(roster.into())
+        }
+        Some(Source::FeedUri(address)) => {
+            if published.is_some() {
+                return Err(out_of_range("publish_date", "empty, since a feed goes on"));
+            }
+            let feed = Feed::read(&address, zone.name(), on_call)?;
+            let News { feed, roster } = fetch(app, feed, now).await?;
+            Ok(Imported { roster: roster.ok_or(Error::FeedUnavailable)?, feed: Some(feed) })
         }
     }
 }
 
+/// Keeps the roster and its feed instead of those there were.
+pub(super) async fn keep(
+    once: &Once,
+    alias: AliasId,
+    imported: &Imported,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let Imported { roster, feed } = imported;
+    let (tx, safe) = (&once.tx, once.safe()?);
+    replace(tx, safe, alias, roster).await?;
+    end_feed(tx, alias).await?;
+    if let Some(feed) = feed {
+        let random = getrandom::u32().map_err(|_| Error::Randomness)?;
+        let row = feed::Model {
+            id: FeedId::random(),
+            alias_id: Some(alias),
+            sealed: safe.seal_feed(feed)?,
+            failures: 0,
+            next_attempt_at: (now + refresh_after(0, random)).into(),
+        };
+        row.into_active_model().insert(tx).await?;
+    }
+    Ok(())
+}
+
+/// Nothing is fetched for the alias any more.
+pub(crate) async fn end_feed(tx: &DatabaseTransaction, alias: AliasId) -> Result<(), Error> {
+    feed::Entity::delete_many().filter(feed::COLUMN.alias_id.eq(alias)).exec(tx).await?;
+    Ok(())
+}
+
 /// Keeps the roster instead of the one there was.
-pub(super) async fn keep(once: &Once, alias: AliasId, roster: &Roster) -> Result<(), Error> {
-    let row = roster::Model { alias_id: alias, sealed: once.safe()?.seal_roster(roster)? };
+pub(crate) async fn replace(
+    tx: &DatabaseTransaction,
+    safe: &Safe,
+    alias: AliasId,
+    roster: &Roster,
+) -> Result<(), Error> {
+    let row = roster::Model { alias_id: alias, sealed: safe.seal_roster(roster)? };
     let replace =
         OnConflict::column(roster::Column::AliasId).update_column(roster::Column::Sealed).to_owned();
-    roster::Entity::insert(row.into_active_model())
-        .on_conflict(replace)
-        .exec_without_returning(&once.tx)
-        .await?;
+    roster::Entity::insert(row.into_active_model()).on_conflict(replace).exec_without_returning(tx).await?;
     Ok(())
 }
 
@@ -80,21 +136,24 @@ pub(super) fn summary(roster: &Roster) -> v1::ImportRosterResponse {
     }
 }
 
-async fn of_file(
+/// Reads an iCalendar file, off the async threads.
+pub(super) async fn of_file(
     app: &App,
     file: Vec<u8>,
     zone: &Zone,
-    options: ical::Options,
+    published: Option<NaiveDate>,
+    on_call: bool,
     now: DateTime<Utc>,
-) -> Result<Vec<Shift>, Error> {
-    let Some(window) = Span::new(now - KEPT_BACK, now + AHEAD) else { return Ok(Vec::new()) };
-    let (zone, rules) = (zone.clone(), app.rules.clone());
-    let work = move || ical::shifts(&file, &zone, &rules, window, options);
-    tokio::task::spawn_blocking(work)
+) -> Result<Roster, Error> {
+    let window = Span::new(now - KEPT_BACK, now + AHEAD).ok_or(Error::Interrupted)?;
+    let (clock, rules) = (zone.clone(), app.rules.clone());
+    let work = move || ical::shifts(&file, &clock, &rules, window, ical::Options { on_call });
+    let shifts = tokio::task::spawn_blocking(work)
         .await
         // A parser that panics has met what it cannot read.
         .unwrap_or(Err(ical::IcalError::NotACalendar))
-        .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))
+        .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))?;
+    Roster::new(zone, shifts, published, now).map_err(|error| refusal(error, "icalendar", "publish_date"))
 }
 
 /// The whole list says whether it is a roster, and which day it ends with; what is long over is not kept.
@@ -128,6 +187,8 @@ pub(super) fn refusal(error: RosterError, source: &str, publish_date: &str) -> E
 
 #[cfg(test)]
 mod tests {
+    use calendar::Shift;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
