@@ -331,6 +331,59 @@ e2e::stories! {
         world.pass(TimeDelta::minutes(5));
         assert_eq!(world.refresh().await, Refreshed { fetched: 6, failed: 0 });
     }
+
+    // S8, B4: exactly those that collide, each with times that a move accepts.
+    async fn a_new_roster_says_what_it_collides_with(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00, Tue 08:00-20:00").await;
+        let short = world.therapist("Ben", BERLIN).await.offers("Mon 08:00-20:00", 20, 0, 0, 10).await;
+        let nurse = world.worker().await;
+        let asleep = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        let leaving = nurse.holds(&ada, "2026-03-23T18:00:00Z").await.unwrap();
+        nurse.books(&ada, "2026-03-23T16:00:00Z").await.unwrap();
+        nurse.books(&ada, "2026-04-13T16:00:00Z").await.unwrap();
+        let breather = nurse.books(&short, "2026-03-30T10:00:00Z").await.unwrap();
+        let other = world.worker().await;
+        other.books(&ada, "2026-03-23T15:00:00Z").await.unwrap();
+        other.books(&ada, "2026-03-23T09:00:00Z").await.unwrap();
+        let cancelled = nurse.books(&ada, "2026-03-24T08:00:00Z").await.unwrap();
+        let cancel = v1::CancelBookingRequest { request_id: request_id(), booking_id: cancelled.id };
+        nurse.client.bookings().cancel_booking(cancel).await.unwrap();
+
+        let day = |breaks| v1::Shift { span: Some(span("2026-03-30T06:00:00Z", "2026-03-30T14:00:00Z")), kind: v1::ShiftKind::Day.into(), breaks };
+        let nights = [("2026-03-22T20:00:00Z", "2026-03-23T05:30:00Z"), ("2026-03-23T18:30:00Z", "2026-03-24T05:30:00Z")];
+        let nights = nights.map(|(start, end)| v1::Shift { span: Some(span(start, end)), ..Default::default() });
+        let import = |breaks| v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(Source::ShiftList(v1::ShiftList { shifts: [nights.to_vec(), vec![day(breaks)]].concat() })),
+            time_zone: BERLIN.to_owned(),
+            publish_date: Some(date("2026-04-05")),
+            on_call: false,
+        };
+        let pause = vec![span("2026-03-30T10:00:00Z", "2026-03-30T10:30:00Z")];
+        let collisions = nurse.client.roster().import_roster(import(pause)).await.unwrap().into_inner().collisions;
+        let told: Vec<_> = collisions.iter().map(|one| (one.booking_id.as_str(), one.reason.as_str())).collect();
+        assert_eq!(told, [(asleep.id.as_str(), "COLLIDES_WITH_SLEEP"), (leaving.id.as_str(), "COLLIDES_WITH_COMMUTE")]);
+        assert_eq!(start_of(collisions[0].session.as_ref()), "2026-03-23T10:00:00Z");
+
+        // The nearest that she has time for, and that nobody has: somebody comes at 15:00, and she herself at 16:00.
+        let nearest = ["2026-03-23T14:00:00Z", "2026-03-24T14:00:00Z", "2026-03-24T14:30:00Z"];
+        assert_eq!(collisions[0].alternative_start_times, nearest.map(|at| timestamp(time(at))));
+        for start_time in collisions[0].alternative_start_times.iter().copied() {
+            let request = v1::RescheduleBookingRequest {
+                request_id: request_id(),
+                booking_id: asleep.id.clone(),
+                start_time: Some(start_time),
+                roster_use: None,
+            };
+            nurse.client.bookings().reschedule_booking(request).await.unwrap();
+        }
+
+        // Without its break, the check-in collides.
+        let collisions = nurse.client.roster().import_roster(import(Vec::new())).await.unwrap().into_inner().collisions;
+        let told: Vec<_> = collisions.iter().map(|one| (one.booking_id.as_str(), one.reason.as_str())).collect();
+        assert_eq!(told, [(leaving.id.as_str(), "COLLIDES_WITH_COMMUTE"), (breather.id.as_str(), "COLLIDES_WITH_SHIFT")]);
+    }
 }
 
 fn feed(address: &str) -> v1::ImportRosterRequest {

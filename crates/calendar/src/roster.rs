@@ -7,6 +7,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::span::first_ending_after;
 use crate::{Span, Zone, subtract, union};
 
 /// What sort of duty a shift is.
@@ -315,6 +316,13 @@ impl fmt::Debug for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unavailable({:?}, ..)", self.reason)
     }
+}
+
+/// Why a session has no place in what [`unavailable`] or [`in_breaks`] gave.
+pub fn refuses(unavailable: &[Unavailable], session: Span) -> Option<WorkerRefusal> {
+    first_ending_after(unavailable, session.start(), |time| time.span)
+        .filter(|time| time.excludes(session))
+        .map(|time| time.reason)
 }
 
 /// S2, S4: what a roster takes away of `range` and the day after it, sorted and disjoint.

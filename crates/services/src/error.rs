@@ -358,14 +358,7 @@ fn reason(error: &Error) -> &'static str {
             Refusal::OffGrid => "OFF_GRID",
             Refusal::Taken | Refusal::Limit(_) => "SLOT_TAKEN",
             Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
-            Refusal::Worker(refusal) => match refusal {
-                WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
-                WorkerRefusal::Break | WorkerRefusal::OffDuty => "OUTSIDE_BREAK",
-                WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
-                WorkerRefusal::Rest => "COLLIDES_WITH_REST",
-                WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
-                WorkerRefusal::BeyondRoster => "BEYOND_ROSTER",
-            },
+            Refusal::Worker(refusal) => worker_reason(*refusal),
         },
         Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
         Error::HoldExpired => "HOLD_EXPIRED",
@@ -392,6 +385,18 @@ fn reason(error: &Error) -> &'static str {
         },
         Error::Overloaded => "OVERLOADED",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
+    }
+}
+
+/// Why a worker has no time.
+pub(crate) fn worker_reason(refusal: WorkerRefusal) -> &'static str {
+    match refusal {
+        WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
+        WorkerRefusal::Break | WorkerRefusal::OffDuty => "OUTSIDE_BREAK",
+        WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
+        WorkerRefusal::Rest => "COLLIDES_WITH_REST",
+        WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
+        WorkerRefusal::BeyondRoster => "BEYOND_ROSTER",
     }
 }
 

@@ -126,13 +126,14 @@ pub(crate) async fn replace(
 }
 
 /// What was understood.
-pub(super) fn summary(roster: &Roster) -> v1::ImportRosterResponse {
+pub(super) fn summary(roster: &Roster, collisions: Vec<v1::RosterCollision>) -> v1::ImportRosterResponse {
     let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
     let nights = roster.shifts().iter().filter(|shift| shift.kind == ShiftKind::Night).count();
     v1::ImportRosterResponse {
         shift_count: count(roster.shifts().len()),
         night_count: count(nights),
         publish_date: roster.published_until().map(field::to_date),
+        collisions,
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     App,
     access::Called,
+    booking::collisions,
     error::Error,
     field::{to_date, to_span},
     once::{Once, Turn},
@@ -49,7 +50,8 @@ impl v1::roster_service_server::RosterService for App {
             Turn::First(once) => once,
         };
         import::keep(&once, alias, &imported, now).await?;
-        Ok(Response::new(once.commit(import::summary(&imported.roster)).await?))
+        let collisions = collisions(self, &once, alias, &imported.roster, now).await?;
+        Ok(Response::new(once.commit(import::summary(&imported.roster, collisions)).await?))
     }
 
     async fn get_roster(
