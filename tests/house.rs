@@ -16,7 +16,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("notify", &[]),
     ("search", &["calendar"]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),
-    ("services", &["api", "calendar", "notify", "search", "store", "vault"]),
+    ("services", &["api", "calendar", "fetch", "notify", "search", "store", "vault"]),
     ("store", &["calendar"]),
     ("vault", &[]),
 ];

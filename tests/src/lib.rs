@@ -15,7 +15,10 @@ use client::{Client, Secret, SigningKey, request_id};
 use ed25519_dalek::Signer;
 use notify::{Letter, Outbox, Post};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, IntoActiveModel, Statement};
-use services::{App, Clock, Settings};
+use services::{
+    App, Clock, Settings,
+    feeds::{Canned, Feeds, Refreshed},
+};
 use store::{Db, Opaque, OperatorId, operator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -65,6 +68,8 @@ pub struct World {
     pub address: SocketAddr,
     /// Where its database is.
     pub database: String,
+    /// What can be fetched.
+    pub calendars: Canned,
     operator_key: SigningKey,
     outbox: Outbox,
     stop: Option<oneshot::Sender<()>>,
@@ -85,6 +90,7 @@ impl World {
         migrations::up(db.read()).await.expect("the schema is made");
 
         let outbox = Outbox::default();
+        let calendars = Canned::default();
         let app = App {
             db,
             clock: Clock::stopped(time(now)),
@@ -99,6 +105,7 @@ impl World {
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
             watches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::WATCHES)),
+            feeds: std::sync::Arc::new(Feeds::Canned(calendars.clone())),
         };
         let operator_key = Secret::generate().login_key();
         operator::Model {
@@ -117,6 +124,7 @@ impl World {
             app,
             address,
             database,
+            calendars,
             operator_key,
             outbox,
             stop: Some(stop),
@@ -192,6 +200,11 @@ impl World {
     /// Delivers what is due by the world's clock.
     pub async fn deliver(&self) {
         services::reminders::deliver_due(&self.app).await.expect("letters leave");
+    }
+
+    /// Fetches what is due by the world's clock.
+    pub async fn refresh(&self) -> Refreshed {
+        services::feeds::refresh_due(&self.app).await.expect("feeds are refreshed")
     }
 
     /// Every letter so far.
@@ -322,6 +335,7 @@ impl Worker {
             .map(|(start, end)| v1::Shift {
                 span: Some(span(start, end)),
                 kind: v1::ShiftKind::Unspecified.into(),
+                breaks: Vec::new(),
             })
             .collect();
         let request = v1::ImportRosterRequest {

@@ -137,8 +137,81 @@ e2e::stories! {
             (|r| shifts(r)[1].kind = 5, "MALFORMED", "shift_list.shifts[1].kind"),
             (|r| shifts(r)[1].kind = -1, "MALFORMED", "shift_list.shifts[1].kind"),
             (|r| *shifts(r) = vec![shift(); 1_001], "TOO_MANY", "shift_list.shifts"),
+            (|r| shifts(r)[1].breaks = vec![shifts(r)[0].span.unwrap(); 7], "TOO_MANY", "shift_list.shifts[1].breaks"),
+            (|r| shifts(r)[1].breaks = vec![shifts(r)[0].span.unwrap(); 2], "DUPLICATE", "shift_list.shifts[1].breaks[1]"),
+            (|r| shifts(r)[1].breaks = vec![reversed()], "REVERSED_SPAN", "shift_list.shifts[1].breaks[0]"),
+            (|r| shifts(r)[1].breaks = vec![v1::Span::default()], "REQUIRED", "shift_list.shifts[1].breaks[0].start_time"),
+            (|r| shifts(r)[1].breaks = vec![span("2026-03-24T05:20:00Z", "2026-03-24T05:31:00Z")], "OUT_OF_RANGE", "shift_list.shifts[1].breaks[0]"),
             // As many as fit a message.
             (|r| *shifts(r) = vec![v1::Shift::default(); 500_000], "TOO_MANY", "shift_list.shifts"),
+        ]).await;
+        let cycle_of = v1::ShiftCycle { days: "N -".to_owned(), shifts: vec![v1::NamedShift { name: "N".to_owned(), shift: Some(shift_hours()) }] };
+        let repeated = |repetition| v1::ShiftPattern { start_date: Some(date("2026-03-20")), repetition: Some(repetition) };
+        let by_cycle = v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(v1::import_roster_request::Source::Pattern(repeated(v1::shift_pattern::Repetition::Cycle(cycle_of)))),
+            ..base.clone()
+        };
+        check(&world, import, by_cycle, &[
+            (|r| r.publish_date = None, "REQUIRED", "publish_date"),
+            (|r| r.publish_date = Some(date("2026-03-19")), "OUT_OF_RANGE", "publish_date"),
+            (|r| r.publish_date = Some(date("2028-06-19")), "OUT_OF_RANGE", "publish_date"),
+            (|r| { r.publish_date = Some(date("2090-01-01")); pattern(r).start_date = Some(date("2089-12-01")); }, "OUT_OF_RANGE", "pattern.start_date"),
+            (|r| { r.publish_date = Some(date("2019-03-19")); pattern(r).start_date = Some(date("2019-01-01")); }, "OUT_OF_RANGE", "pattern.start_date"),
+            (|r| { r.publish_date = Some(date("2028-04-19")); pattern(r).start_date = Some(date("2027-03-01")); }, "OUT_OF_RANGE", "publish_date"),
+            (|r| pattern(r).start_date = None, "REQUIRED", "pattern.start_date"),
+            (|r| pattern(r).start_date = Some(day(2026, 2, 30)), "MALFORMED", "pattern.start_date"),
+            (|r| pattern(r).repetition = None, "REQUIRED", "pattern.repetition"),
+            (|r| cycle(r).days.clear(), "REQUIRED", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N X".to_owned(), "PATTERN_UNKNOWN_SHIFT", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N\0".to_owned(), "MALFORMED", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N ".repeat(367), "TOO_MANY", "pattern.cycle.days"),
+            (|r| cycle(r).days = "N ".repeat(100_000), "TOO_LONG", "pattern.cycle.days"),
+            (|r| cycle(r).days = "- -".to_owned(), "PATTERN_WITHOUT_SHIFT", "pattern"),
+            (|r| cycle(r).shifts[0].name = "-".to_owned(), "MALFORMED", "pattern.cycle.shifts[0].name"),
+            (|r| cycle(r).shifts[0].name = "too long a name".to_owned(), "MALFORMED", "pattern.cycle.shifts[0].name"),
+            (|r| { let more = v1::NamedShift { name: "n".to_owned(), shift: Some(shift_hours()) }; cycle(r).shifts.push(more); }, "DUPLICATE", "pattern.cycle.shifts[1].name"),
+            (|r| cycle(r).shifts = vec![v1::NamedShift::default(); 21], "TOO_MANY", "pattern.cycle.shifts"),
+            (|r| cycle(r).shifts[0].shift = None, "REQUIRED", "pattern.cycle.shifts[0].shift"),
+            (|r| of(&mut cycle(r).shifts[0].shift).hours = None, "REQUIRED", "pattern.cycle.shifts[0].shift.hours"),
+            (|r| of(&mut cycle(r).shifts[0].shift).kind = 9, "MALFORMED", "pattern.cycle.shifts[0].shift.kind"),
+        ]).await;
+        let rule_of = v1::ShiftRule { rrule: "FREQ=DAILY".to_owned(), shift: Some(shift_hours()) };
+        let by_rule = v1::ImportRosterRequest {
+            request_id: request_id(),
+            source: Some(v1::import_roster_request::Source::Pattern(repeated(v1::shift_pattern::Repetition::Rule(rule_of)))),
+            ..base.clone()
+        };
+        check(&world, import, by_rule, &[
+            (|r| rule(r).rrule.clear(), "REQUIRED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "every day".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=SECONDLY".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=DAILY;BYHOUR=6,14".to_owned(), "RECURRENCE_REFUSED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=DAILY\nRRULE:FREQ=DAILY".to_owned(), "MALFORMED", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = format!("FREQ=DAILY;{}", "BYDAY=MO;".repeat(1_000)), "TOO_LONG", "pattern.rule.rrule"),
+            (|r| rule(r).rrule = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30".to_owned(), "PATTERN_WITHOUT_SHIFT", "pattern"),
+            (|r| rule(r).shift = None, "REQUIRED", "pattern.rule.shift"),
+            (|r| of(&mut rule(r).shift).breaks = vec![v1::ShiftBreak::default(); 7], "TOO_MANY", "pattern.rule.shift.breaks"),
+            (|r| of(&mut rule(r).shift).breaks = vec![v1::ShiftBreak::default()], "OUT_OF_RANGE", "pattern.rule.shift.breaks[0]"),
+            (|r| of(&mut rule(r).shift).breaks[0].duration = Some(minutes(21)), "OUT_OF_RANGE", "pattern.rule.shift.breaks[0]"),
+            (|r| of(&mut rule(r).shift).breaks[0].offset = Some(minutes(-1)), "MALFORMED", "pattern.rule.shift.breaks[0].offset"),
+            (|r| of(&mut rule(r).shift).breaks[0].duration = Some(Duration { seconds: i64::MAX, nanos: 0 }), "MALFORMED", "pattern.rule.shift.breaks[0].duration"),
+        ]).await;
+        world.calendars.publish("https://rosters.example.org/42.ics", &event("DTSTART:20260322T200000Z\nDTEND:20260323T053000Z"));
+        let by_feed = v1::ImportRosterRequest { request_id: request_id(), publish_date: None, ..base.clone() };
+        let by_feed = v1::ImportRosterRequest { source: from("https://rosters.example.org/42.ics"), ..by_feed };
+        check(&world, import, by_feed, &[
+            (|r| r.publish_date = Some(date("2026-04-30")), "OUT_OF_RANGE", "publish_date"),
+            (|r| r.source = from(""), "REQUIRED", "feed_uri"),
+            (|r| r.source = from("rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("http://rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("file:///etc/passwd"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://127.0.0.1/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://localhost/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://me:secret@rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://rosters.example.org:8443/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = from("https://rosters.example.org/4 2.ics"), "MALFORMED", "feed_uri"),
+            (|r| r.source = from(&format!("https://rosters.example.org/{}", "a".repeat(2_000))), "TOO_LONG", "feed_uri"),
         ]).await;
         let more = v1::ImportRosterRequest { source: Some(v1::import_roster_request::Source::ShiftList(v1::ShiftList { shifts: vec![shift(); 100_000] })), ..base };
         refused_whole(import(more).await, "TOO_LONG");
@@ -312,7 +385,7 @@ e2e::stories! {
         let reused: [fn(&mut v1::HoldSlotRequest); 3] = [
             |r| r.modality = v1::Modality::Audio.into(),
             |r| of(&mut r.start_time).seconds += 1800,
-            |r| r.roster_use = Some(v1::RosterUse { ignore_shifts: true, beyond_published: false }),
+            |r| r.roster_use = Some(v1::RosterUse { ignore_shifts: true, ..Default::default() }),
         ];
         for change in reused {
             let mut request = base.clone();
@@ -332,12 +405,21 @@ e2e::stories! {
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.booking_id = r.booking_id.to_uppercase().replace('-', "_"), "MALFORMED", "booking_id"),
         ]).await;
-        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: None };
+        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: carrying(vec![shift()]) };
         check(&world, async |request| bookings().reschedule_booking(request).await, reschedule, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.start_time = None, "REQUIRED", "start_time"),
             (|r| of(&mut r.start_time).seconds = i64::MAX, "MALFORMED", "start_time"),
+            (|r| r.roster_use = carrying(vec![shift(); 401]), "TOO_MANY", "roster_use.roster.shifts"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(empty()), ..shift() }]), "REVERSED_SPAN", "roster_use.roster.shifts[0].span"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { breaks: vec![span("2026-03-24T05:00:00Z", "2026-03-24T06:00:00Z")], ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].breaks[0]"),
+            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(ten_years()), ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].span"),
+            (|r| of(&mut r.roster_use).roster = Some(v1::Roster { time_zone: "Mars/Base".to_owned(), ..Default::default() }), "UNKNOWN_ZONE", "roster_use.roster.time_zone"),
+            (|r| of(&mut r.roster_use).roster = Some(v1::Roster::default()), "REQUIRED", "roster_use.roster.time_zone"),
+            (|r| of(&mut of(&mut r.roster_use).roster).publish_date = Some(day(2026, 2, 30)), "MALFORMED", "roster_use.roster.publish_date"),
+            (|r| of(&mut of(&mut r.roster_use).roster).publish_date = Some(date("2090-01-01")), "OUT_OF_RANGE", "roster_use.roster.publish_date"),
+            (|r| { of(&mut r.roster_use).ignore_shifts = true; of(&mut r.roster_use).breaks_only = true; }, "OUT_OF_RANGE", "roster_use.breaks_only"),
         ]).await;
         let cancel = v1::CancelBookingRequest { request_id: request_id(), booking_id: held.clone() };
         check(&world, async |request| bookings().cancel_booking(request).await, cancel, &[
@@ -446,7 +528,7 @@ e2e::stories! {
             filter: Some(filter()),
             window: Some(span("2026-03-22T00:00:00Z", "2026-04-22T00:00:00Z")),
             duration: Some(minutes(50)),
-            roster_use: Some(v1::RosterUse { ignore_shifts: true, beyond_published: true }),
+            roster_use: Some(v1::RosterUse { ignore_shifts: true, beyond_published: true, ..Default::default() }),
             page_size: 100,
             page_token: String::new(),
             language_code: "de".to_owned(),
@@ -850,7 +932,7 @@ fn of<T>(field: &mut Option<T>) -> &mut T {
 fn shifts(request: &mut v1::ImportRosterRequest) -> &mut Vec<v1::Shift> {
     match of(&mut request.source) {
         v1::import_roster_request::Source::ShiftList(list) => &mut list.shifts,
-        v1::import_roster_request::Source::Icalendar(_) => panic!("the request has a list"),
+        _ => panic!("the request has a list"),
     }
 }
 
@@ -858,6 +940,45 @@ fn shift() -> v1::Shift {
     v1::Shift {
         span: Some(span("2026-03-23T20:00:00Z", "2026-03-24T05:30:00Z")),
         kind: v1::ShiftKind::Night.into(),
+        breaks: Vec::new(),
+    }
+}
+
+fn carrying(shifts: Vec<v1::Shift>) -> Option<v1::RosterUse> {
+    let roster = v1::Roster { shifts, publish_date: None, time_zone: BERLIN.to_owned() };
+    Some(v1::RosterUse { roster: Some(roster), beyond_published: true, ..Default::default() })
+}
+
+fn from(address: &str) -> Option<v1::import_roster_request::Source> {
+    Some(v1::import_roster_request::Source::FeedUri(address.to_owned()))
+}
+
+fn cycle(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftCycle {
+    match pattern(request).repetition.as_mut() {
+        Some(v1::shift_pattern::Repetition::Cycle(cycle)) => cycle,
+        _ => panic!("the request has a cycle"),
+    }
+}
+
+fn rule(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftRule {
+    match pattern(request).repetition.as_mut() {
+        Some(v1::shift_pattern::Repetition::Rule(rule)) => rule,
+        _ => panic!("the request has a rule"),
+    }
+}
+
+fn pattern(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftPattern {
+    match of(&mut request.source) {
+        v1::import_roster_request::Source::Pattern(pattern) => pattern,
+        _ => panic!("the request has a pattern"),
+    }
+}
+
+fn shift_hours() -> v1::ShiftHours {
+    v1::ShiftHours {
+        hours: Some(hours_of("19:00-07:00")),
+        kind: v1::ShiftKind::Unspecified.into(),
+        breaks: vec![v1::ShiftBreak { offset: Some(minutes(700)), duration: Some(minutes(20)) }],
     }
 }
 

@@ -14,4 +14,5 @@ mod privacy;
 mod races;
 mod reminders;
 mod retention;
+mod roster;
 mod search;

@@ -210,7 +210,7 @@ e2e::stories! {
             request_id: request_id(),
             booking_id: held.id.clone(),
             book_if_free: true,
-            roster_use: Some(v1::RosterUse { ignore_shifts, beyond_published: false }),
+            roster_use: Some(v1::RosterUse { ignore_shifts, ..Default::default() }),
         };
         let refused = nurse.client.bookings().confirm_booking(confirm(false)).await.unwrap_err();
         assert_eq!(client::Refusal::from(refused).reason, "COLLIDES_WITH_SLEEP");

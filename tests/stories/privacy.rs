@@ -18,9 +18,13 @@ const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
 const EMAIL: &str = "zq7canary@kestrel-lake.example";
 const MISTYPED: &str = "zq8canary@@kestrel-lake.example";
+const FEED: &str = "https://rosters.example.org/zq9canary/kestrel.ics";
+const GONE: &str = "https://rosters.example.org/zq5canary/gone.ics";
 const PLACE: &str = "Wing Zeta Nine Canary";
 /// No therapist is free and no other shift begins at this minute.
 const SHIFT: &str = "2026-03-22T20:17:00Z";
+/// Nor at this one.
+const CARRIED: &str = "2026-04-05T20:23:00Z";
 
 e2e::stories! {
     async fn the_data_holds_nothing_that_was_said_in_confidence(engine: Engine) {
@@ -65,6 +69,26 @@ e2e::stories! {
         world.set_clock("2026-03-22T15:11:00Z");
         world.deliver().await;
         assert_eq!(world.letters().len(), 2, "a code and a reminder");
+        world.calendars.publish(FEED, &file);
+        let feed = |address: &str| v1::ImportRosterRequest {
+            source: Some(v1::import_roster_request::Source::FeedUri(address.to_owned())),
+            publish_date: None,
+            ..import("")
+        };
+        nurse.client.roster().import_roster(feed(FEED)).await.unwrap();
+        for address in [GONE, &GONE.replace("https", "ftp")] {
+            let refused = nurse.client.roster().import_roster(feed(address)).await.unwrap_err();
+            answers.push(format!("{refused:?} {} {:?}", refused.message(), feed(address)));
+        }
+        let roster = v1::Roster { shifts: vec![v1::Shift { span: Some(span(CARRIED, "2026-04-06T05:30:00Z")), ..Default::default() }], time_zone: BERLIN.to_owned(), ..Default::default() };
+        let carrying = v1::HoldSlotRequest {
+            roster_use: Some(v1::RosterUse { roster: Some(roster), ..Default::default() }),
+            ..e2e::Worker::hold_request(&ada, "2026-03-30T15:00:00Z")
+        };
+        nurse.client.bookings().hold_slot(carrying).await.unwrap();
+        world.calendars.withdraw(FEED);
+        world.pass(chrono::TimeDelta::hours(2));
+        answers.push(format!("{:?} {:?} {:?}", world.refresh().await, world.app.feeds, store::feed::Entity::find().all(world.app.db.read()).await.unwrap()));
 
         let phrase = secret.to_phrase();
         let phrase: Vec<&str> = phrase.split_whitespace().collect();
@@ -74,6 +98,11 @@ e2e::stories! {
             ("e-mail", EMAIL.into()),
             ("mistyped e-mail", MISTYPED.into()),
             ("place", PLACE.into()),
+            ("feed", FEED.into()),
+            ("feed's path", b"zq9canary".to_vec()),
+            ("feed that is gone", b"zq5canary".to_vec()),
+            ("carried shift", CARRIED[..16].into()),
+            ("carried shift in seconds", time(CARRIED).timestamp().to_string().into()),
             ("shift as text", SHIFT[..16].into()),
             ("shift on the clock", b"20260322T2017".to_vec()),
             ("shift in seconds", time(SHIFT).timestamp().to_string().into()),

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
 
 use crate::span::first_ending_after;
 use crate::{
-    HeldSession, LimitReached, Load, Open, Schedule, SessionRules, Span, Unavailable, WorkerRefusal,
+    HeldSession, LimitReached, Load, Open, Schedule, SessionRules, Span, Unavailable, WorkerRefusal, refuses,
 };
 
 /// All that a decision depends on.
@@ -125,9 +125,9 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
     if alias_busy.iter().any(|taken| taken.overlaps(admitted.busy)) {
         return Err(Refusal::AliasBusy);
     }
-    match first_ending_after(unavailable, admitted.session.start(), |time| time.span) {
-        Some(time) if time.excludes(admitted.session) => Err(time.reason.into()),
-        _ => Ok(admitted),
+    match refuses(unavailable, admitted.session) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(admitted),
     }
 }
 

@@ -21,7 +21,7 @@ pub use admit::{Admission, Admitted, Refusal, admit, candidates, slots};
 pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period};
 pub use roster::{
     BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,
-    WorkerRefusal, classify, in_breaks, on_shift_soon, unavailable,
+    WorkerRefusal, classify, in_breaks, on_shift_soon, refuses, unavailable,
 };
 pub use schedule::{
     DateOverride, DayWindow, Horizon, Open, OverrideKind, Protected, Schedule, SessionRules, SettingsError,

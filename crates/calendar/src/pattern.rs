@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, TimeDelta};
 
 use crate::ical::{RuleError, rule_dates};
 use crate::{DayWindow, Shift, ShiftKind, Span, Zone, classify};
@@ -23,29 +23,54 @@ pub enum Pattern {
         /// Such as `D D N N - - - -`.
         cycle: String,
         /// What the names mean.
-        named: Vec<NamedHours>,
+        named: Vec<NamedShift>,
     },
     /// The dates of a recurrence rule.
     Rule {
         /// An RRULE of RFC 5545 without its name, such as `FREQ=WEEKLY;BYDAY=MO,TH`, with what an iCalendar file
         /// may have.
         rule: String,
-        /// The times of every shift.
-        hours: DayWindow,
-        /// What sort of duty; what the times say, if nothing is.
-        kind: Option<ShiftKind>,
+        /// What every shift is like.
+        shift: ShiftHours,
     },
 }
 
-/// The times of a shift, by the name that cycles call it.
+/// A shift, by the name that cycles call it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct NamedHours {
+pub struct NamedShift {
     /// Up to 8 characters without a blank, such as `D`.
     pub name: String,
+    /// What it is like.
+    pub shift: ShiftHours,
+}
+
+/// What a shift is like on any day.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShiftHours {
     /// From when to when.
     pub hours: DayWindow,
     /// What sort of duty; what the times say, if nothing is.
     pub kind: Option<ShiftKind>,
+    /// S3: the breaks it declares.
+    pub breaks: Vec<ShiftBreak>,
+}
+
+/// A break within any shift of some hours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ShiftBreak {
+    /// Time that has passed since the shift began.
+    pub offset: TimeDelta,
+    /// How long it is.
+    pub duration: TimeDelta,
+}
+
+/// What a pattern makes, in ascending order of the dates that the shifts start on: at most one on each.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// The shifts.
+    pub shifts: Vec<Shift>,
+    /// Their breaks, but for those that are over only after the shift, as when the clock is put forward in it.
+    pub breaks: Vec<Span>,
 }
 
 /// Why a pattern makes no shifts; never a word of what it says. Positions count from 1.
@@ -89,55 +114,65 @@ pub enum PatternError {
     NoShift,
 }
 
-/// The shifts that start on the dates `first` to `last`, in ascending order of those dates: at most one on each.
+/// The shifts that start on the dates `first` to `last`.
 pub fn shifts(
     pattern: &Pattern,
     zone: &Zone,
     first: NaiveDate,
     last: NaiveDate,
-) -> Result<Vec<Shift>, PatternError> {
+) -> Result<Planned, PatternError> {
     if last < first {
         return Err(PatternError::Reversed);
     }
     if first.checked_add_days(Days::new(MOST_DAYS)).is_none_or(|end| last > end) {
         return Err(PatternError::TooLong);
     }
-    let days: Vec<(NaiveDate, DayWindow, Option<ShiftKind>)> = match pattern {
+    let days: Vec<(NaiveDate, &ShiftHours)> = match pattern {
         Pattern::Cycle { cycle, named } => {
             let cycle = read_cycle(cycle, named)?;
             let dates = first.iter_days().take_while(|date| *date <= last);
             dates
                 .zip(cycle.into_iter().cycle())
-                .filter_map(|(date, hours)| hours.map(|hours| (date, hours.hours, hours.kind)))
+                .filter_map(|(date, named)| named.map(|named| (date, &named.shift)))
                 .collect()
         }
-        Pattern::Rule { rule, hours, kind } => {
-            let dates = rule_dates(rule, first.and_time(hours.start()), zone, last)?;
-            dates.into_iter().map(|date| (date, *hours, *kind)).collect()
+        Pattern::Rule { rule, shift } => {
+            let dates = rule_dates(rule, first.and_time(shift.hours.start()), zone, last)?;
+            dates.into_iter().map(|date| (date, shift)).collect()
         }
     };
-    let shifts: Vec<Shift> = days
-        .into_iter()
-        .filter_map(|(date, hours, kind)| {
-            let (start, end) = hours.on(date)?;
-            let span = Span::new(zone.resolve_start(start), zone.resolve_end(end))?;
-            Some(Shift { span, kind: kind.unwrap_or_else(|| classify(span, zone)) })
-        })
-        .collect();
-    if shifts.is_empty() { Err(PatternError::NoShift) } else { Ok(shifts) }
+    let mut planned = Planned::default();
+    for (date, ShiftHours { hours, kind, breaks }) in days {
+        let span = hours
+            .on(date)
+            .and_then(|(start, end)| Span::new(zone.resolve_start(start), zone.resolve_end(end)));
+        let Some(span) = span else { continue };
+        let shift = Shift { span, kind: kind.unwrap_or_else(|| classify(span, zone)) };
+        planned.shifts.push(shift);
+        planned.breaks.extend(breaks.iter().filter_map(|pause| pause.within(span)));
+    }
+    if planned.shifts.is_empty() { Err(PatternError::NoShift) } else { Ok(planned) }
+}
+
+impl ShiftBreak {
+    fn within(self, shift: Span) -> Option<Span> {
+        let start = shift.start().checked_add_signed(self.offset)?;
+        let pause = Span::new(start, start.checked_add_signed(self.duration)?)?;
+        shift.contains(pause).then_some(pause)
+    }
 }
 
 /// What each day of a cycle is; nothing on a day off.
-fn read_cycle<'a>(cycle: &str, named: &'a [NamedHours]) -> Result<Vec<Option<&'a NamedHours>>, PatternError> {
-    let mut known: HashMap<String, Option<&NamedHours>> =
+fn read_cycle<'a>(cycle: &str, named: &'a [NamedShift]) -> Result<Vec<Option<&'a NamedShift>>, PatternError> {
+    let mut known: HashMap<String, Option<&NamedShift>> =
         ["-", "\u{2013}", "\u{2014}"].map(|dash| (dash.to_owned(), None)).into();
-    for (index, hours) in named.iter().enumerate() {
-        let (name, position) = (&hours.name, index + 1);
+    for (index, shift) in named.iter().enumerate() {
+        let (name, position) = (&shift.name, index + 1);
         let sound = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_whitespace);
         if !sound || known.get(name).is_some_and(Option::is_none) {
             return Err(PatternError::BadName { position });
         }
-        if known.insert(name.to_uppercase(), Some(hours)).is_some() {
+        if known.insert(name.to_uppercase(), Some(shift)).is_some() {
             return Err(PatternError::NameTwice { position });
         }
     }
@@ -181,20 +216,24 @@ mod tests {
         DayWindow::new(start.parse().unwrap(), end.parse().unwrap()).unwrap()
     }
 
-    fn named(texts: &[&str]) -> Vec<NamedHours> {
+    fn shift(text: &str) -> ShiftHours {
+        ShiftHours { hours: hours(text), kind: None, breaks: Vec::new() }
+    }
+
+    fn named(texts: &[&str]) -> Vec<NamedShift> {
         let split =
             |text: &&str| text.split_once(' ').map(|(name, hours)| (name.to_owned(), hours.to_owned()));
         let named = texts.iter().map(|text| split(text).unwrap());
-        named.map(|(name, text)| NamedHours { name, hours: hours(&text), kind: None }).collect()
+        named.map(|(name, text)| NamedShift { name, shift: shift(&text) }).collect()
     }
 
-    fn two_kinds() -> Vec<NamedHours> {
+    fn two_kinds() -> Vec<NamedShift> {
         named(&["D 07:00-19:00", "N 19:00-07:00"])
     }
 
     fn expand(pattern: &Pattern, dates: &str) -> Result<Vec<Shift>, E> {
         let (first, last) = dates.split_once(' ').unwrap();
-        shifts(pattern, &zone("Europe/Berlin"), date(first), date(last))
+        shifts(pattern, &zone("Europe/Berlin"), date(first), date(last)).map(|planned| planned.shifts)
     }
 
     fn cycle(cycle: &str, dates: &str) -> Result<Vec<Shift>, E> {
@@ -202,7 +241,7 @@ mod tests {
     }
 
     fn rule(rule: &str, times: &str, dates: &str) -> Result<Vec<Shift>, E> {
-        expand(&Pattern::Rule { rule: rule.into(), hours: hours(times), kind: None }, dates)
+        expand(&Pattern::Rule { rule: rule.into(), shift: shift(times) }, dates)
     }
 
     #[track_caller]
@@ -255,7 +294,7 @@ mod tests {
         let with = |names: &[&str]| {
             let named = names
                 .iter()
-                .map(|name| NamedHours { name: (*name).into(), hours: hours("07:00-19:00"), kind: None })
+                .map(|name| NamedShift { name: (*name).into(), shift: shift("07:00-19:00") })
                 .collect();
             expand(&Pattern::Cycle { cycle: "D".into(), named }, dates).map(|shifts| shifts.len())
         };
@@ -277,7 +316,7 @@ mod tests {
             NaiveDate::MAX,
             NaiveDate::MAX,
         );
-        assert_eq!(end_of_time, Err(E::TooLong));
+        assert_eq!(end_of_time.err(), Some(E::TooLong));
     }
 
     #[test]
@@ -320,14 +359,37 @@ mod tests {
         check(rule("FREQ=DAILY", "06:00-14:00", "2026-01-12 2026-01-13"), &until);
         let on_call = Pattern::Rule {
             rule: "freq=monthly;byday=-1fr".into(),
-            hours: hours("00:00-00:00"),
-            kind: Some(ShiftKind::OnCall),
+            shift: ShiftHours { kind: Some(ShiftKind::OnCall), ..shift("00:00-00:00") },
         };
         let found = expand(&on_call, "2026-01-12 2026-02-12").unwrap();
         assert_eq!(
             found,
             [Shift { span: span("2026-01-29T23:00 2026-01-30T23:00"), kind: ShiftKind::OnCall }]
         );
+    }
+
+    #[test]
+    fn s3_a_break_is_counted_from_the_start_of_its_shift() {
+        let pause = |offset, duration| ShiftBreak {
+            offset: TimeDelta::minutes(offset),
+            duration: TimeDelta::minutes(duration),
+        };
+        let breaks = vec![pause(0, 10), pause(240, 30), pause(700, 20)];
+        let night = ShiftHours { breaks, ..shift("19:00-07:00") };
+        let pattern = Pattern::Rule { rule: "FREQ=DAILY".into(), shift: night };
+        // In the second night the clock is put forward, and the last break is cut off.
+        let planned =
+            shifts(&pattern, &zone("Europe/Berlin"), date("2026-03-27"), date("2026-03-28")).unwrap();
+        let expected = [
+            "2026-03-27T18:00 2026-03-27T18:10",
+            "2026-03-27T22:00 2026-03-27T22:30",
+            "2026-03-28T05:40 2026-03-28T06:00",
+            "2026-03-28T18:00 2026-03-28T18:10",
+            "2026-03-28T22:00 2026-03-28T22:30",
+        ];
+        assert_eq!(planned.breaks, expected.map(span));
+        let absurd = ShiftBreak { offset: TimeDelta::MAX, duration: TimeDelta::MAX };
+        assert_eq!(absurd.within(span("2026-03-27T18:00 2026-03-28T06:00")), None);
     }
 
     #[test]
@@ -361,7 +423,7 @@ mod tests {
         ) {
             let (zone, first) = (zone(place.0), date(place.1));
             let pattern = Pattern::Cycle { cycle: days.join(" "), named: two_kinds() };
-            let found = shifts(&pattern, &zone, first, first + Days::new(length)).unwrap_or_default();
+            let found = shifts(&pattern, &zone, first, first + Days::new(length)).unwrap_or_default().shifts;
             let mut expected = Vec::new();
             for n in 0..=length {
                 let date = first + Days::new(n);
@@ -383,8 +445,8 @@ mod tests {
         fn no_pattern_makes_it_panic(text in "[A-Z=;,0-9 -]{0,40}", name in ".{0,10}", day in 0_i32..3_000_000) {
             let first = NaiveDate::from_num_days_from_ce_opt(day).unwrap();
             let last = first.checked_add_days(Days::new(400)).unwrap_or(first);
-            let rule = Pattern::Rule { rule: format!("FREQ=DAILY;{text}"), hours: hours("19:00-07:00"), kind: None };
-            let named = vec![NamedHours { name, hours: hours("19:00-07:00"), kind: None }];
+            let rule = Pattern::Rule { rule: format!("FREQ=DAILY;{text}"), shift: shift("19:00-07:00") };
+            let named = vec![NamedShift { name, shift: shift("19:00-07:00") }];
             for pattern in [rule, Pattern::Cycle { cycle: text, named }] {
                 let _ = shifts(&pattern, &zone("Europe/Berlin"), first, last);
             }

@@ -7,6 +7,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::span::first_ending_after;
 use crate::{Span, Zone, subtract, union};
 
 /// What sort of duty a shift is.
@@ -109,6 +110,11 @@ impl Roster {
     /// Sorted by start; they may overlap.
     pub fn shifts(&self) -> &[Shift] {
         &self.shifts
+    }
+
+    /// S3: the breaks that the shifts declare, sorted; those that touch are one.
+    pub fn breaks(&self) -> &[Span] {
+        &self.breaks
     }
 
     /// The last local date of which the shifts are known; nothing if there has never been one.
@@ -281,6 +287,9 @@ pub enum WorkerRefusal {
     /// S4: nobody knows the shifts yet.
     #[error("the roster is not published that far")]
     BeyondRoster,
+    /// S3: off duty, where only breaks were asked for.
+    #[error("only breaks were asked for, and the worker is off duty then")]
+    OffDuty,
 }
 
 /// Time a worker has not, and what takes it.
@@ -309,6 +318,13 @@ impl fmt::Debug for Unavailable {
     }
 }
 
+/// Why a session has no place in what [`unavailable`] or [`in_breaks`] gave.
+pub fn refuses(unavailable: &[Unavailable], session: Span) -> Option<WorkerRefusal> {
+    first_ending_after(unavailable, session.start(), |time| time.span)
+        .filter(|time| time.excludes(session))
+        .map(|time| time.reason)
+}
+
 /// S2, S4: what a roster takes away of `range` and the day after it, sorted and disjoint.
 ///
 /// A shift counts as a night if it is called one or covers the night on the clock of `zone`. After the last
@@ -320,8 +336,7 @@ pub fn unavailable(
     range: Span,
     beyond_roster: bool,
 ) -> Vec<Unavailable> {
-    // A session that starts at the end of the range must be judged whole.
-    let range = range.widened(TimeDelta::zero(), TimeDelta::days(1));
+    let range = judged(range);
     let zero = TimeDelta::zero();
     let (commute, sleep) = (rules.commute.max(zero), rules.sleep_after_night.max(zero));
     let rest = rules.rest_before.max(zero);
@@ -372,19 +387,27 @@ pub fn unavailable(
     unavailable
 }
 
-/// S3: what [`unavailable`] gave for the same roster, with the declared breaks open for check-ins. All else inside
-/// shifts stays taken, and so does what lies around them.
-pub fn in_breaks(unavailable: &[Unavailable], roster: &Roster) -> Vec<Unavailable> {
+/// S3: what [`unavailable`] gave for `range`, with the declared breaks open for check-ins, and nothing else: all else
+/// inside shifts stays taken, and so does what lies around them, and what was free is not asked for.
+pub fn in_breaks(unavailable: &[Unavailable], breaks: &[Span], range: Span) -> Vec<Unavailable> {
+    let range = judged(range);
+    let covered: Vec<Span> = unavailable.iter().map(|time| time.span).collect();
     let (shifts, mut taken): (Vec<Unavailable>, Vec<Unavailable>) =
         unavailable.iter().partition(|time| time.reason == WorkerRefusal::Shift);
     let on_shift: Vec<Span> = shifts.into_iter().map(|time| time.span).collect();
-    let on_duty = subtract(&on_shift, &roster.breaks);
+    let on_duty = subtract(&on_shift, breaks);
     let in_break = subtract(&on_shift, &on_duty);
     let with = |reason| move |span| Unavailable { span, reason };
     taken.extend(on_duty.into_iter().map(with(WorkerRefusal::Shift)));
     taken.extend(in_break.into_iter().map(with(WorkerRefusal::Break)));
+    taken.extend(subtract(&[range], &covered).into_iter().map(with(WorkerRefusal::OffDuty)));
     taken.sort_unstable();
     taken
+}
+
+/// With the day after it: a session that starts at the end of the range must be judged whole.
+fn judged(range: Span) -> Span {
+    range.widened(TimeDelta::zero(), TimeDelta::days(1))
 }
 
 /// S6: whether the worker is on shift again within that time after `session`, at once if it is in a break.

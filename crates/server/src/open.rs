@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::{Password, Post, SetupError, Smtp};
-use services::{App, Clock, Settings};
+use services::{App, Clock, Settings, feeds::Feeds};
 use store::Db;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -110,6 +110,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         listings: Arc::default(),
         mirror: Arc::default(),
         watches: Arc::new(Semaphore::new(services::WATCHES)),
+        feeds: Arc::new(Feeds::network()),
     })
 }
 

@@ -101,6 +101,7 @@ pub async fn serve(
     let mut workers = JoinSet::new();
     workers.spawn(keep_working("mirror", app.clone(), work_ends.clone(), services::mirror::run));
     workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
+    workers.spawn(keep_working("feeds", app.clone(), work_ends.clone(), services::feeds::run));
     workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
     let mut observers = JoinSet::new();
     observers.spawn(health::keep_true(app, reporter.clone()));

@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError};
+use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError, pattern::PatternError};
 use chrono::{DateTime, SecondsFormat, Utc};
+use fetch::UrlError;
 use store::booking::State;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -81,6 +82,9 @@ pub enum Error {
         /// How many there may be.
         most: u64,
     },
+    /// The feed could not be fetched or read: that is not told apart.
+    #[error("the calendar could not be fetched")]
+    FeedUnavailable,
     /// The code is wrong.
     #[error("the code is wrong")]
     CodeWrong,
@@ -214,6 +218,12 @@ pub enum Violation {
     /// An iCalendar file that is not taken.
     #[error("{0}")]
     Icalendar(IcalError),
+    /// A pattern that makes no shifts.
+    #[error("{0}")]
+    Pattern(PatternError),
+    /// The address of a calendar that is not taken.
+    #[error("{0}")]
+    FeedUri(UrlError),
 }
 
 impl From<Error> for Status {
@@ -260,6 +270,7 @@ impl From<Error> for Status {
             Error::HoldExpired
             | Error::JoinTooLate
             | Error::SessionNotBegun
+            | Error::FeedUnavailable
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
@@ -326,6 +337,14 @@ fn reason(error: &Error) -> &'static str {
             Violation::EndBeforeMidnight => "END_BEFORE_MIDNIGHT",
             Violation::Settings(error) => settings_reason(error),
             Violation::Icalendar(error) => icalendar_reason(error),
+            Violation::Pattern(error) => pattern_reason(error),
+            Violation::FeedUri(error) => match error {
+                UrlError::TooLong => "TOO_LONG",
+                UrlError::Malformed => "MALFORMED",
+                UrlError::Scheme | UrlError::Credentials | UrlError::Host | UrlError::Port => {
+                    "FEED_URI_REFUSED"
+                }
+            },
         },
         Error::RequestIdReused => "REQUEST_ID_REUSED",
         Error::Unauthenticated(error) => match error {
@@ -346,13 +365,7 @@ fn reason(error: &Error) -> &'static str {
             Refusal::OffGrid => "OFF_GRID",
             Refusal::Taken | Refusal::Limit(_) => "SLOT_TAKEN",
             Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
-            Refusal::Worker(refusal) => match refusal {
-                WorkerRefusal::Shift | WorkerRefusal::Break => "COLLIDES_WITH_SHIFT",
-                WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
-                WorkerRefusal::Rest => "COLLIDES_WITH_REST",
-                WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
-                WorkerRefusal::BeyondRoster => "BEYOND_ROSTER",
-            },
+            Refusal::Worker(refusal) => worker_reason(*refusal),
         },
         Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
         Error::HoldExpired => "HOLD_EXPIRED",
@@ -367,6 +380,7 @@ fn reason(error: &Error) -> &'static str {
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
+        Error::FeedUnavailable => "FEED_UNAVAILABLE",
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",
         Error::Store(error) => match error {
@@ -379,6 +393,18 @@ fn reason(error: &Error) -> &'static str {
         Error::Overloaded => "OVERLOADED",
         Error::Loading => "LOADING",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
+    }
+}
+
+/// Why a worker has no time.
+pub(crate) fn worker_reason(refusal: WorkerRefusal) -> &'static str {
+    match refusal {
+        WorkerRefusal::Shift => "COLLIDES_WITH_SHIFT",
+        WorkerRefusal::Break | WorkerRefusal::OffDuty => "OUTSIDE_BREAK",
+        WorkerRefusal::Commute => "COLLIDES_WITH_COMMUTE",
+        WorkerRefusal::Rest => "COLLIDES_WITH_REST",
+        WorkerRefusal::Sleep => "COLLIDES_WITH_SLEEP",
+        WorkerRefusal::BeyondRoster => "BEYOND_ROSTER",
     }
 }
 
@@ -434,6 +460,18 @@ fn icalendar_reason(error: &IcalError) -> &'static str {
         | IcalError::MalformedTime { .. }
         | IcalError::MalformedFreeBusy
         | IcalError::EndsBeforeStart { .. } => "ICALENDAR_MALFORMED",
+    }
+}
+
+fn pattern_reason(error: &PatternError) -> &'static str {
+    match error {
+        PatternError::Reversed | PatternError::TooLong => "OUT_OF_RANGE",
+        PatternError::CycleTooLong { .. } => "TOO_MANY",
+        PatternError::BadName { .. } => "MALFORMED",
+        PatternError::NameTwice { .. } => "DUPLICATE",
+        PatternError::UnknownName { .. } => "PATTERN_UNKNOWN_SHIFT",
+        PatternError::Rule(_) => "RECURRENCE_REFUSED",
+        PatternError::NoShift => "PATTERN_WITHOUT_SHIFT",
     }
 }
 

@@ -11,6 +11,7 @@ mod clock;
 mod crisis;
 mod directory;
 mod error;
+pub mod feeds;
 mod field;
 mod listing;
 pub mod mirror;
@@ -49,6 +50,8 @@ pub struct App {
     pub keyring: Arc<vault::Keyring>,
     /// Where letters go.
     pub post: notify::Post,
+    /// Where feeds come from.
+    pub feeds: Arc<feeds::Feeds>,
     /// What an operator chose.
     pub settings: Arc<Settings>,
     /// What can be booked with whom.

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use store::{AliasId, Opaque, RequestId, alias, alias_key};
 use vault::{DataKey, Padding};
 
-use crate::{App, alias::AliasSettings, error::Error, reminders::Contact};
+use crate::{App, alias::AliasSettings, error::Error, reminders::Contact, roster::Feed};
 
 /// A column that is sealed, and what hides the length of what is in it.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ struct Column {
 const SETTINGS: Column = Column { name: "alias.settings", padding: Padding::to(256) };
 /// Shifts.
 const ROSTER: Column = Column { name: "roster.sealed", padding: Padding::ROSTER };
+/// Where shifts come from; every address there may be fits.
+const FEED: Column = Column { name: "feed.sealed", padding: Padding::to(8192) };
 /// Where and how to write.
 const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
 /// An answer already given.
@@ -104,6 +106,15 @@ impl Safe {
 
     pub(crate) fn seal_roster(&self, roster: &Roster) -> Result<Opaque, Error> {
         self.seal_json(ROSTER, roster)
+    }
+
+    /// Where the alias's shifts come from.
+    pub(crate) fn unseal_feed(&self, sealed: &Opaque) -> Result<Feed, Error> {
+        self.unseal_json(FEED, sealed)
+    }
+
+    pub(crate) fn seal_feed(&self, feed: &Feed) -> Result<Opaque, Error> {
+        self.seal_json(FEED, feed)
     }
 
     /// Where and how to write to the alias, if it said so.

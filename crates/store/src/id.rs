@@ -48,6 +48,8 @@ ids! {
     CredentialId,
     /// A change of one local date.
     DateOverrideId,
+    /// A calendar that is fetched again and again.
+    FeedId,
     /// Somebody who runs the service.
     OperatorId,
     /// A message ahead of a session, or a code.

@@ -12,6 +12,7 @@ pub mod change;
 pub mod contact;
 pub mod credential;
 pub mod date_override;
+pub mod feed;
 pub mod operator;
 pub mod reminder;
 pub mod request;
@@ -32,7 +33,7 @@ pub use column::{Horizon, Instant, List, Modality, Opaque};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{
-    AliasId, BookingId, CredentialId, DateOverrideId, OperatorId, ReminderId, RequestId, SessionTypeId,
-    TherapistId, TimeOffId,
+    AliasId, BookingId, CredentialId, DateOverrideId, FeedId, OperatorId, ReminderId, RequestId,
+    SessionTypeId, TherapistId, TimeOffId,
 };
 pub use writes::Writes;

@@ -103,6 +103,7 @@ async fn import_nights(worker: &Client, now: DateTime<Utc>) -> Result<(), Failed
         v1::Shift {
             span: Some(span(start, start + TimeDelta::hours(10))),
             kind: v1::ShiftKind::Unspecified.into(),
+            breaks: Vec::new(),
         }
     });
     let published = now.date_naive() + Days::new(28);

@@ -236,7 +236,7 @@ fn check_in_breaks(breaks: &[&str], minutes: i64, starts: &[&str]) {
     let roster = with_breaks(&[("2026-01-12T08:00 2026-01-12T16:00", ShiftKind::Day)], breaks).unwrap();
     let range = span("2026-01-12T00:00 2026-01-13T00:00");
     let taken = unavailable(&roster, &rules, &zone("Europe/Berlin"), range, true);
-    let taken = in_breaks(&taken, &roster);
+    let taken = in_breaks(&taken, roster.breaks(), range);
     let from = at("2026-01-12T08:00");
     let fits = |start: &DateTime<Utc>| {
         let session = Span::new(*start, *start + TimeDelta::minutes(minutes)).unwrap();
@@ -274,8 +274,10 @@ fn s3_what_lies_around_a_shift_stays_taken() {
     let range = span("2026-01-12T00:00 2026-01-13T00:00");
     let taken = unavailable(&roster, &ShiftRules::default(), &zone, range, true);
     assert!(taken.iter().all(|time| time.reason != WorkerRefusal::Break), "only who asks for it gets it");
-    let found: Vec<_> = in_breaks(&taken, &roster).iter().map(|time| (time.span, time.reason)).collect();
+    let found: Vec<_> =
+        in_breaks(&taken, roster.breaks(), range).iter().map(|time| (time.span, time.reason)).collect();
     let expected = [
+        ("2026-01-12T00:00 2026-01-12T07:00", WorkerRefusal::OffDuty),
         ("2026-01-12T07:00 2026-01-12T07:30", WorkerRefusal::Rest),
         ("2026-01-12T07:30 2026-01-12T08:00", WorkerRefusal::Commute),
         ("2026-01-12T08:00 2026-01-12T08:20", WorkerRefusal::Break),
@@ -283,6 +285,7 @@ fn s3_what_lies_around_a_shift_stays_taken() {
         ("2026-01-12T12:00 2026-01-12T12:30", WorkerRefusal::Break),
         ("2026-01-12T12:30 2026-01-12T16:00", WorkerRefusal::Shift),
         ("2026-01-12T16:00 2026-01-12T16:30", WorkerRefusal::Commute),
+        ("2026-01-12T16:30 2026-01-14T00:00", WorkerRefusal::OffDuty),
     ];
     assert_eq!(found, expected.map(|(times, why)| (span(times), why)));
 }

@@ -50,7 +50,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn read(hit: v1::SlotHit, rules: &Rules) -> Option<Self> {
-        let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons } = hit;
+        let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons, warnings: _ } = hit;
         let v1::Slot { therapist_id, session_type_id, session, time_zone } = slot?;
         let (session, zone) = (span(session.as_ref())?, rules.zone(&time_zone)?);
         Some(Self {
@@ -269,7 +269,7 @@ pub(super) async fn slots(stage: &mut Stage, nurse: &Nurse, week: &Week) -> Resu
         let (what, one, many) = constraint_in_words(*constraint);
         stage.screen.row(&count(*removed, one, many), what);
     }
-    let all = v1::RosterUse { ignore_shifts: true, beyond_published: true };
+    let all = v1::RosterUse { ignore_shifts: true, beyond_published: true, ..Default::default() };
     let (without_roster, _) = search(&rules, nurse, week, all).await?;
     let by_roster = without_roster.iter().filter(|slot| taken_by(slot).is_some()).count();
     stage.screen.same(
@@ -405,6 +405,7 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Approach => "work by other approaches",
         C::CulturalCompetence => "have other competences",
         C::TimeOfDay => "she asks for other times of day",
+        C::Break => "it does not fit into a break",
     };
     if is_of_therapists(constraint) { (why, "therapist", "therapists") } else { (why, "hour", "hours") }
 }

@@ -73,7 +73,7 @@ fn sign(reason: WorkerRefusal) -> Sign {
         WorkerRefusal::Commute => COMMUTE,
         WorkerRefusal::Rest => REST,
         WorkerRefusal::Sleep => SLEEP,
-        WorkerRefusal::BeyondRoster => UNKNOWN,
+        WorkerRefusal::BeyondRoster | WorkerRefusal::OffDuty => UNKNOWN,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     App,
     booking::{advance, is_late},
     error::{Error, Unauthenticated},
+    roster::end_feed,
 };
 
 /// Erases the alias, and says how many sessions to come were cancelled.
@@ -26,6 +27,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     // Without the key nothing sealed can be opened, in this database or in an old copy of it.
     alias_key::Entity::delete_by_id(alias).exec(&tx).await?;
     roster::Entity::delete_by_id(alias).exec(&tx).await?;
+    end_feed(&tx, alias).await?;
     contact::Entity::delete_by_id(alias).exec(&tx).await?;
     reminder::Entity::delete_many().filter(reminder::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     request::Entity::delete_many().filter(request::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;

@@ -20,7 +20,7 @@ pub(super) struct Wanted<'a> {
     pub(super) listing: &'a Listing,
     pub(super) session_type: &'a session_type::Model,
     pub(super) start: DateTime<Utc>,
-    pub(super) roster_use: RosterUse,
+    pub(super) roster_use: &'a RosterUse,
     /// A booking whose own time counts as free (B4).
     pub(super) moving: Option<BookingId>,
 }

@@ -16,6 +16,7 @@ use crate::{
     field,
     once::{Once, Turn},
     reminders,
+    slots::RosterUse,
 };
 
 pub(super) async fn confirm_booking(
@@ -26,6 +27,7 @@ pub(super) async fn confirm_booking(
 ) -> Result<v1::ConfirmBookingResponse, Error> {
     let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free, roster_use } = &request;
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
+    let roster_use = RosterUse::read(app, roster_use.clone(), now)?;
 
     let caller = Caller::Alias(alias);
     let mut once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
@@ -48,7 +50,7 @@ pub(super) async fn confirm_booking(
             listing: &listing,
             session_type,
             start: booking.starts_at.into(),
-            roster_use: (*roster_use).into(),
+            roster_use: &roster_use,
             moving: Some(booking.id),
         };
         let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;

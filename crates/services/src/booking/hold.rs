@@ -17,6 +17,7 @@ use crate::{
     field,
     listing::Listing,
     once::{Once, Turn},
+    slots::RosterUse,
 };
 
 /// How long a hold lasts.
@@ -35,6 +36,7 @@ pub(super) async fn hold_slot(
     let therapist_id: TherapistId = field::id(therapist_id, "therapist_id")?;
     let session_type_id: SessionTypeId = field::id(session_type_id, "session_type_id")?;
     let start = field::instant(field::given(*start_time, "start_time")?, "start_time")?;
+    let roster_use = RosterUse::read(app, roster_use.clone(), now)?;
     let modality = match modality {
         0 => None,
         number => Some(field::modality(*number, "modality")?),
@@ -51,14 +53,8 @@ pub(super) async fn hold_slot(
     let listing = app.listings.at(app, tx, therapist_id, revision).await?;
     let session_type = offered(&listing, session_type_id, now)?;
     let modality = choose(modality, session_type)?;
-    let wanted = Wanted {
-        alias,
-        listing: &listing,
-        session_type,
-        start,
-        roster_use: (*roster_use).into(),
-        moving: None,
-    };
+    let wanted =
+        Wanted { alias, listing: &listing, session_type, start, roster_use: &roster_use, moving: None };
     let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
     if decided.holds >= MOST {
         return Err(Error::TooManyHolds { most: MOST });

@@ -3,6 +3,7 @@
 mod admission;
 mod agenda;
 mod cancel;
+mod collisions;
 mod complete;
 mod confirm;
 mod hold;
@@ -27,6 +28,8 @@ use store::{
 use tonic::{Request, Response, Status};
 
 use crate::{App, access::Called, error::Error, field, listing::Listing};
+
+pub(crate) use collisions::collisions;
 
 #[tonic::async_trait]
 impl v1::booking_service_server::BookingService for App {

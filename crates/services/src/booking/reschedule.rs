@@ -14,6 +14,7 @@ use crate::{
     field,
     once::{Once, Turn},
     reminders,
+    slots::RosterUse,
 };
 
 pub(super) async fn reschedule_booking(
@@ -25,6 +26,7 @@ pub(super) async fn reschedule_booking(
     let v1::RescheduleBookingRequest { request_id, booking_id, start_time, roster_use } = &request;
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
     let start = field::instant(field::given(*start_time, "start_time")?, "start_time")?;
+    let roster_use = RosterUse::read(app, roster_use.clone(), now)?;
 
     let caller = Caller::Alias(alias);
     let mut once = match Once::begin(app, caller, "RescheduleBooking", &request, request_id, now).await? {
@@ -47,7 +49,7 @@ pub(super) async fn reschedule_booking(
         listing: &listing,
         session_type,
         start,
-        roster_use: (*roster_use).into(),
+        roster_use: &roster_use,
         moving: Some(booking.id),
     };
     let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;

@@ -310,6 +310,7 @@ mod tests {
             listings: Arc::default(),
             mirror: Arc::default(),
             watches: Arc::new(tokio::sync::Semaphore::new(crate::WATCHES)),
+            feeds: Arc::new(crate::feeds::Feeds::Off),
         }
     }
 

@@ -1,17 +1,23 @@
-//! A roster from a file or a list (S1).
+//! A roster from a file, a list, a pattern or a feed (S1).
 
 use api::v1;
-use calendar::{Roster, RosterError, Shift, ShiftKind, Span, Zone, classify, ical};
+use calendar::{Roster, RosterError, ShiftKind, Span, Zone, ical, pattern::Planned};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sea_orm::{EntityTrait, IntoActiveModel, sea_query::OnConflict};
-use store::{AliasId, roster};
+use fetch::refresh_after;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::OnConflict,
+};
+use store::{AliasId, FeedId, feed, roster};
 use v1::import_roster_request::Source;
 
+use super::{Feed, News, feed::fetch, pattern, shifts};
 use crate::{
     App,
     error::{Error, Violation},
-    field::{self, malformed, out_of_range, required},
+    field::{self, given, out_of_range, required},
     once::Once,
+    sealed::Safe,
 };
 
 /// What is over for longer than this is of no use to anybody, and not kept.
@@ -20,120 +26,170 @@ const KEPT_BACK: TimeDelta = TimeDelta::days(60);
 const AHEAD: TimeDelta = TimeDelta::days(2 * 365);
 /// How many shifts a list may have.
 const LISTED: usize = 1_000;
+/// Where shifts and the last day may be.
+const REACH: &str = "between five years back and two ahead";
 
-/// Reads the roster out of the request.
+/// A roster, and the feed it came from if it did.
+pub(super) struct Imported {
+    pub(super) roster: Roster,
+    feed: Option<Feed>,
+}
+
+impl From<Roster> for Imported {
+    fn from(roster: Roster) -> Self {
+        Self { roster, feed: None }
+    }
+}
+
+/// Reads the roster out of the request, or fetches it.
 pub(super) async fn parse(
     app: &App,
     request: v1::ImportRosterRequest,
     now: DateTime<Utc>,
-) -> Result<Roster, Error> {
+) -> Result<Imported, Error> {
     let v1::ImportRosterRequest { request_id: _, source, time_zone, publish_date, on_call } = request;
     let zone = field::zone(app, &time_zone, "time_zone")?;
     let published = publish_date.map(|date| field::date(date, "publish_date")).transpose()?;
     match source {
         None => Err(required("source")),
-        Some(Source::Icalendar(file)) => {
-            let shifts = of_file(app, file, &zone, ical::Options { on_call }, now).await?;
-            Roster::new(&zone, shifts, published, now).map_err(|error| refusal(error, "icalendar"))
-        }
+        Some(Source::Icalendar(file)) => Ok(of_file(app, file, &zone, published, on_call, now).await?.into()),
         Some(Source::ShiftList(v1::ShiftList { shifts })) => {
-            let shifts = of_list(shifts, &zone)?;
-            kept(&zone, shifts, published, now).map_err(|error| refusal(error, "shift_list"))
+            let planned = shifts::read(shifts, LISTED, &zone, "shift_list.shifts")?;
+            let roster = kept(&zone, planned, published, now);
+            Ok(roster.map_err(|error| refusal(error, "shift_list", "publish_date"))?.into())
+        }
+        Some(Source::Pattern(repeated)) => {
+            let last = given(published, "publish_date")?;
+            let planned = pattern::read(repeated, &zone, last)?;
+            let roster = kept(&zone, planned, Some(last), now).map_err(|error| match error {
+                // Of a pattern, what is out of reach is where it begins or where it ends.
+                RosterError::ShiftOutOfReach { index: 0 } => out_of_range("pattern.start_date", REACH),
+                RosterError::ShiftOutOfReach { .. } => out_of_range("publish_date", REACH),
+                error => refusal(error, "pattern", "publish_date"),
+            })?;
+            Ok(roster.into())
+        }
+        Some(Source::FeedUri(address)) => {
+            if published.is_some() {
+                return Err(out_of_range("publish_date", "empty, since a feed goes on"));
+            }
+            let feed = Feed::read(&address, zone.name(), on_call)?;
+            let News { feed, roster } = fetch(app, feed, now).await?;
+            Ok(Imported { roster: roster.ok_or(Error::FeedUnavailable)?, feed: Some(feed) })
         }
     }
 }
 
+/// Keeps the roster and its feed instead of those there were.
+pub(super) async fn keep(
+    once: &Once,
+    alias: AliasId,
+    imported: &Imported,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let Imported { roster, feed } = imported;
+    let (tx, safe) = (&once.tx, once.safe()?);
+    replace(tx, safe, alias, roster).await?;
+    end_feed(tx, alias).await?;
+    if let Some(feed) = feed {
+        let random = getrandom::u32().map_err(|_| Error::Randomness)?;
+        let row = feed::Model {
+            id: FeedId::random(),
+            alias_id: Some(alias),
+            sealed: safe.seal_feed(feed)?,
+            failures: 0,
+            next_attempt_at: (now + refresh_after(0, random)).into(),
+        };
+        row.into_active_model().insert(tx).await?;
+    }
+    Ok(())
+}
+
+/// Nothing is fetched for the alias any more.
+pub(crate) async fn end_feed(tx: &DatabaseTransaction, alias: AliasId) -> Result<(), Error> {
+    feed::Entity::delete_many().filter(feed::COLUMN.alias_id.eq(alias)).exec(tx).await?;
+    Ok(())
+}
+
 /// Keeps the roster instead of the one there was.
-pub(super) async fn keep(once: &Once, alias: AliasId, roster: &Roster) -> Result<(), Error> {
-    let row = roster::Model { alias_id: alias, sealed: once.safe()?.seal_roster(roster)? };
+pub(crate) async fn replace(
+    tx: &DatabaseTransaction,
+    safe: &Safe,
+    alias: AliasId,
+    roster: &Roster,
+) -> Result<(), Error> {
+    let row = roster::Model { alias_id: alias, sealed: safe.seal_roster(roster)? };
     let replace =
         OnConflict::column(roster::Column::AliasId).update_column(roster::Column::Sealed).to_owned();
-    roster::Entity::insert(row.into_active_model())
-        .on_conflict(replace)
-        .exec_without_returning(&once.tx)
-        .await?;
+    roster::Entity::insert(row.into_active_model()).on_conflict(replace).exec_without_returning(tx).await?;
     Ok(())
 }
 
 /// What was understood.
-pub(super) fn summary(roster: &Roster) -> v1::ImportRosterResponse {
+pub(super) fn summary(roster: &Roster, collisions: Vec<v1::RosterCollision>) -> v1::ImportRosterResponse {
     let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
     let nights = roster.shifts().iter().filter(|shift| shift.kind == ShiftKind::Night).count();
     v1::ImportRosterResponse {
         shift_count: count(roster.shifts().len()),
         night_count: count(nights),
         publish_date: roster.published_until().map(field::to_date),
+        collisions,
     }
 }
 
-async fn of_file(
+/// Reads an iCalendar file, off the async threads.
+pub(super) async fn of_file(
     app: &App,
     file: Vec<u8>,
     zone: &Zone,
-    options: ical::Options,
+    published: Option<NaiveDate>,
+    on_call: bool,
     now: DateTime<Utc>,
-) -> Result<Vec<Shift>, Error> {
-    let Some(window) = Span::new(now - KEPT_BACK, now + AHEAD) else { return Ok(Vec::new()) };
-    let (zone, rules) = (zone.clone(), app.rules.clone());
-    let work = move || ical::shifts(&file, &zone, &rules, window, options);
-    tokio::task::spawn_blocking(work)
+) -> Result<Roster, Error> {
+    let window = Span::new(now - KEPT_BACK, now + AHEAD).ok_or(Error::Interrupted)?;
+    let (clock, rules) = (zone.clone(), app.rules.clone());
+    let work = move || ical::shifts(&file, &clock, &rules, window, ical::Options { on_call });
+    let shifts = tokio::task::spawn_blocking(work)
         .await
         // A parser that panics has met what it cannot read.
         .unwrap_or(Err(ical::IcalError::NotACalendar))
-        .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))
-}
-
-fn of_list(shifts: Vec<v1::Shift>, zone: &Zone) -> Result<Vec<Shift>, Error> {
-    if shifts.len() > LISTED {
-        return Err(Error::invalid("shift_list.shifts", Violation::TooMany { most: LISTED }));
-    }
-    let read = |(index, shift)| {
-        let v1::Shift { span, kind } = shift;
-        let path = format!("shift_list.shifts[{index}]");
-        let span = field::span(span, &format!("{path}.span"))?;
-        let kind = match v1::ShiftKind::try_from(kind) {
-            Ok(v1::ShiftKind::Unspecified) => classify(span, zone),
-            Ok(v1::ShiftKind::Day) => ShiftKind::Day,
-            Ok(v1::ShiftKind::Evening) => ShiftKind::Evening,
-            Ok(v1::ShiftKind::Night) => ShiftKind::Night,
-            Ok(v1::ShiftKind::OnCall) => ShiftKind::OnCall,
-            Err(_) => return Err(malformed(&format!("{path}.kind"), "a kind of shift")),
-        };
-        Ok(Shift { span, kind })
-    };
-    shifts.into_iter().enumerate().map(read).collect()
+        .map_err(|error| Error::invalid("icalendar", Violation::Icalendar(error)))?;
+    Roster::new(zone, shifts, published, now).map_err(|error| refusal(error, "icalendar", "publish_date"))
 }
 
 /// The whole list says whether it is a roster, and which day it ends with; what is long over is not kept.
-fn kept(
+pub(super) fn kept(
     zone: &Zone,
-    shifts: Vec<Shift>,
+    planned: Planned,
     published: Option<NaiveDate>,
     now: DateTime<Utc>,
 ) -> Result<Roster, RosterError> {
+    let Planned { shifts, mut breaks } = planned;
     let whole = Roster::new(zone, shifts, published, now)?;
-    let recent = whole.shifts().iter().filter(|shift| shift.span.end() > now - KEPT_BACK).copied().collect();
-    Roster::new(zone, recent, whole.published_until(), now)
+    let recent = |span: Span| span.end() > now - KEPT_BACK;
+    let shifts = whole.shifts().iter().filter(|shift| recent(shift.span)).copied().collect();
+    breaks.retain(|pause| recent(*pause));
+    let roster = Roster::new(zone, shifts, whole.published_until(), now)?;
+    // A break that is not over belongs to a shift that is not over.
+    Ok(roster.with_breaks(breaks).expect("each was read as a part of a shift, and no shift has many"))
 }
 
-fn refusal(error: RosterError, source: &str) -> Error {
+pub(super) fn refusal(error: RosterError, source: &str, publish_date: &str) -> Error {
     let shift = |index| format!("{source}.shifts[{index}].span");
     match error {
         RosterError::TooManyShifts { .. } => {
             Error::invalid(format!("{source}.shifts"), Violation::TooMany { most: LISTED })
         }
         RosterError::ShiftTooLong { index } => out_of_range(&shift(index), "at most 48 hours long"),
-        RosterError::ShiftOutOfReach { index } => {
-            out_of_range(&shift(index), "between five years back and two ahead")
-        }
-        RosterError::PublishedUntilOutOfReach => {
-            out_of_range("publish_date", "between five years back and two ahead")
-        }
+        RosterError::ShiftOutOfReach { index } => out_of_range(&shift(index), REACH),
+        RosterError::PublishedUntilOutOfReach => out_of_range(publish_date, REACH),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use calendar::Shift;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -144,24 +200,37 @@ mod tests {
         Shift { span: Span::new(at(start), at(end)).unwrap(), kind: ShiftKind::Day }
     }
 
+    /// Each with a break in its first ten minutes.
+    fn planned(shifts: &[Shift]) -> Planned {
+        let pause = |shift: &Shift| {
+            let start = shift.span.start();
+            Span::new(start, start + TimeDelta::minutes(10)).unwrap()
+        };
+        Planned { shifts: shifts.to_vec(), breaks: shifts.iter().map(pause).collect() }
+    }
+
     #[test]
     fn what_is_long_over_is_checked_but_not_kept() {
         let zone = calendar::Rules::compiled_in().zone("Europe/Berlin").unwrap();
         let now = at("2026-03-27T09:00");
         let old = shift("2025-12-01T06:00", "2025-12-01T14:00");
         let new = shift("2026-03-28T06:00", "2026-03-28T14:00");
-        let roster = kept(&zone, vec![new, old], None, now).unwrap();
+        let roster = kept(&zone, planned(&[new, old]), None, now).unwrap();
         assert_eq!(roster.shifts(), [new]);
+        assert_eq!(roster.breaks(), planned(&[new]).breaks);
 
         // S4: an old roster ends with its old last day, and does not go on for ever.
-        let roster = kept(&zone, vec![old], None, now).unwrap();
+        let roster = kept(&zone, planned(&[old]), None, now).unwrap();
         assert!(roster.shifts().is_empty());
         assert_eq!(roster.published_until(), NaiveDate::from_ymd_opt(2025, 12, 1));
 
         let ancient = shift("2019-12-01T06:00", "2019-12-01T14:00");
-        let refused = kept(&zone, vec![new, ancient], None, now).unwrap_err();
+        let refused = kept(&zone, planned(&[new, ancient]), None, now).unwrap_err();
         assert_eq!(refused, RosterError::ShiftOutOfReach { index: 1 });
         let long = shift("2026-03-28T06:00", "2026-03-30T06:01");
-        assert_eq!(kept(&zone, vec![long], None, now).unwrap_err(), RosterError::ShiftTooLong { index: 0 });
+        assert_eq!(
+            kept(&zone, planned(&[long]), None, now).unwrap_err(),
+            RosterError::ShiftTooLong { index: 0 }
+        );
     }
 }

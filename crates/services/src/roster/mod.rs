@@ -1,6 +1,10 @@
 //! When a worker is on duty; sealed (S1).
 
+mod carried;
+mod feed;
 mod import;
+mod pattern;
+mod shifts;
 
 use api::v1;
 use calendar::{Roster, ShiftKind};
@@ -11,11 +15,16 @@ use tonic::{Request, Response, Status};
 use crate::{
     App,
     access::Called,
+    booking::collisions,
     error::Error,
     field::{to_date, to_span},
     once::{Once, Turn},
     sealed::Safe,
 };
+
+pub(crate) use carried::carried;
+pub(crate) use feed::{Feed, News, fetch};
+pub(crate) use import::{end_feed, replace};
 
 #[tonic::async_trait]
 impl v1::roster_service_server::RosterService for App {
@@ -26,15 +35,23 @@ impl v1::roster_service_server::RosterService for App {
         let now = self.clock.now();
         let (caller, alias) = (request.caller(), request.alias()?);
         let request = request.into_inner();
+        // What was fetched before may not be there to be fetched again, and the answer is the same all the same.
+        if let Some(v1::import_roster_request::Source::FeedUri(_)) = request.source {
+            match Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once.tx.rollback().await.map_err(Error::from)?,
+            }
+        }
         // Before anything is locked, since a file can take a while.
-        let roster = import::parse(self, request.clone(), now).await?;
+        let imported = import::parse(self, request.clone(), now).await?;
         let begun = Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await?;
         let once = match begun {
             Turn::Again(response) => return Ok(Response::new(response)),
             Turn::First(once) => once,
         };
-        import::keep(&once, alias, &roster).await?;
-        Ok(Response::new(once.commit(import::summary(&roster)).await?))
+        import::keep(&once, alias, &imported, now).await?;
+        let collisions = collisions(self, &once, alias, &imported.roster, now).await?;
+        Ok(Response::new(once.commit(import::summary(&imported.roster, collisions)).await?))
     }
 
     async fn get_roster(
@@ -60,6 +77,7 @@ impl v1::roster_service_server::RosterService for App {
             Turn::First(once) => once,
         };
         roster::Entity::delete_by_id(alias).exec(&once.tx).await.map_err(Error::from)?;
+        end_feed(&once.tx, alias).await?;
         Ok(Response::new(once.commit(v1::DeleteRosterResponse {}).await?))
     }
 }
@@ -73,7 +91,9 @@ fn print(roster: &Roster) -> v1::Roster {
             ShiftKind::Night => v1::ShiftKind::Night,
             ShiftKind::OnCall => v1::ShiftKind::OnCall,
         };
-        v1::Shift { span: Some(to_span(span)), kind: kind.into() }
+        let breaks = &roster.breaks()[roster.breaks().partition_point(|pause| pause.end() <= span.start())..];
+        let breaks = breaks.iter().map_while(|pause| pause.intersection(span)).map(to_span).collect();
+        v1::Shift { span: Some(to_span(span)), kind: kind.into(), breaks }
     };
     v1::Roster {
         shifts: roster.shifts().iter().map(shift).collect(),

@@ -28,7 +28,7 @@ pub(super) async fn search_slots(
     let question = v1::SearchSlotsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let list = page::List::new(app, Caller::Alias(alias), "SearchSlots", &question);
     let after: Option<Place> = list.position(&request.page_token)?;
-    let search = Search::parse(request)?;
+    let search = Search::parse(app, request, now)?;
     let mut looking = search.begin(app, alias, now).await?;
     let page = app.mirror.ask(now, |index| looking.ask(index, after, page_size, now)).await?;
 
@@ -73,7 +73,11 @@ pub(super) struct Looking {
 }
 
 impl Search {
-    pub(super) fn parse(request: v1::SearchSlotsRequest) -> Result<Self, Error> {
+    pub(super) fn parse(
+        app: &App,
+        request: v1::SearchSlotsRequest,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
         let v1::SearchSlotsRequest {
             filter,
             window,
@@ -91,7 +95,7 @@ impl Search {
             times_of_day: field::list(times_of_day, 10, "times_of_day", |hours, path| {
                 field::hours(Some(hours), path)
             })?,
-            roster_use: roster_use.into(),
+            roster_use: RosterUse::read(app, roster_use, now)?,
             language: directory::display_language(language_code, "language_code")?,
         })
     }
@@ -110,7 +114,7 @@ impl Search {
         let range = around(self.window);
         let busy = own.iter().filter(held).filter_map(booking::Model::busy);
         let busy = busy.filter(|busy| busy.overlaps(range)).collect();
-        let asked = Asked { range, roster_use: self.roster_use, busy };
+        let asked = Asked { range, roster_use: &self.roster_use, busy };
         let worker = Worker::during(app, &safe, asked)?;
         let excluded = if self.times_of_day.is_empty() {
             Vec::new()
@@ -160,6 +164,7 @@ impl Looking {
         let listing = app.listings.get(TherapistId(hit.place.therapist.0))?;
         let kind = listing.session_type(SessionTypeId(hit.place.session_type.0))?;
         let mut reasons = filter.explain(&listing, language, now)?;
+        let warnings = self.worker.warnings(hit.session, &kind.rules(), &reasons);
         if self.worker.fits_roster {
             reasons.push(directory::plain_reason(v1::Criterion::Roster, "", language));
         }
@@ -181,6 +186,7 @@ impl Looking {
                 .map(|modality| field::to_modality(*modality).into())
                 .collect(),
             reasons,
+            warnings: warnings.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -237,7 +243,8 @@ fn constraint(constraint: search::Constraint) -> v1::Constraint {
         search::Constraint::Horizon => v1::Constraint::Horizon,
         search::Constraint::OwnBooking => v1::Constraint::OwnBooking,
         search::Constraint::TimeOfDay => v1::Constraint::TimeOfDay,
-        search::Constraint::Worker(WorkerRefusal::Shift | WorkerRefusal::Break) => v1::Constraint::Shift,
+        search::Constraint::Worker(WorkerRefusal::Shift) => v1::Constraint::Shift,
+        search::Constraint::Worker(WorkerRefusal::Break | WorkerRefusal::OffDuty) => v1::Constraint::Break,
         search::Constraint::Worker(WorkerRefusal::Commute) => v1::Constraint::Commute,
         search::Constraint::Worker(WorkerRefusal::Rest) => v1::Constraint::Rest,
         search::Constraint::Worker(WorkerRefusal::Sleep) => v1::Constraint::Sleep,

@@ -44,7 +44,7 @@ pub(super) fn watch_slots(
         return Err(field::out_of_range("search.page_token", "empty: the first page is watched"));
     }
     // Refused at once what would be refused later.
-    Search::parse(question.clone())?;
+    Search::parse(app, question.clone(), app.clock.now())?;
     let place = app.watches.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
     let watch = Watch {
         seen: app.mirror.watch(),
@@ -95,7 +95,9 @@ impl Watch {
             let now = self.app.clock.now();
             // A token that was given back or has ended ends this, too.
             access::admit(&self.app, &self.token, now).await?;
-            let mut looking = Search::parse(self.question.clone())?.begin(&self.app, self.alias, now).await?;
+            let mut looking = Search::parse(&self.app, self.question.clone(), now)?
+                .begin(&self.app, self.alias, now)
+                .await?;
             let page = self.app.mirror.ask(now, |index| looking.ask(index, None, self.limit, now)).await?;
             let hits =
                 page.hits.iter().filter_map(|hit| Some((hit.place, looking.print(&self.app, hit, now)?)));

@@ -1,29 +1,53 @@
 //! When one worker has time, for a search and for a booking alike.
 
-use calendar::{Span, Unavailable};
+use api::v1;
+use calendar::{Roster, SessionRules, ShiftRules, Span, Unavailable};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{App, error::Error, sealed::Safe};
+use crate::{App, error::Error, field::out_of_range, roster, sealed::Safe, vocabulary::Vocabulary};
 
-/// What the stored roster means for one call.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the roster means for one call.
+#[derive(Clone, Debug)]
 pub(crate) struct RosterUse {
     ignore_shifts: bool,
     beyond_published: bool,
+    /// S3
+    breaks_only: bool,
+    /// Instead of the stored one (S1).
+    carried: Option<Roster>,
 }
 
-impl From<Option<api::v1::RosterUse>> for RosterUse {
-    fn from(message: Option<api::v1::RosterUse>) -> Self {
-        let api::v1::RosterUse { ignore_shifts, beyond_published } = message.unwrap_or_default();
-        Self { ignore_shifts, beyond_published }
+impl RosterUse {
+    /// Reads the field `roster_use`.
+    pub(crate) fn read(app: &App, message: Option<v1::RosterUse>, now: DateTime<Utc>) -> Result<Self, Error> {
+        let v1::RosterUse { ignore_shifts, beyond_published, breaks_only, roster } =
+            message.unwrap_or_default();
+        if ignore_shifts && breaks_only {
+            return Err(out_of_range("roster_use.breaks_only", "false if shifts are ignored"));
+        }
+        let carried =
+            roster.map(|roster| roster::carried(app, roster, "roster_use.roster", now)).transpose()?;
+        Ok(Self { ignore_shifts, beyond_published, breaks_only, carried })
+    }
+
+    /// The roster that counts, if any does.
+    fn roster(&self, safe: &Safe) -> Result<Option<Roster>, Error> {
+        if self.ignore_shifts {
+            return Ok(None);
+        }
+        match &self.carried {
+            Some(carried) => Ok(Some(carried.clone())),
+            None => safe.roster(),
+        }
     }
 }
 
 /// Whose time, when.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
     /// When.
     pub(crate) range: Span,
     /// What the roster means.
-    pub(crate) roster_use: RosterUse,
+    pub(crate) roster_use: &'a RosterUse,
     /// The worker's own holds and bookings then, buffers included.
     pub(crate) busy: Vec<Span>,
 }
@@ -36,20 +60,59 @@ pub(crate) struct Worker {
     pub(crate) busy: Vec<Span>,
     /// There is a roster, and it was asked.
     pub(crate) fits_roster: bool,
+    /// The roster, and how it counts.
+    duty: Option<(Roster, ShiftRules)>,
 }
+
+/// S6: how long a session that weighs heavily is followed.
+const BEFORE_SHIFT: TimeDelta = TimeDelta::hours(4);
 
 impl Worker {
     /// What takes time away.
-    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked) -> Result<Self, Error> {
+    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked<'_>) -> Result<Self, Error> {
         let Asked { range, roster_use, busy } = asked;
-        let roster = if roster_use.ignore_shifts { None } else { safe.roster()? };
-        let Some(roster) = roster else {
-            return Ok(Self { unavailable: Vec::new(), busy, fits_roster: false });
+        let Some(roster) = roster_use.roster(safe)? else {
+            let nothing = roster_use.breaks_only.then(|| calendar::in_breaks(&[], &[], range));
+            return Ok(Self {
+                unavailable: nothing.unwrap_or_default(),
+                busy,
+                fits_roster: false,
+                duty: None,
+            });
         };
         let settings = safe.settings()?;
         let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
         let unavailable =
             calendar::unavailable(&roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
-        Ok(Self { unavailable, busy, fits_roster: true })
+        let unavailable = if roster_use.breaks_only {
+            calendar::in_breaks(&unavailable, roster.breaks(), range)
+        } else {
+            unavailable
+        };
+        Ok(Self { unavailable, busy, fits_roster: true, duty: Some((roster, settings.shift_rules)) })
     }
+
+    /// S6: what is to be said of a slot of these rules, found for these reasons.
+    pub(crate) fn warnings(
+        &self,
+        session: Span,
+        rules: &SessionRules,
+        reasons: &[v1::MatchReason],
+    ) -> Vec<v1::SlotWarning> {
+        let before_shift = weighs_heavily(rules, reasons)
+            && self
+                .duty
+                .as_ref()
+                .is_some_and(|(roster, rules)| calendar::on_shift_soon(roster, rules, session, BEFORE_SHIFT));
+        before_shift.then_some(v1::SlotWarning::BeforeShift).into_iter().collect()
+    }
+}
+
+/// Whether a session is like to touch on trauma.
+fn weighs_heavily(rules: &SessionRules, reasons: &[v1::MatchReason]) -> bool {
+    let trauma = Vocabulary::get().narrower_or_same("trauma");
+    let asked = |reason: &v1::MatchReason| {
+        reason.criterion() == v1::Criterion::Specialization && trauma.contains(&reason.value.as_str())
+    };
+    rules.load_weight > 1 || reasons.iter().any(asked)
 }

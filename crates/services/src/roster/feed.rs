@@ -1,0 +1,61 @@
+//! A roster from an address (S1).
+
+use calendar::Roster;
+use chrono::{DateTime, Utc};
+use fetch::{FeedUrl, Fetched};
+use serde::{Deserialize, Serialize};
+
+use super::import;
+use crate::{
+    App,
+    error::{Error, Violation},
+    field,
+};
+
+/// Where a roster comes from and how it is read; kept sealed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Feed {
+    url: String,
+    /// What the other side calls what it said last.
+    validator: Option<String>,
+    time_zone: String,
+    on_call: bool,
+}
+
+/// What a fetch brought.
+pub(crate) struct News {
+    /// With what the other side calls it.
+    pub(crate) feed: Feed,
+    /// Nothing if it says what it said before.
+    pub(crate) roster: Option<Roster>,
+}
+
+impl Feed {
+    /// Reads the field `feed_uri`.
+    pub(super) fn read(address: &str, time_zone: &str, on_call: bool) -> Result<Self, Error> {
+        if address.is_empty() {
+            return Err(field::required("feed_uri"));
+        }
+        let url: FeedUrl =
+            address.parse().map_err(|error| Error::invalid("feed_uri", Violation::FeedUri(error)))?;
+        Ok(Self { url: url.expose(), validator: None, time_zone: time_zone.to_owned(), on_call })
+    }
+}
+
+/// Fetches and reads it. Whoever gave the address learns only that this failed, so that nobody maps a network
+/// through it.
+pub(crate) async fn fetch(app: &App, feed: Feed, now: DateTime<Utc>) -> Result<News, Error> {
+    let unreadable = || Error::Sealed("feed.sealed");
+    let url: FeedUrl = feed.url.parse().map_err(|_| unreadable())?;
+    let zone = app.rules.zone(&feed.time_zone).ok_or_else(unreadable)?;
+    let known = feed.validator.as_deref().and_then(|known| known.parse().ok());
+    match app.feeds.get(&url, known.as_ref()).await.map_err(|_| Error::FeedUnavailable)? {
+        Fetched::Unchanged => Ok(News { feed, roster: None }),
+        Fetched::Calendar { bytes, validator } => {
+            let read = import::of_file(app, bytes, &zone, None, feed.on_call, now).await;
+            let roster = read.map_err(|_| Error::FeedUnavailable)?;
+            let validator = validator.map(|state| state.expose().to_owned());
+            Ok(News { feed: Feed { validator, ..feed }, roster: Some(roster) })
+        }
+    }
+}
