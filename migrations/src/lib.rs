@@ -10,6 +10,7 @@ mod m20261123_000001_directory;
 mod m20261123_000002_aliases;
 mod m20261123_000003_bookings;
 mod m20261125_000004_changes;
+mod m20261125_000007_limits;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_aliases::Migration),
             Box::new(m20261123_000003_bookings::Migration),
             Box::new(m20261125_000004_changes::Migration),
+            Box::new(m20261125_000007_limits::Migration),
         ]
     }
 }

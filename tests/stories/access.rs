@@ -506,5 +506,6 @@ fn fifty_minutes() -> v1::SessionType {
         modalities: vec![v1::Modality::Video.into()],
         grid_interval: Some(minutes(30)),
         grid_offset: None,
+        load_weight: 1,
     }
 }

@@ -7,6 +7,7 @@ mod availability;
 mod bad_input;
 mod clock_changes;
 mod crash;
+mod limits;
 mod main_job;
 mod migrations;
 mod privacy;

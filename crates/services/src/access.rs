@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 49] = [
+pub const POLICIES: [(&str, Policy); 50] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -91,6 +91,7 @@ pub const POLICIES: [(&str, Policy); 49] = [
     ("/respite.v1.AvailabilityService/DeleteDateOverride", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteSessionType", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/GetLoad", Policy::Therapist),
     ("/respite.v1.AvailabilityService/GetSchedule", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListDateOverrides", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListSessionTypes", Policy::Therapist),

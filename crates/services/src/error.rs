@@ -380,9 +380,13 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         SettingsError::WindowsOverlap { .. }
         | SettingsError::OverrideHoursOverlap { .. }
         | SettingsError::TravelsOverlap { .. } => "WINDOWS_OVERLAP",
-        SettingsError::WindowShorterThanSession { .. }
-        | SettingsError::OverrideShorterThanSession { .. }
-        | SettingsError::ProtectedCoversEveryWindow => "WINDOW_TOO_SHORT",
+        SettingsError::WindowShorterThanSession { .. } | SettingsError::OverrideShorterThanSession { .. } => {
+            "WINDOW_TOO_SHORT"
+        }
+        SettingsError::ProtectedCoversEveryWindow => "PROTECTED_TIME_TOO_LONG",
+        SettingsError::LimitBelowEverySession { .. } | SettingsError::LimitsExcludeEverySession => {
+            "LIMIT_TOO_LOW"
+        }
         SettingsError::ReplacedTwice { .. } => "DUPLICATE",
         SettingsError::TravelReversed { .. } => "REVERSED_SPAN",
         SettingsError::NoticeOutOfRange
@@ -393,9 +397,7 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         | SettingsError::GridOffsetOutOfRange { .. }
         | SettingsError::LoadWeightOutOfRange { .. }
         | SettingsError::InARowOutOfRange
-        | SettingsError::BreakOutOfRange
-        | SettingsError::LimitBelowEverySession { .. }
-        | SettingsError::LimitsExcludeEverySession => "OUT_OF_RANGE",
+        | SettingsError::BreakOutOfRange => "OUT_OF_RANGE",
     }
 }
 

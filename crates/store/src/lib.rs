@@ -27,7 +27,7 @@ mod error;
 mod id;
 mod writes;
 
-pub use column::{Horizon, Instant, List, Modality, Opaque};
+pub use column::{Horizon, Instant, Limits, List, Modality, Opaque};
 pub use db::Db;
 pub use error::Error;
 pub use id::{

@@ -1,6 +1,7 @@
 //! When a therapist works, and what can be booked with them.
 
 mod date_override;
+mod load;
 mod schedule;
 mod session_type;
 mod settings;
@@ -193,5 +194,13 @@ impl v1::availability_service_server::AvailabilityService for App {
         let v1::DeleteTimeOffRequest { request_id: _, time_off_id } = request;
         time_off::delete(&once.tx, own, field::id(&time_off_id, "time_off_id")?).await?;
         Ok(Response::new(once.commit(v1::DeleteTimeOffResponse {}).await?))
+    }
+
+    async fn get_load(
+        &self,
+        request: Request<v1::GetLoadRequest>,
+    ) -> Result<Response<v1::GetLoadResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        Ok(Response::new(load::get_load(self, own, request.into_inner(), now).await?))
     }
 }

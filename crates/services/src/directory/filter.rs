@@ -420,6 +420,7 @@ mod tests {
             grid_offset_minutes: 0,
             modalities: List(modalities.to_vec()),
             withdrawn: false,
+            load_weight: 1,
         }]
     }
 

@@ -9,10 +9,14 @@ use std::{
 };
 
 use api::v1;
-use calendar::{Admission, Load, Refusal, Schedule, SessionRules, Span, WorkerRefusal};
+use calendar::{Admission, Limits, Load, Refusal, Schedule, SessionRules, Span, WorkerRefusal};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use store::{AliasId, TherapistId, booking, session_type};
+use store::{
+    AliasId, TherapistId,
+    booking::{self, Held},
+    session_type,
+};
 use uuid::Uuid;
 
 use super::{Asked, Worker};
@@ -116,7 +120,7 @@ pub(super) async fn search_slots(
         .into_iter()
         .filter_map(|found| {
             let candidate = &candidates[found.candidate];
-            let (schedule, _) = times.of(candidate)?;
+            let (schedule, ..) = times.of(candidate)?;
             Some(hit(&found, candidate, schedule, fits_roster, &language))
         })
         .collect();
@@ -152,7 +156,7 @@ impl Scan {
         let Self { worker, window, after, page_size, now, mut removals } = self;
         let mut found = BTreeSet::new();
         for (index, candidate) in candidates.iter().enumerate() {
-            let Some((schedule, busy)) = times.of(candidate) else { continue };
+            let Some((schedule, busy, load)) = times.of(candidate) else { continue };
             let open = schedule.open(window);
             for (session_type, kind) in candidate.session_types.iter().enumerate() {
                 let admission = Admission {
@@ -160,7 +164,7 @@ impl Scan {
                     open: &open,
                     session: &kind.rules(),
                     busy,
-                    load: &Load::default(),
+                    load,
                     alias_busy: &worker.busy,
                     unavailable: &worker.unavailable,
                     now,
@@ -214,7 +218,7 @@ pub(crate) async fn earliest(
     let scan = move || {
         let mut openings = HashMap::new();
         for (therapist, session_types) in questions {
-            let Some((schedule, busy)) = therapists.get(therapist) else { continue };
+            let Some((schedule, busy, load)) = therapists.get(therapist) else { continue };
             let open = schedule.open(window);
             let first = session_types
                 .iter()
@@ -224,7 +228,7 @@ pub(crate) async fn earliest(
                         open: &open,
                         session,
                         busy,
-                        load: &Load::default(),
+                        load,
                         alias_busy: &[],
                         unavailable: &[],
                         now,
@@ -250,6 +254,9 @@ struct Times {
     schedules: HashMap<TherapistId, Schedule>,
     /// Sorted and disjoint, buffers included.
     busy: HashMap<TherapistId, Vec<Span>>,
+    /// Of those who have limits.
+    loads: HashMap<TherapistId, Load>,
+    unlimited: Load,
 }
 
 impl Times {
@@ -269,17 +276,42 @@ impl Times {
         for spans in busy.values_mut() {
             *spans = calendar::union(std::mem::take(spans));
         }
-        Ok(Self { schedules, busy })
+        let loads = loads(app, &schedules, window, now).await?;
+        Ok(Self { schedules, busy, loads, unlimited: Load::default() })
     }
 
-    fn get(&self, therapist: TherapistId) -> Option<(&Schedule, &[Span])> {
+    fn get(&self, therapist: TherapistId) -> Option<(&Schedule, &[Span], &Load)> {
         let schedule = self.schedules.get(&therapist)?;
-        Some((schedule, self.busy.get(&therapist).map_or(&[], Vec::as_slice)))
+        let busy = self.busy.get(&therapist).map_or(&[][..], Vec::as_slice);
+        Some((schedule, busy, self.loads.get(&therapist).unwrap_or(&self.unlimited)))
     }
 
-    fn of(&self, candidate: &Candidate) -> Option<(&Schedule, &[Span])> {
+    fn of(&self, candidate: &Candidate) -> Option<(&Schedule, &[Span], &Load)> {
         self.get(candidate.therapist.id)
     }
+}
+
+/// What counts against the limits of those who have any, in one statement; without any, there is none.
+async fn loads(
+    app: &App,
+    schedules: &HashMap<TherapistId, Schedule>,
+    window: Span,
+    now: DateTime<Utc>,
+) -> Result<HashMap<TherapistId, Load>, Error> {
+    let limited = || schedules.iter().filter(|(_, schedule)| schedule.limits != Limits::default());
+    let ranges = || limited().map(|(_, schedule)| schedule.load_range(window));
+    let first = ranges().map(Span::start).min();
+    let Some(range) = first.zip(ranges().map(Span::end).max()).and_then(|(start, end)| Span::new(start, end))
+    else {
+        return Ok(HashMap::new());
+    };
+    let held = booking::Entity::held_during(range, now).all(app.db.read()).await?;
+    let mut held = directory::by_therapist(held, |held| held.therapist_id);
+    let load = |(id, schedule): (&TherapistId, &Schedule)| {
+        let held = held.remove(id).unwrap_or_default();
+        (*id, schedule.load(held.iter().filter_map(Held::session)))
+    };
+    Ok(limited().map(load).collect())
 }
 
 fn hit(
