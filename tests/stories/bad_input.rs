@@ -752,6 +752,18 @@ e2e::stories! {
             (|r| r.end_date = Some(day(2026, 2, 28)), "REVERSED_SPAN", "end_date"),
             (|r| r.end_date = Some(day(2026, 6, 1)), "OUT_OF_RANGE", "end_date"),
         ]).await;
+        let base = v1::PreviewAvailabilityRequest {
+            session_type_id: listed.session_types[0].id.clone(),
+            window: Some(span("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")),
+        };
+        check(&world, async |request| availability().preview_availability(request).await, base, &[
+            (|r| r.session_type_id.clear(), "REQUIRED", "session_type_id"),
+            (|r| r.session_type_id = "x".to_owned(), "MALFORMED", "session_type_id"),
+            (|r| r.window = None, "REQUIRED", "window"),
+            (|r| r.window = Some(span("2026-03-01T00:00:00Z", "2026-04-01T00:00:01Z")), "OUT_OF_RANGE", "window"),
+            (|r| r.window = Some(span("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z")), "REVERSED_SPAN", "window"),
+            (|r| of(&mut r.window).end_time = None, "REQUIRED", "window.end_time"),
+        ]).await;
         let base = v1::DeleteSessionTypeRequest { request_id: request_id(), session_type_id: listed.session_types[0].id.clone() };
         check(&world, async |request| availability().delete_session_type(request).await, base, &[
             (|r| r.session_type_id.clear(), "REQUIRED", "session_type_id"),

@@ -10,6 +10,7 @@ mod crash;
 mod limits;
 mod main_job;
 mod migrations;
+mod preview;
 mod privacy;
 mod races;
 mod reminders;

@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 50] = [
+pub const POLICIES: [(&str, Policy); 51] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -96,6 +96,7 @@ pub const POLICIES: [(&str, Policy); 50] = [
     ("/respite.v1.AvailabilityService/ListDateOverrides", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListSessionTypes", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/PreviewAvailability", Policy::Therapist),
     ("/respite.v1.AvailabilityService/UpdateSchedule", Policy::Therapist),
     ("/respite.v1.AvailabilityService/UpdateSessionType", Policy::Therapist),
     ("/respite.v1.BookingService/CancelBooking", Policy::Alias),

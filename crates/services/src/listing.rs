@@ -36,7 +36,7 @@ impl Listing {
         self.session_types.iter().find(|session_type| session_type.id == id)
     }
 
-    async fn load(app: &App, db: &impl ConnectionTrait, id: TherapistId) -> Result<Self, Error> {
+    pub(crate) async fn load(app: &App, db: &impl ConnectionTrait, id: TherapistId) -> Result<Self, Error> {
         // The row with the revision first: what is read after it can only be newer, and then is not taken for it.
         let therapist =
             therapist::Entity::find_by_id(id).one(db).await?.ok_or(Error::NotFound("therapist"))?;

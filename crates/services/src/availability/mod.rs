@@ -2,6 +2,7 @@
 
 mod date_override;
 mod load;
+mod preview;
 mod schedule;
 mod session_type;
 mod settings;
@@ -202,5 +203,13 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::GetLoadResponse>, Status> {
         let (now, own) = (self.clock.now(), request.therapist()?);
         Ok(Response::new(load::get_load(self, own, request.into_inner(), now).await?))
+    }
+
+    async fn preview_availability(
+        &self,
+        request: Request<v1::PreviewAvailabilityRequest>,
+    ) -> Result<Response<v1::PreviewAvailabilityResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        Ok(Response::new(preview::preview_availability(self, own, request.into_inner(), now).await?))
     }
 }

@@ -70,7 +70,12 @@ pub(super) async fn saved_or_empty(
     therapist: TherapistId,
 ) -> Result<calendar::Schedule, Error> {
     let row = schedule::Entity::find_by_id(therapist).one(db).await?;
-    let empty = || calendar::Schedule {
+    Ok(row.and_then(|row| ordinary(app, row)).unwrap_or_else(empty))
+}
+
+/// The schedule of whoever saved none.
+pub(super) fn empty() -> calendar::Schedule {
+    calendar::Schedule {
         zone: calendar::Zone::utc(),
         windows: Vec::new(),
         overrides: Vec::new(),
@@ -80,8 +85,7 @@ pub(super) async fn saved_or_empty(
         notice: TimeDelta::zero(),
         horizon: Horizon::Days(1),
         limits: Limits::default(),
-    };
-    Ok(row.and_then(|row| ordinary(app, row)).unwrap_or_else(empty))
+    }
 }
 
 /// What was saved, or an empty one in the therapist's own zone.
