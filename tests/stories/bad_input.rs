@@ -764,6 +764,18 @@ e2e::stories! {
             (|r| r.window = Some(span("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z")), "REVERSED_SPAN", "window"),
             (|r| of(&mut r.window).end_time = None, "REQUIRED", "window.end_time"),
         ]).await;
+        for bad in ["", "x", "42"] {
+            let request_id = || bad.to_owned();
+            let answers = [
+                availability().create_calendar_feed(v1::CreateCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+                availability().rotate_calendar_feed(v1::RotateCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+                availability().delete_calendar_feed(v1::DeleteCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+            ];
+            for answer in answers {
+                let refused = Refusal::from(answer.unwrap_err());
+                assert_eq!((refused.code, refused.violations[0].field.as_str()), (Code::InvalidArgument, "request_id"));
+            }
+        }
         let base = v1::DeleteSessionTypeRequest { request_id: request_id(), session_type_id: listed.session_types[0].id.clone() };
         check(&world, async |request| availability().delete_session_type(request).await, base, &[
             (|r| r.session_type_id.clear(), "REQUIRED", "session_type_id"),

@@ -43,6 +43,9 @@ pub enum Error {
     /// The date has an override.
     #[error("this date has an override")]
     DateOverridden,
+    /// The therapist has a calendar feed.
+    #[error("there is a calendar feed")]
+    CalendarFeedExists,
     /// The slot is not to be had (T5).
     #[error("{0}")]
     Slot(#[from] Refusal),
@@ -233,6 +236,7 @@ impl From<Error> for Status {
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
             | Error::DateOverridden
+            | Error::CalendarFeedExists
             | Error::Slot(Refusal::Taken | Refusal::Limit(_) | Refusal::AliasBusy) => Code::AlreadyExists,
             Error::Slot(refusal) => {
                 match refusal {
@@ -332,6 +336,7 @@ fn reason(error: &Error) -> &'static str {
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
         Error::DateOverridden => "DATE_OVERRIDDEN",
+        Error::CalendarFeedExists => "CALENDAR_FEED_EXISTS",
         Error::Slot(refusal) => match refusal {
             Refusal::TooSoon { .. } => "TOO_SOON",
             Refusal::BeyondHorizon { .. } => "BEYOND_HORIZON",

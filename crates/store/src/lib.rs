@@ -8,6 +8,7 @@ pub mod alias;
 pub mod alias_key;
 pub mod booking;
 pub mod booking_event;
+pub mod calendar_feed;
 pub mod contact;
 pub mod credential;
 pub mod date_override;
