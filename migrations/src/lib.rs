@@ -11,6 +11,8 @@ mod m20261123_000002_aliases;
 mod m20261123_000003_bookings;
 mod m20261125_000004_changes;
 mod m20261125_000006_feeds;
+mod m20261125_000007_limits;
+mod m20261125_000008_calendar_feed;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -23,6 +25,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_bookings::Migration),
             Box::new(m20261125_000004_changes::Migration),
             Box::new(m20261125_000006_feeds::Migration),
+            Box::new(m20261125_000007_limits::Migration),
+            Box::new(m20261125_000008_calendar_feed::Migration),
         ]
     }
 }

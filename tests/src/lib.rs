@@ -449,7 +449,7 @@ impl Therapist {
                 windows: weekly_windows(week),
                 minimum_notice: Some(minutes(60)),
                 horizon: Some(v1::schedule::Horizon::HorizonDays(90)),
-                travels: Vec::new(),
+                ..Default::default()
             }),
         };
         self.client.availability().update_schedule(request).await.expect("the schedule is taken");
@@ -463,7 +463,7 @@ impl Therapist {
                 buffer_after: Some(minutes(after)),
                 modalities: vec![v1::Modality::Video.into(), v1::Modality::Audio.into()],
                 grid_interval: Some(minutes(interval)),
-                grid_offset: None,
+                ..Default::default()
             }),
         };
         let created = self.client.availability().create_session_type(request).await.expect("a session type");

@@ -262,6 +262,10 @@ e2e::stories! {
         hidden("DeleteSessionType", &ada.session_type_id, async |session_type_id| {
             availability().delete_session_type(v1::DeleteSessionTypeRequest { request_id: request_id(), session_type_id }).await
         }).await;
+        hidden("PreviewAvailability", &ada.session_type_id, async |session_type_id| {
+            let window = Some(span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z"));
+            availability().preview_availability(v1::PreviewAvailabilityRequest { session_type_id, window }).await
+        }).await;
         hidden("DeleteDateOverride", &day.date_override.unwrap().id, async |date_override_id| {
             availability().delete_date_override(v1::DeleteDateOverrideRequest { request_id: request_id(), date_override_id }).await
         }).await;
@@ -506,5 +510,6 @@ fn fifty_minutes() -> v1::SessionType {
         modalities: vec![v1::Modality::Video.into()],
         grid_interval: Some(minutes(30)),
         grid_offset: None,
+        load_weight: 1,
     }
 }

@@ -270,14 +270,14 @@ e2e::stories! {
 }
 
 /// What one UTC day offers, as times of day in UTC.
-async fn on(worker: &Worker, therapist: &Therapist, day: &str) -> Vec<String> {
+pub(super) async fn on(worker: &Worker, therapist: &Therapist, day: &str) -> Vec<String> {
     let next = day.parse::<chrono::NaiveDate>().unwrap().succ_opt().unwrap();
     let found = worker.searches(therapist, &format!("{day}T00:00:00Z"), &format!("{next}T00:00:00Z")).await;
     starts(&found).iter().map(|start| start[11..16].to_owned()).collect()
 }
 
 /// Changes the schedule that is saved.
-async fn set(therapist: &Therapist, change: impl Fn(&mut v1::Schedule)) -> Result<(), Refusal> {
+pub(super) async fn set(therapist: &Therapist, change: impl Fn(&mut v1::Schedule)) -> Result<(), Refusal> {
     let saved = therapist.client.availability().get_schedule(v1::GetScheduleRequest {}).await.unwrap();
     let mut schedule = saved.into_inner().schedule.unwrap();
     change(&mut schedule);

@@ -734,6 +734,11 @@ e2e::stories! {
                 minimum_notice: Some(minutes(60)),
                 horizon: Some(v1::schedule::Horizon::HorizonDays(90)),
                 travels: vec![v1::Travel { start_date: Some(date("2026-04-01")), end_date: Some(date("2026-04-02")), time_zone: "Asia/Tokyo".to_owned() }],
+                day_limits: Some(v1::LoadLimits { max_sessions: 1, max_session_time: Some(minutes(50)), max_load: 1 }),
+                week_limits: Some(v1::LoadLimits { max_sessions: 10_000, max_session_time: Some(minutes(7 * 1_440)), max_load: 10_000 }),
+                pacing: Some(v1::Pacing { max_sessions_in_a_row: 1, break_duration: Some(minutes(1)) }),
+                protected_windows: e2e::weekly_windows("Mon 08:00-20:00"),
+                protected_dates: vec![v1::ProtectedDate { date: Some(date("2026-04-06")), kind: v1::DateOverrideKind::Replace.into(), hours: Vec::new() }],
             }),
         };
         check(&world, async |request| availability().update_schedule(request).await, base, &[
@@ -762,6 +767,30 @@ e2e::stories! {
             (|r| of(&mut r.schedule).travels[0].end_date = Some(day(2026, 4, 31)), "MALFORMED", "schedule.travels[0].end_date"),
             (|r| of(&mut r.schedule).travels[0].time_zone = "Tokyo".to_owned(), "UNKNOWN_ZONE", "schedule.travels[0].time_zone"),
             (|r| of(&mut r.schedule).travels = vec![v1::Travel::default(); 21], "TOO_MANY", "schedule.travels"),
+            (|r| of(&mut of(&mut r.schedule).day_limits).max_sessions = -1, "OUT_OF_RANGE", "schedule.day_limits.max_sessions"),
+            (|r| of(&mut of(&mut r.schedule).day_limits).max_load = -1, "OUT_OF_RANGE", "schedule.day_limits.max_load"),
+            (|r| of(&mut of(&mut r.schedule).day_limits).max_session_time = Some(minutes(49)), "LIMIT_TOO_LOW", "schedule.day_limits.max_session_time"),
+            (|r| of(&mut of(&mut r.schedule).week_limits).max_session_time = Some(minutes(0)), "LIMIT_TOO_LOW", "schedule.week_limits.max_session_time"),
+            (|r| of(&mut of(&mut r.schedule).week_limits).max_session_time = Some(minutes(7 * 1_440 + 1)), "OUT_OF_RANGE", "schedule.week_limits.max_session_time"),
+            (|r| of(&mut of(&mut r.schedule).week_limits).max_session_time = Some(Duration { seconds: 3_030, nanos: 0 }), "MALFORMED", "schedule.week_limits.max_session_time"),
+            (|r| of(&mut of(&mut r.schedule).week_limits).max_sessions = 10_001, "OUT_OF_RANGE", "schedule.week_limits.max_sessions"),
+            (|r| of(&mut of(&mut r.schedule).week_limits).max_load = i32::MIN, "OUT_OF_RANGE", "schedule.week_limits.max_load"),
+            (|r| of(&mut of(&mut r.schedule).pacing).max_sessions_in_a_row = 0, "OUT_OF_RANGE", "schedule.pacing.max_sessions_in_a_row"),
+            (|r| of(&mut of(&mut r.schedule).pacing).max_sessions_in_a_row = -7, "OUT_OF_RANGE", "schedule.pacing.max_sessions_in_a_row"),
+            (|r| of(&mut of(&mut r.schedule).pacing).max_sessions_in_a_row = 51, "OUT_OF_RANGE", "schedule.pacing.max_sessions_in_a_row"),
+            (|r| of(&mut of(&mut r.schedule).pacing).break_duration = None, "OUT_OF_RANGE", "schedule.pacing.break_duration"),
+            (|r| of(&mut of(&mut r.schedule).pacing).break_duration = Some(minutes(8 * 60 + 1)), "OUT_OF_RANGE", "schedule.pacing.break_duration"),
+            (|r| of(&mut of(&mut r.schedule).pacing).break_duration = Some(minutes(-1)), "MALFORMED", "schedule.pacing.break_duration"),
+            (|r| of(&mut r.schedule).protected_windows = e2e::weekly_windows("Mon 08:00-20:00, Tue 08:00-20:00"), "PROTECTED_TIME_TOO_LONG", "schedule.protected_windows"),
+            (|r| of(&mut r.schedule).protected_windows[0].day = 0, "REQUIRED", "schedule.protected_windows[0].day"),
+            (|r| of(&mut r.schedule).protected_windows[0].hours = None, "REQUIRED", "schedule.protected_windows[0].hours"),
+            (|r| of(&mut r.schedule).protected_windows = vec![v1::WeeklyWindow::default(); 51], "TOO_MANY", "schedule.protected_windows"),
+            (|r| of(&mut r.schedule).protected_dates[0].date = None, "REQUIRED", "schedule.protected_dates[0].date"),
+            (|r| of(&mut r.schedule).protected_dates[0].kind = 0, "REQUIRED", "schedule.protected_dates[0].kind"),
+            (|r| of(&mut r.schedule).protected_dates[0].kind = 2, "REQUIRED", "schedule.protected_dates[0].hours"),
+            (|r| of(&mut r.schedule).protected_dates[0].hours = vec![v1::LocalHours::default()], "REQUIRED", "schedule.protected_dates[0].hours[0].start"),
+            (|r| { let day = of(&mut r.schedule).protected_dates[0].clone(); of(&mut r.schedule).protected_dates.push(v1::ProtectedDate { kind: 2, hours: vec![hours_of("08:00-09:00")], ..day }); }, "DUPLICATE", "schedule.protected_dates[1].date"),
+            (|r| of(&mut r.schedule).protected_dates = vec![v1::ProtectedDate::default(); 101], "TOO_MANY", "schedule.protected_dates"),
         ]).await;
 
         let base = v1::CreateSessionTypeRequest {
@@ -775,6 +804,7 @@ e2e::stories! {
                 modalities: vec![v1::Modality::Chat.into()],
                 grid_interval: Some(minutes(1_440)),
                 grid_offset: Some(minutes(1_439)),
+                load_weight: 0,
             }),
         };
         check(&world, async |request| availability().create_session_type(request).await, base, &[
@@ -799,6 +829,8 @@ e2e::stories! {
             (|r| of(&mut r.session_type).grid_interval = None, "OUT_OF_RANGE", "session_type.grid_interval"),
             (|r| of(&mut r.session_type).grid_interval = Some(minutes(1_441)), "OUT_OF_RANGE", "session_type.grid_interval"),
             (|r| of(&mut r.session_type).grid_offset = Some(minutes(1_440)), "OUT_OF_RANGE", "session_type.grid_offset"),
+            (|r| of(&mut r.session_type).load_weight = -1, "OUT_OF_RANGE", "session_type.load_weight"),
+            (|r| of(&mut r.session_type).load_weight = 101, "OUT_OF_RANGE", "session_type.load_weight"),
         ]).await;
         let listed = availability().list_session_types(v1::ListSessionTypesRequest {}).await.unwrap().into_inner();
         let base = v1::UpdateSessionTypeRequest { request_id: request_id(), session_type: Some(listed.session_types[0].clone()) };
@@ -807,6 +839,38 @@ e2e::stories! {
             (|r| of(&mut r.session_type).id = "x".to_owned(), "MALFORMED", "session_type.id"),
             (|r| r.session_type = None, "REQUIRED", "session_type"),
         ]).await;
+        let base = v1::GetLoadRequest { start_date: Some(date("2026-03-01")), end_date: Some(date("2026-05-31")) };
+        check(&world, async |request| availability().get_load(request).await, base, &[
+            (|r| r.start_date = None, "REQUIRED", "start_date"),
+            (|r| r.end_date = None, "REQUIRED", "end_date"),
+            (|r| r.end_date = Some(day(2026, 2, 29)), "MALFORMED", "end_date"),
+            (|r| r.end_date = Some(day(2026, 2, 28)), "REVERSED_SPAN", "end_date"),
+            (|r| r.end_date = Some(day(2026, 6, 1)), "OUT_OF_RANGE", "end_date"),
+        ]).await;
+        let base = v1::PreviewAvailabilityRequest {
+            session_type_id: listed.session_types[0].id.clone(),
+            window: Some(span("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")),
+        };
+        check(&world, async |request| availability().preview_availability(request).await, base, &[
+            (|r| r.session_type_id.clear(), "REQUIRED", "session_type_id"),
+            (|r| r.session_type_id = "x".to_owned(), "MALFORMED", "session_type_id"),
+            (|r| r.window = None, "REQUIRED", "window"),
+            (|r| r.window = Some(span("2026-03-01T00:00:00Z", "2026-04-01T00:00:01Z")), "OUT_OF_RANGE", "window"),
+            (|r| r.window = Some(span("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z")), "REVERSED_SPAN", "window"),
+            (|r| of(&mut r.window).end_time = None, "REQUIRED", "window.end_time"),
+        ]).await;
+        for bad in ["", "x", "42"] {
+            let request_id = || bad.to_owned();
+            let answers = [
+                availability().create_calendar_feed(v1::CreateCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+                availability().rotate_calendar_feed(v1::RotateCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+                availability().delete_calendar_feed(v1::DeleteCalendarFeedRequest { request_id: request_id() }).await.map(drop),
+            ];
+            for answer in answers {
+                let refused = Refusal::from(answer.unwrap_err());
+                assert_eq!((refused.code, refused.violations[0].field.as_str()), (Code::InvalidArgument, "request_id"));
+            }
+        }
         let base = v1::DeleteSessionTypeRequest { request_id: request_id(), session_type_id: listed.session_types[0].id.clone() };
         check(&world, async |request| availability().delete_session_type(request).await, base, &[
             (|r| r.session_type_id.clear(), "REQUIRED", "session_type_id"),

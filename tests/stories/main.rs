@@ -5,11 +5,14 @@
 mod access;
 mod availability;
 mod bad_input;
+mod calendars;
 mod clock_changes;
 mod crash;
 mod fresh;
+mod limits;
 mod main_job;
 mod migrations;
+mod preview;
 mod privacy;
 mod races;
 mod reminders;

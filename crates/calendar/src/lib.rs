@@ -18,7 +18,7 @@ mod span;
 mod zone;
 
 pub use admit::{Admission, Admitted, Refusal, admit, candidates, slots};
-pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period};
+pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period, Tally};
 pub use roster::{
     BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,
     WorkerRefusal, classify, in_breaks, on_shift_soon, refuses, unavailable,

@@ -156,10 +156,12 @@ impl Schedule {
     ///
     /// Without limits nothing is counted.
     pub fn load(&self, held: impl IntoIterator<Item = HeldSession>) -> Load {
+        if self.limits == Limits::default() { Load::default() } else { self.count(held) }
+    }
+
+    /// The same, limits or not: what the therapist has to do.
+    pub fn count(&self, held: impl IntoIterator<Item = HeldSession>) -> Load {
         let mut load = Load::default();
-        if self.limits == Limits::default() {
-            return load;
-        }
         for session in held {
             let date = self.zone.local(session.span.start()).date();
             let count = |tally: &mut Tally| *tally = tally.plus(Tally::of(&session));
@@ -199,15 +201,14 @@ impl Schedule {
             return Ok(());
         }
         let Limits { day, week, pacing } = self.limits;
-        let too_much = |caps: Caps, held: Option<&Tally>| {
-            let total = held.copied().unwrap_or_default().plus(Tally::of(wanted));
+        let too_much = |caps: Caps, held: Tally| {
+            let total = held.plus(Tally::of(wanted));
             caps.set().find(|(measure, most)| total.get(*measure) > u64::from(*most))
         };
-        let monday = monday(date);
-        if let Some((measure, _)) = too_much(week, load.weeks.get(&monday)) {
-            return Err(LimitReached::WeekFull { measure, until: self.midnight(after(monday, 7)) });
+        if let Some((measure, _)) = too_much(week, load.week(date)) {
+            return Err(LimitReached::WeekFull { measure, until: self.midnight(after(monday(date), 7)) });
         }
-        if let Some((measure, _)) = too_much(day, load.days.get(&date)) {
+        if let Some((measure, _)) = too_much(day, load.day(date)) {
             return Err(LimitReached::DayFull { measure, until: self.midnight(after(date, 1)) });
         }
         pacing.map_or(Ok(()), |pacing| load.leaves_breaks(pacing, wanted.span))
@@ -219,6 +220,16 @@ impl Schedule {
 }
 
 impl Load {
+    /// What starts on that local date.
+    pub fn day(&self, date: NaiveDate) -> Tally {
+        self.days.get(&date).copied().unwrap_or_default()
+    }
+
+    /// What starts in the local week that has that date.
+    pub fn week(&self, date: NaiveDate) -> Tally {
+        self.weeks.get(&monday(date)).copied().unwrap_or_default()
+    }
+
     /// Follows the row that `wanted` would be part of to both sides: joining two rows makes one of both.
     fn leaves_breaks(&self, pacing: Pacing, wanted: Span) -> Result<(), LimitReached> {
         let (before, after) = self.spans.split_at(self.spans.partition_point(|span| *span < wanted));
@@ -249,11 +260,14 @@ impl Load {
 }
 
 /// What is counted of one session or of several.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    sessions: u64,
-    minutes: u64,
-    load: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub sessions: u64,
+    /// How long they last, without their buffers.
+    pub minutes: u64,
+    /// Their weights, added up.
+    pub load: u64,
 }
 
 impl Tally {

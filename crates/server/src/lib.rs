@@ -4,6 +4,7 @@
 //! the terminal are here, and no rule of the product is.
 
 mod bounds;
+mod calendars;
 pub mod config;
 mod connection;
 pub mod demo;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc, Weekday};
 use client::SigningKey;
 use sea_orm::{EntityTrait, IntoActiveModel};
 use store::therapist::{Gender, Profile, Specialization, Text};
-use store::{CredentialId, Db, Horizon, List, Modality, Opaque, SessionTypeId, TherapistId};
+use store::{CredentialId, Db, Horizon, Limits, List, Modality, Opaque, SessionTypeId, TherapistId};
 use store::{credential, schedule, session_type, therapist};
 use thiserror::Error;
 
@@ -159,6 +159,9 @@ fn made_up_therapist(number: u32, now: DateTime<Utc>) -> MadeUp {
             travels: List(Vec::new()),
             notice_minutes: *chance.pick(&[60, 120, 240, 720]),
             horizon: Horizon(calendar::Horizon::Days(*chance.pick(&[45, 60, 90]))),
+            limits: Limits(calendar::Limits::default()),
+            protected_windows: List(Vec::new()),
+            protected_dates: List(Vec::new()),
         },
         session_types: session_types(number, id, &mut chance),
     }
@@ -219,6 +222,7 @@ fn session_types(number: u32, therapist: TherapistId, chance: &mut Chance) -> Ve
             grid_offset_minutes: 0,
             modalities: List(modalities.to_vec()),
             withdrawn: false,
+            load_weight: 1,
         })
         .collect()
 }

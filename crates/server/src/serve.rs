@@ -17,6 +17,7 @@ use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
 
 use crate::bounds::BoundsLayer;
+use crate::calendars::CalendarsLayer;
 use crate::config::{Limits, Origin};
 use crate::rpc::RpcLayer;
 use crate::{connection, health};
@@ -90,6 +91,7 @@ pub async fn serve(
     let (drain, draining) = oneshot::channel::<()>();
     let serving = server
         .layer(cors(&origins))
+        .layer(CalendarsLayer::new(&app, &limits))
         .layer(GrpcWebLayer::new())
         .layer(RpcLayer::new(&meter))
         .layer(BoundsLayer::new(&limits))

@@ -161,6 +161,20 @@ async fn what_is_not_grpc_is_refused_on_http_1() {
 }
 
 #[tokio::test]
+async fn a4_a_calendar_is_asked_for_without_grpc_and_what_is_not_there_is_not_told_apart() {
+    let server = start(|_| {}).await;
+    let mut answers = Vec::new();
+    for path in ["x", "", "AAAAAAAAAAAAAAAAAAAAAA/sessions.ics", "AAAAAAAAAAAAAAAAAAAAAA/open-time.ics?x=1"] {
+        let answer = server.exchange(&format!("GET /calendars/{path} HTTP/1.1\r\n"), "", &[]).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(answer.contains("cache-control: private, no-cache"), "{answer}");
+        let undated = answer.lines().filter(|line| !line.starts_with("date:"));
+        answers.push(undated.map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+#[tokio::test]
 async fn a_message_that_is_too_large_is_refused() {
     let server = start(|_| {}).await;
     let service = "x".repeat(2 * 1024);

@@ -44,6 +44,9 @@ pub enum Error {
     /// The date has an override.
     #[error("this date has an override")]
     DateOverridden,
+    /// The therapist has a calendar feed.
+    #[error("there is a calendar feed")]
+    CalendarFeedExists,
     /// The slot is not to be had (T5).
     #[error("{0}")]
     Slot(#[from] Refusal),
@@ -246,6 +249,7 @@ impl From<Error> for Status {
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
             | Error::DateOverridden
+            | Error::CalendarFeedExists
             | Error::Slot(Refusal::Taken | Refusal::Limit(_) | Refusal::AliasBusy) => Code::AlreadyExists,
             Error::Slot(refusal) => {
                 match refusal {
@@ -358,6 +362,7 @@ fn reason(error: &Error) -> &'static str {
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
         Error::DateOverridden => "DATE_OVERRIDDEN",
+        Error::CalendarFeedExists => "CALENDAR_FEED_EXISTS",
         Error::Slot(refusal) => match refusal {
             Refusal::TooSoon { .. } => "TOO_SOON",
             Refusal::BeyondHorizon { .. } => "BEYOND_HORIZON",
@@ -414,9 +419,13 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         SettingsError::WindowsOverlap { .. }
         | SettingsError::OverrideHoursOverlap { .. }
         | SettingsError::TravelsOverlap { .. } => "WINDOWS_OVERLAP",
-        SettingsError::WindowShorterThanSession { .. }
-        | SettingsError::OverrideShorterThanSession { .. }
-        | SettingsError::ProtectedCoversEveryWindow => "WINDOW_TOO_SHORT",
+        SettingsError::WindowShorterThanSession { .. } | SettingsError::OverrideShorterThanSession { .. } => {
+            "WINDOW_TOO_SHORT"
+        }
+        SettingsError::ProtectedCoversEveryWindow => "PROTECTED_TIME_TOO_LONG",
+        SettingsError::LimitBelowEverySession { .. } | SettingsError::LimitsExcludeEverySession => {
+            "LIMIT_TOO_LOW"
+        }
         SettingsError::ReplacedTwice { .. } => "DUPLICATE",
         SettingsError::TravelReversed { .. } => "REVERSED_SPAN",
         SettingsError::NoticeOutOfRange
@@ -427,9 +436,7 @@ fn settings_reason(error: &SettingsError) -> &'static str {
         | SettingsError::GridOffsetOutOfRange { .. }
         | SettingsError::LoadWeightOutOfRange { .. }
         | SettingsError::InARowOutOfRange
-        | SettingsError::BreakOutOfRange
-        | SettingsError::LimitBelowEverySession { .. }
-        | SettingsError::LimitsExcludeEverySession => "OUT_OF_RANGE",
+        | SettingsError::BreakOutOfRange => "OUT_OF_RANGE",
     }
 }
 

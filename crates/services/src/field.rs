@@ -214,6 +214,11 @@ pub(crate) fn duration(time: TimeDelta) -> Duration {
     Duration { seconds: time.num_seconds(), nanos: 0 }
 }
 
+/// A number of something; more than the contract can say is as much as it can.
+pub(crate) fn count(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
 pub(crate) fn to_span(span: Span) -> v1::Span {
     v1::Span { start_time: Some(timestamp(span.start())), end_time: Some(timestamp(span.end())) }
 }

@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 pub use access::{Caller, POLICIES, Policy};
+pub use availability::published;
 pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;

@@ -43,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CHUNK: u64 = 500;
 /// Records that time passes for at a time.
 const ADVANCED: usize = 256;
+/// How far back sessions count: to the Monday of a therapist's week, and for those in a row before it.
+const COUNTED: TimeDelta = TimeDelta::days(10);
 /// How far the clock may have moved on since time passed for the index.
 const FRESH: TimeDelta = TimeDelta::hours(12);
 
@@ -297,7 +299,7 @@ async fn therapists(
     let rows = booking::Entity::find()
         .filter(booking::Column::TherapistId.is_in(ids.iter().copied()))
         .filter(booking::COLUMN.occupies.eq(true))
-        .filter(booking::COLUMN.ends_at.gt(Instant::from(now - TimeDelta::days(1))))
+        .filter(booking::COLUMN.ends_at.gt(Instant::from(now - COUNTED)))
         .all(app.db.read())
         .await?;
     let mut bookings = directory::by_therapist(rows, |row| row.therapist_id);

@@ -1,6 +1,6 @@
 //! Sessions held or booked.
 
-use calendar::Span;
+use calendar::{HeldSession, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition, ConnectionTrait, DeriveActiveEnum, EnumIter, FromQueryResult, JoinType, QuerySelect,
@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{ExprTrait, LockType, UnionType},
 };
 
-use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId, therapist};
+use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId, session_type, therapist};
 
 /// A booking.
 #[sea_orm::model]
@@ -132,6 +132,33 @@ impl Entity {
         Self::busy_during(span, now).filter(COLUMN.alias_id.eq(alias))
     }
 
+    /// The same as [`Held`], wherever it is counted against limits.
+    pub fn held_during(span: Span, now: DateTime<Utc>) -> Selector<SelectModel<Held>> {
+        Self::counting(Self::busy_during(span, now))
+    }
+
+    /// The same of one therapist.
+    pub fn held_by(therapist: TherapistId, span: Span, now: DateTime<Utc>) -> Selector<SelectModel<Held>> {
+        Self::counting(Self::keeping(therapist, span, now))
+    }
+
+    fn counting(bookings: Select<Self>) -> Selector<SelectModel<Held>> {
+        let of = Expr::col((session_type::Entity, session_type::Column::Id))
+            .equals((Entity, Column::SessionTypeId));
+        let mut counting = bookings
+            .select_only()
+            .columns([
+                Column::Id,
+                Column::TherapistId,
+                Column::StartsAt,
+                Column::EndsAt,
+                Column::HoldExpiresAt,
+            ])
+            .column(session_type::Column::LoadWeight);
+        QueryTrait::query(&mut counting).join(JoinType::InnerJoin, session_type::Entity, of);
+        counting.into_model()
+    }
+
     /// The booking, if it is the alias's own.
     pub fn owned(id: BookingId, alias: AliasId) -> Select<Self> {
         Self::find_by_id(id).filter(COLUMN.alias_id.eq(alias))
@@ -167,6 +194,32 @@ impl Entity {
             .exec(tx)
             .await?;
         Ok(())
+    }
+}
+
+/// What of a booking counts against the limits of its therapist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Held {
+    /// Which.
+    pub id: BookingId,
+    /// With whom.
+    pub therapist_id: TherapistId,
+    /// The first instant of the session.
+    pub starts_at: Instant,
+    /// The first instant after.
+    pub ends_at: Instant,
+    /// When the hold ends (B1); empty once booked.
+    pub hold_expires_at: Option<Instant>,
+    /// Of the session type.
+    pub load_weight: i32,
+}
+
+impl Held {
+    /// As the calendar counts it; the table's check keeps its time from being empty.
+    #[must_use]
+    pub fn session(&self) -> Option<HeldSession> {
+        let span = Span::new(self.starts_at.into(), self.ends_at.into())?;
+        Some(HeldSession { span, load_weight: self.load_weight.unsigned_abs() })
     }
 }
 

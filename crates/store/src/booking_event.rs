@@ -1,7 +1,7 @@
 //! What happened to bookings (B8).
 
 use sea_orm::{
-    DeriveActiveEnum, EnumIter, QuerySelect, QueryTrait,
+    DeriveActiveEnum, EnumIter, FromQueryResult, QuerySelect, QueryTrait, SelectModel, Selector,
     entity::prelude::*,
     sea_query::{InsertStatement, Query, SubQueryStatement},
 };
@@ -45,7 +45,30 @@ pub enum Actor {
     System,
 }
 
+/// How often a booking changed, and when it last did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Changes {
+    /// Which booking.
+    pub booking_id: BookingId,
+    /// Of its last change.
+    pub sequence: i32,
+    /// When that was.
+    pub at: Instant,
+}
+
 impl Entity {
+    /// The changes of each of these bookings.
+    pub fn changes(bookings: impl IntoIterator<Item = BookingId>) -> Selector<SelectModel<Changes>> {
+        Self::find()
+            .select_only()
+            .column(Column::BookingId)
+            .column_as(COLUMN.sequence.max(), "sequence")
+            .column_as(COLUMN.at.max(), "at")
+            .filter(COLUMN.booking_id.is_in(bookings))
+            .group_by(Column::BookingId)
+            .into_model()
+    }
+
     /// What just happened to a booking, whose therapist the transaction has locked, behind what happened before.
     pub fn append(
         booking_id: BookingId,

@@ -99,6 +99,11 @@ impl<T: Serialize> IntoActiveValue<List<T>> for List<T> {
 #[serde(transparent)]
 pub struct Horizon(pub calendar::Horizon);
 
+/// How much a therapist takes on, as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
+#[serde(transparent)]
+pub struct Limits(pub calendar::Limits);
+
 /// How a session is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]

@@ -8,6 +8,7 @@ pub mod alias;
 pub mod alias_key;
 pub mod booking;
 pub mod booking_event;
+pub mod calendar_feed;
 pub mod change;
 pub mod contact;
 pub mod credential;
@@ -29,7 +30,7 @@ mod error;
 mod id;
 mod writes;
 
-pub use column::{Horizon, Instant, List, Modality, Opaque};
+pub use column::{Horizon, Instant, Limits, List, Modality, Opaque};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{

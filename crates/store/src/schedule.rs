@@ -1,10 +1,10 @@
 //! A therapist's weekly windows and how they are booked.
 
-use calendar::Window;
+use calendar::{DateOverride, Window};
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Horizon, List, TherapistId};
+use crate::{Horizon, Limits, List, TherapistId};
 
 /// A schedule; a therapist has at most one.
 #[sea_orm::model]
@@ -27,6 +27,15 @@ pub struct Model {
     /// How far ahead.
     #[sea_orm(column_type = "JsonBinary")]
     pub horizon: Horizon,
+    /// How much the therapist takes on.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub limits: Limits,
+    /// Local hours by weekday that are kept from being booked.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub protected_windows: List<Window>,
+    /// Local dates on which they differ.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub protected_dates: List<DateOverride>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -33,6 +33,8 @@ pub struct Model {
     pub modalities: List<Modality>,
     /// Not offered any more; bookings of it stay.
     pub withdrawn: bool,
+    /// How much of the therapist's load it is.
+    pub load_weight: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -55,7 +57,7 @@ impl Model {
             buffer_after: minutes(self.buffer_after_minutes),
             grid_interval_minutes: self.grid_interval_minutes.unsigned_abs(),
             grid_offset_minutes: self.grid_offset_minutes.unsigned_abs(),
-            load_weight: 1,
+            load_weight: self.load_weight.unsigned_abs(),
         }
     }
 }

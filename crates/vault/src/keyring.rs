@@ -70,6 +70,8 @@ pub enum Purpose {
     PageToken,
     /// The name of the room in which a session takes place.
     Room,
+    /// The secret in the address of a calendar.
+    CalendarFeed,
 }
 
 impl Keyring {
@@ -175,6 +177,7 @@ impl Purpose {
             Self::ContactCode => "respite/contact-code/v1",
             Self::PageToken => "respite/page-token/v1",
             Self::Room => "respite/room/v1",
+            Self::CalendarFeed => "respite/calendar-feed/v1",
         }
     }
 }
@@ -239,13 +242,14 @@ mod tests {
     use hmac::Mac;
 
     const ALIAS: [u8; 16] = [7; 16];
-    const PURPOSES: [Purpose; 6] = [
+    const PURPOSES: [Purpose; 7] = [
         Purpose::Challenge,
         Purpose::PairHandle,
         Purpose::RequestPayload,
         Purpose::ContactCode,
         Purpose::PageToken,
         Purpose::Room,
+        Purpose::CalendarFeed,
     ];
 
     #[test]

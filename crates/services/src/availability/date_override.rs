@@ -1,7 +1,7 @@
 //! Local dates that differ from the week (A1).
 
-use api::v1;
-use calendar::SettingsError;
+use api::{google::r#type as gtype, v1};
+use calendar::{DateOverride, Limits, OverrideKind, Protected, SettingsError};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
@@ -66,11 +66,13 @@ fn of(therapist: TherapistId) -> Select<date_override::Entity> {
 
 /// Whether the hours have room for something that is offered (A3), beside the weekly windows that they may touch.
 ///
-/// A weekly window that has none, since what fitted into it was withdrawn, is no reason to refuse a free day.
+/// A weekly window that has none, since what fitted into it was withdrawn, is no reason to refuse a free day, and
+/// neither are limits and protected time that it does not touch.
 async fn check(app: &App, tx: &DatabaseTransaction, row: &date_override::Model) -> Result<(), Error> {
     let sessions = settings::sessions(tx, row.therapist_id).await?;
     let mut schedule = schedule::saved_or_empty(app, tx, row.therapist_id).await?;
     schedule.overrides = vec![row.clone().into()];
+    (schedule.limits, schedule.protected) = (Limits::default(), Protected::default());
     loop {
         match calendar::check_settings(&schedule, &sessions) {
             Ok(()) => return Ok(()),
@@ -84,36 +86,58 @@ async fn check(app: &App, tx: &DatabaseTransaction, row: &date_override::Model) 
 
 fn parse(therapist: TherapistId, message: v1::DateOverride) -> Result<date_override::Model, Error> {
     let v1::DateOverride { id: _, date, kind, hours } = message;
-    let kind = match v1::DateOverrideKind::try_from(kind) {
-        Ok(v1::DateOverrideKind::Replace) => date_override::Kind::Replace,
-        Ok(v1::DateOverrideKind::Add) => date_override::Kind::Add,
-        Ok(v1::DateOverrideKind::Unspecified) => return Err(field::required("date_override.kind")),
-        Err(_) => return Err(field::malformed("date_override.kind", "a kind of override")),
+    let DateOverride { date, kind, windows } = parse_day(date, kind, hours, "date_override")?;
+    let kind = match kind {
+        OverrideKind::Replace => date_override::Kind::Replace,
+        OverrideKind::Add => date_override::Kind::Add,
     };
-    if kind == date_override::Kind::Add && hours.is_empty() {
-        return Err(field::required("date_override.hours"));
-    }
     Ok(date_override::Model {
         id: DateOverrideId::random(),
         therapist_id: therapist,
-        date: field::date(field::given(date, "date_override.date")?, "date_override.date")?,
+        date,
         kind,
-        windows: List(field::list(hours, 10, "date_override.hours", |hours, path| {
-            field::hours(Some(hours), path)
-        })?),
+        windows: List(windows),
+    })
+}
+
+/// One date's hours, of the message at `path`.
+pub(super) fn parse_day(
+    date: Option<gtype::Date>,
+    kind: i32,
+    hours: Vec<v1::LocalHours>,
+    path: &str,
+) -> Result<DateOverride, Error> {
+    let of = |name: &str| format!("{path}.{name}");
+    let kind = match v1::DateOverrideKind::try_from(kind) {
+        Ok(v1::DateOverrideKind::Replace) => OverrideKind::Replace,
+        Ok(v1::DateOverrideKind::Add) => OverrideKind::Add,
+        Ok(v1::DateOverrideKind::Unspecified) => return Err(field::required(&of("kind"))),
+        Err(_) => return Err(field::malformed(&of("kind"), "a kind of override")),
+    };
+    if kind == OverrideKind::Add && hours.is_empty() {
+        return Err(field::required(&of("hours")));
+    }
+    Ok(DateOverride {
+        date: field::date(field::given(date, &of("date"))?, &of("date"))?,
+        kind,
+        windows: field::list(hours, 10, &of("hours"), |hours, path| field::hours(Some(hours), path))?,
     })
 }
 
 fn show(row: date_override::Model) -> v1::DateOverride {
-    let date_override::Model { id, therapist_id: _, date, kind, windows } = row;
-    let kind = match kind {
-        date_override::Kind::Replace => v1::DateOverrideKind::Replace,
-        date_override::Kind::Add => v1::DateOverrideKind::Add,
-    };
+    let id = row.id.to_string();
+    let DateOverride { date, kind, windows } = row.into();
     v1::DateOverride {
-        id: id.to_string(),
+        id,
         date: Some(field::to_date(date)),
-        kind: kind.into(),
-        hours: windows.0.into_iter().map(field::to_hours).collect(),
+        kind: print_kind(kind).into(),
+        hours: windows.into_iter().map(field::to_hours).collect(),
+    }
+}
+
+pub(super) fn print_kind(kind: OverrideKind) -> v1::DateOverrideKind {
+    match kind {
+        OverrideKind::Replace => v1::DateOverrideKind::Replace,
+        OverrideKind::Add => v1::DateOverrideKind::Add,
     }
 }

@@ -1,6 +1,10 @@
 //! When a therapist works, and what can be booked with them.
 
+mod calendar_feed;
 mod date_override;
+mod load;
+mod preview;
+mod published;
 mod schedule;
 mod session_type;
 mod settings;
@@ -9,6 +13,7 @@ mod time_off;
 use api::v1;
 use tonic::{Request, Response, Status};
 
+use self::calendar_feed::Secret;
 use crate::{
     App,
     access::Called,
@@ -16,6 +21,7 @@ use crate::{
     once::{Once, Turn},
 };
 
+pub use published::published;
 pub(crate) use schedule::schedules;
 
 #[tonic::async_trait]
@@ -193,5 +199,73 @@ impl v1::availability_service_server::AvailabilityService for App {
         let v1::DeleteTimeOffRequest { request_id: _, time_off_id } = request;
         time_off::delete(&once.tx, own, field::id(&time_off_id, "time_off_id")?).await?;
         Ok(Response::new(once.commit(v1::DeleteTimeOffResponse {}).await?))
+    }
+
+    async fn get_load(
+        &self,
+        request: Request<v1::GetLoadRequest>,
+    ) -> Result<Response<v1::GetLoadResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        Ok(Response::new(load::get_load(self, own, request.into_inner(), now).await?))
+    }
+
+    async fn preview_availability(
+        &self,
+        request: Request<v1::PreviewAvailabilityRequest>,
+    ) -> Result<Response<v1::PreviewAvailabilityResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        Ok(Response::new(preview::preview_availability(self, own, request.into_inner(), now).await?))
+    }
+
+    async fn create_calendar_feed(
+        &self,
+        request: Request<v1::CreateCalendarFeedRequest>,
+    ) -> Result<Response<v1::CreateCalendarFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let secret = Secret::given_to(self, own, "CreateCalendarFeed", &request.request_id);
+        let first: Turn<v1::CreateCalendarFeedResponse> =
+            Once::begin(self, caller, "CreateCalendarFeed", &request, &request.request_id, now).await?;
+        if let Turn::First(once) = first {
+            calendar_feed::create(&once.tx, own, &secret).await?;
+            // Without the addresses, since it is remembered.
+            once.commit(v1::CreateCalendarFeedResponse::default()).await?;
+        }
+        let calendar_feed = Some(secret.addresses());
+        Ok(Response::new(v1::CreateCalendarFeedResponse { calendar_feed }))
+    }
+
+    async fn rotate_calendar_feed(
+        &self,
+        request: Request<v1::RotateCalendarFeedRequest>,
+    ) -> Result<Response<v1::RotateCalendarFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let secret = Secret::given_to(self, own, "RotateCalendarFeed", &request.request_id);
+        let first: Turn<v1::RotateCalendarFeedResponse> =
+            Once::begin(self, caller, "RotateCalendarFeed", &request, &request.request_id, now).await?;
+        if let Turn::First(once) = first {
+            calendar_feed::rotate(&once.tx, own, &secret).await?;
+            // Without the addresses, since it is remembered.
+            once.commit(v1::RotateCalendarFeedResponse::default()).await?;
+        }
+        let calendar_feed = Some(secret.addresses());
+        Ok(Response::new(v1::RotateCalendarFeedResponse { calendar_feed }))
+    }
+
+    async fn delete_calendar_feed(
+        &self,
+        request: Request<v1::DeleteCalendarFeedRequest>,
+    ) -> Result<Response<v1::DeleteCalendarFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "DeleteCalendarFeed", &request, &request.request_id, now)
+            .await?
+        {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        calendar_feed::delete(&once.tx, own).await?;
+        Ok(Response::new(once.commit(v1::DeleteCalendarFeedResponse {}).await?))
     }
 }

@@ -6,7 +6,7 @@ use api::{
     google::r#type::DayOfWeek,
     v1::{self, schedule::Horizon as To},
 };
-use calendar::{Horizon, Limits, Protected, SettingsError, Window};
+use calendar::{Caps, DateOverride, Horizon, Limits, Pacing, Protected, SettingsError, Window};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
@@ -61,7 +61,12 @@ pub(super) async fn saved_or_empty(
     therapist: TherapistId,
 ) -> Result<calendar::Schedule, Error> {
     let row = schedule::Entity::find_by_id(therapist).one(db).await?;
-    let empty = || calendar::Schedule {
+    Ok(row.and_then(|row| ordinary(app, row)).unwrap_or_else(empty))
+}
+
+/// The schedule of whoever saved none.
+pub(super) fn empty() -> calendar::Schedule {
+    calendar::Schedule {
         zone: calendar::Zone::utc(),
         windows: Vec::new(),
         overrides: Vec::new(),
@@ -71,8 +76,7 @@ pub(super) async fn saved_or_empty(
         notice: TimeDelta::zero(),
         horizon: Horizon::Days(1),
         limits: Limits::default(),
-    };
-    Ok(row.and_then(|row| ordinary(app, row)).unwrap_or_else(empty))
+    }
 }
 
 /// What was saved, or an empty one in the therapist's own zone.
@@ -109,7 +113,17 @@ pub(super) async fn update(
 /// The schedule without overrides and time off. Nothing, as if none were saved, if the rules in force know one of
 /// its zones no more: better closed than open at a wrong time.
 fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
-    let schedule::Model { therapist_id: _, time_zone, windows, travels, notice_minutes, horizon } = row;
+    let schedule::Model {
+        therapist_id: _,
+        time_zone,
+        windows,
+        travels,
+        notice_minutes,
+        horizon,
+        limits,
+        protected_windows,
+        protected_dates,
+    } = row;
     let zone = |name: &str| {
         let zone = app.rules.zone(name);
         if zone.is_none() {
@@ -125,22 +139,27 @@ fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
         windows: windows.0,
         overrides: Vec::new(),
         time_off: Vec::new(),
-        protected: Protected::default(),
+        protected: Protected { windows: protected_windows.0, overrides: protected_dates.0 },
         travels: travels.collect::<Option<_>>()?,
         notice: TimeDelta::minutes(notice_minutes.into()),
         horizon: horizon.0,
-        limits: Limits::default(),
+        limits: limits.0,
     })
 }
 
 fn parse(app: &App, therapist: TherapistId, message: v1::Schedule) -> Result<schedule::Model, Error> {
-    let v1::Schedule { time_zone, windows, minimum_notice, travels, horizon } = message;
-    let windows = field::list(windows, 50, "schedule.windows", |v1::WeeklyWindow { day, hours }, path| {
-        Ok(Window {
-            weekday: weekday(day, &format!("{path}.day"))?,
-            hours: field::hours(hours, &format!("{path}.hours"))?,
-        })
-    })?;
+    let v1::Schedule {
+        time_zone,
+        windows,
+        minimum_notice,
+        travels,
+        horizon,
+        day_limits,
+        week_limits,
+        pacing,
+        protected_windows,
+        protected_dates,
+    } = message;
     let travels = field::list(
         travels,
         20,
@@ -158,11 +177,73 @@ fn parse(app: &App, therapist: TherapistId, message: v1::Schedule) -> Result<sch
     Ok(schedule::Model {
         therapist_id: therapist,
         time_zone: field::zone(app, &time_zone, "schedule.time_zone")?.name().to_owned(),
-        windows: List(windows),
+        windows: List(field::list(windows, 50, "schedule.windows", parse_window)?),
         travels: List(travels),
         notice_minutes: i32::try_from(notice)
             .map_err(|_| field::out_of_range("schedule.minimum_notice", "at most 366 days"))?,
         horizon: store::Horizon(parse_horizon(horizon)?),
+        limits: store::Limits(Limits {
+            day: caps(day_limits, "schedule.day_limits")?,
+            week: caps(week_limits, "schedule.week_limits")?,
+            pacing: pacing.map(parse_pacing).transpose()?,
+        }),
+        protected_windows: List(field::list(
+            protected_windows,
+            50,
+            "schedule.protected_windows",
+            parse_window,
+        )?),
+        protected_dates: List(parse_protected_dates(protected_dates)?),
+    })
+}
+
+fn parse_window(message: v1::WeeklyWindow, path: &str) -> Result<Window, Error> {
+    let v1::WeeklyWindow { day, hours } = message;
+    Ok(Window {
+        weekday: weekday(day, &format!("{path}.day"))?,
+        hours: field::hours(hours, &format!("{path}.hours"))?,
+    })
+}
+
+/// Bounds that keep sums far from what overflows; whether a limit makes sense, the calendar knows.
+fn caps(message: Option<v1::LoadLimits>, field: &str) -> Result<Caps, Error> {
+    let v1::LoadLimits { max_sessions, max_session_time, max_load } = message.unwrap_or_default();
+    let number = |number: i32, name: &str| match u32::try_from(number) {
+        Ok(0) => Ok(None),
+        Ok(number @ ..=10_000) => Ok(Some(number)),
+        _ => Err(field::out_of_range(&format!("{field}.{name}"), "0 to 10,000")),
+    };
+    let time = format!("{field}.max_session_time");
+    let minutes = |duration| {
+        let minutes = field::minutes(Some(duration), &time)?.num_minutes();
+        let bounded = u32::try_from(minutes).ok().filter(|minutes| *minutes <= 7 * 1_440);
+        bounded.ok_or_else(|| field::out_of_range(&time, "at most 7 days"))
+    };
+    Ok(Caps {
+        sessions: number(max_sessions, "max_sessions")?,
+        minutes: max_session_time.map(minutes).transpose()?,
+        load: number(max_load, "max_load")?,
+    })
+}
+
+/// What is out of reach of the numbers is out of the calendar's bounds, too.
+fn parse_pacing(message: v1::Pacing) -> Result<Pacing, Error> {
+    let v1::Pacing { max_sessions_in_a_row, break_duration } = message;
+    let pause = field::minutes(break_duration, "schedule.pacing.break_duration")?.num_minutes();
+    Ok(Pacing {
+        sessions: u32::try_from(max_sessions_in_a_row).unwrap_or_default(),
+        break_minutes: u32::try_from(pause).unwrap_or(u32::MAX),
+    })
+}
+
+fn parse_protected_dates(messages: Vec<v1::ProtectedDate>) -> Result<Vec<DateOverride>, Error> {
+    let mut dates = HashSet::new();
+    field::list(messages, 100, "schedule.protected_dates", |v1::ProtectedDate { date, kind, hours }, path| {
+        let day = super::date_override::parse_day(date, kind, hours, path)?;
+        if dates.insert(day.date) {
+            return Ok(day);
+        }
+        Err(Error::invalid(format!("{path}.date"), Violation::Duplicate))
     })
 }
 
@@ -205,7 +286,17 @@ fn check_reach(schedule: &calendar::Schedule, now: DateTime<Utc>) -> Result<(), 
 }
 
 fn show(row: schedule::Model) -> v1::Schedule {
-    let schedule::Model { therapist_id: _, time_zone, windows, travels, notice_minutes, horizon } = row;
+    let schedule::Model {
+        therapist_id: _,
+        time_zone,
+        windows,
+        travels,
+        notice_minutes,
+        horizon,
+        limits: store::Limits(Limits { day: day_limits, week, pacing }),
+        protected_windows,
+        protected_dates,
+    } = row;
     let day = |weekday| match weekday {
         Weekday::Mon => DayOfWeek::Monday,
         Weekday::Tue => DayOfWeek::Tuesday,
@@ -215,10 +306,10 @@ fn show(row: schedule::Model) -> v1::Schedule {
         Weekday::Sat => DayOfWeek::Saturday,
         Weekday::Sun => DayOfWeek::Sunday,
     };
-    let windows = windows.0.into_iter().map(|Window { weekday, hours }| v1::WeeklyWindow {
+    let window = |Window { weekday, hours }: Window| v1::WeeklyWindow {
         day: day(weekday).into(),
         hours: Some(field::to_hours(hours)),
-    });
+    };
     let travels = travels.0.into_iter().map(|schedule::Travel { from, until, time_zone }| v1::Travel {
         start_date: Some(field::to_date(from)),
         end_date: Some(field::to_date(until)),
@@ -226,13 +317,40 @@ fn show(row: schedule::Model) -> v1::Schedule {
     });
     v1::Schedule {
         time_zone,
-        windows: windows.collect(),
+        windows: windows.0.into_iter().map(window).collect(),
         minimum_notice: Some(field::duration(TimeDelta::minutes(notice_minutes.into()))),
         travels: travels.collect(),
         horizon: Some(match horizon.0 {
             Horizon::Days(days) => To::HorizonDays(i32::try_from(days).unwrap_or(i32::MAX)),
             Horizon::Until(date) => To::HorizonDate(field::to_date(date)),
         }),
+        day_limits: show_caps(day_limits),
+        week_limits: show_caps(week),
+        pacing: pacing.map(|Pacing { sessions, break_minutes }| v1::Pacing {
+            max_sessions_in_a_row: field::count(sessions),
+            break_duration: Some(field::duration(TimeDelta::minutes(break_minutes.into()))),
+        }),
+        protected_windows: protected_windows.0.into_iter().map(window).collect(),
+        protected_dates: protected_dates.0.into_iter().map(show_protected_date).collect(),
+    }
+}
+
+fn show_caps(caps: Caps) -> Option<v1::LoadLimits> {
+    let Caps { sessions, minutes, load } = caps;
+    let limits = v1::LoadLimits {
+        max_sessions: sessions.map(field::count).unwrap_or_default(),
+        max_session_time: minutes.map(|minutes| field::duration(TimeDelta::minutes(minutes.into()))),
+        max_load: load.map(field::count).unwrap_or_default(),
+    };
+    (caps != Caps::default()).then_some(limits)
+}
+
+fn show_protected_date(day: DateOverride) -> v1::ProtectedDate {
+    let DateOverride { date, kind, windows } = day;
+    v1::ProtectedDate {
+        date: Some(field::to_date(date)),
+        kind: super::date_override::print_kind(kind).into(),
+        hours: windows.into_iter().map(field::to_hours).collect(),
     }
 }
 

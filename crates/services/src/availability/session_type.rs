@@ -109,6 +109,7 @@ fn parse(
         modalities,
         grid_interval,
         grid_offset,
+        load_weight,
     } = message;
     if modalities.is_empty() {
         return Err(field::required("session_type.modalities"));
@@ -124,6 +125,7 @@ fn parse(
         grid_offset_minutes: minutes(grid_offset, "session_type.grid_offset")?,
         modalities: List(field::list(modalities, 3, "session_type.modalities", field::modality)?),
         withdrawn: false,
+        load_weight: if load_weight == 0 { 1 } else { weight(load_weight)? },
     })
 }
 
@@ -131,6 +133,11 @@ fn parse(
 fn minutes(duration: Option<Duration>, field: &str) -> Result<i32, Error> {
     let minutes = field::minutes(duration, field)?.num_minutes();
     i32::try_from(minutes).map_err(|_| field::out_of_range(field, "at most a day"))
+}
+
+/// What is negative is no weight; how large one may be, the calendar knows.
+fn weight(number: i32) -> Result<i32, Error> {
+    if number < 0 { Err(field::out_of_range("session_type.load_weight", "1 to 100")) } else { Ok(number) }
 }
 
 fn show(row: session_type::Model) -> v1::SessionType {
@@ -145,6 +152,7 @@ fn show(row: session_type::Model) -> v1::SessionType {
         grid_offset_minutes,
         modalities,
         withdrawn: _,
+        load_weight,
     } = row;
     let duration = |minutes: i32| Some(field::duration(TimeDelta::minutes(minutes.into())));
     v1::SessionType {
@@ -156,5 +164,6 @@ fn show(row: session_type::Model) -> v1::SessionType {
         modalities: modalities.0.into_iter().map(|modality| field::to_modality(modality).into()).collect(),
         grid_interval: duration(grid_interval_minutes),
         grid_offset: duration(grid_offset_minutes),
+        load_weight,
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a change leaves settings that make sense (A3), whichever of them it is that changes.
 
-use calendar::{DateOverride, Schedule, SessionRules, SettingsError, check_settings};
+use calendar::{DateOverride, Measure, Period, Schedule, SessionRules, SettingsError, check_settings};
 use chrono::{DateTime, Days, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use store::{TherapistId, date_override, session_type};
@@ -66,6 +66,15 @@ fn field(error: &SettingsError, saved: Saved) -> String {
         (E::BufferOutOfRange { before: false, .. }, _) => session("buffer_after"),
         (E::GridIntervalOutOfRange { .. }, _) => session("grid_interval"),
         (E::GridOffsetOutOfRange { .. }, _) => session("grid_offset"),
+        (E::LoadWeightOutOfRange { .. }, _)
+        | (E::LimitBelowEverySession { measure: Measure::Load, .. }, Saved::SessionType) => {
+            session("load_weight")
+        }
+        (E::InARowOutOfRange, _) => "schedule.pacing.max_sessions_in_a_row".to_owned(),
+        (E::BreakOutOfRange, _) => "schedule.pacing.break_duration".to_owned(),
+        (E::LimitBelowEverySession { period, measure, .. }, Saved::Schedule) => limit(*period, *measure),
+        (E::LimitsExcludeEverySession, Saved::Schedule) => "schedule.day_limits".to_owned(),
+        (E::ProtectedCoversEveryWindow, Saved::Schedule) => "schedule.protected_windows".to_owned(),
         (
             E::WindowsOverlap { second: window, .. } | E::WindowShorterThanSession { window, .. },
             Saved::Schedule,
@@ -82,6 +91,15 @@ fn field(error: &SettingsError, saved: Saved) -> String {
         (_, Saved::Schedule) => "schedule.windows".to_owned(),
         (_, Saved::SessionType) => session("duration"),
     }
+}
+
+fn limit(period: Period, measure: Measure) -> String {
+    let measure = match measure {
+        Measure::Sessions => "max_sessions",
+        Measure::Minutes => "max_session_time",
+        Measure::Load => "max_load",
+    };
+    format!("schedule.{period}_limits.{measure}")
 }
 
 #[cfg(test)]
@@ -113,6 +131,16 @@ mod tests {
         check_field(&short, Saved::SessionType, "session_type.duration");
         let overlap = E::OverrideHoursOverlap { index: 7, window: 0, date };
         check_field(&overlap, Saved::DateOverride, "date_override.hours[0]");
+        let limit = |measure| E::LimitBelowEverySession { period: Period::Week, measure, most: 1, least: 2 };
+        check_field(&limit(Measure::Minutes), Saved::Schedule, "schedule.week_limits.max_session_time");
+        check_field(&limit(Measure::Minutes), Saved::SessionType, "session_type.duration");
+        check_field(&limit(Measure::Load), Saved::SessionType, "session_type.load_weight");
+        check_field(&E::LimitsExcludeEverySession, Saved::Schedule, "schedule.day_limits");
+        check_field(&E::LimitsExcludeEverySession, Saved::SessionType, "session_type.duration");
+        check_field(&E::InARowOutOfRange, Saved::Schedule, "schedule.pacing.max_sessions_in_a_row");
+        check_field(&E::BreakOutOfRange, Saved::Schedule, "schedule.pacing.break_duration");
+        check_field(&E::ProtectedCoversEveryWindow, Saved::Schedule, "schedule.protected_windows");
+        check_field(&E::ProtectedCoversEveryWindow, Saved::SessionType, "session_type.duration");
         check_field(&E::GridOffsetOutOfRange { session: 4 }, Saved::SessionType, "session_type.grid_offset");
         let buffer = E::BufferOutOfRange { session: 0, before: true };
         check_field(&buffer, Saved::SessionType, "session_type.buffer_before");

@@ -1,9 +1,13 @@
 //! T5: whether a session may be held, asked inside the transaction that holds it.
 
-use calendar::{Admission, Admitted, Refusal, Span, Zone};
+use calendar::{Admission, Admitted, Limits, Load, Refusal, Schedule, Span, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseTransaction;
-use store::{AliasId, BookingId, booking, booking::Occupied, session_type};
+use store::{
+    AliasId, BookingId, TherapistId, booking,
+    booking::{Held, Occupied},
+    session_type,
+};
 
 use crate::{
     App,
@@ -59,13 +63,14 @@ pub(super) async fn admit(
     let busy = theirs.filter_map(Occupied::busy).collect();
     let asked = Asked { range, roster_use, busy: own.filter_map(Occupied::busy).collect() };
     let worker = Worker::during(app, safe, asked)?;
+    let load = load(tx, schedule, therapist, (start, moving), now).await?;
     let admitted = calendar::admit(
         &Admission {
             schedule,
             open: &schedule.open(range),
             session: &session,
             busy: &calendar::union(busy),
-            load: &calendar::Load::default(),
+            load: &load,
             alias_busy: &worker.busy,
             unavailable: &worker.unavailable,
             now,
@@ -80,6 +85,24 @@ pub(super) async fn admit(
     let held =
         |booking: &&Occupied| booking.state == booking::State::Pending && booking.alias_id == Some(alias);
     Ok(Decided { admitted, zone: schedule.zone.clone(), holds: live.iter().filter(held).count() })
+}
+
+/// What counts against the therapist's limits around a start, without the booking that moves there; a therapist
+/// without limits is not asked about.
+async fn load(
+    tx: &DatabaseTransaction,
+    schedule: &Schedule,
+    therapist: TherapistId,
+    (start, moving): (DateTime<Utc>, Option<BookingId>),
+    now: DateTime<Utc>,
+) -> Result<Load, Error> {
+    let around = Span::new(start, start + TimeDelta::seconds(1)).map(|start| schedule.load_range(start));
+    let (false, Some(around)) = (schedule.limits == Limits::default(), around) else {
+        return Ok(Load::default());
+    };
+    let held = booking::Entity::held_by(therapist, around, now).all(tx).await?;
+    let staying = held.iter().filter(|held| Some(held.id) != moving);
+    Ok(schedule.load(staying.filter_map(Held::session)))
 }
 
 /// Writes the admitted time into a booking.

@@ -508,6 +508,7 @@ mod tests {
             grid_offset_minutes: 0,
             modalities: List(modalities.to_vec()),
             withdrawn: false,
+            load_weight: 1,
         }]
     }
 

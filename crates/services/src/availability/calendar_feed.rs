@@ -1,0 +1,132 @@
+//! A4: the addresses of a therapist's calendars.
+//!
+//! A secret is derived from the request that asked for it under the server's key, so that neither the database nor the
+//! answer that is remembered in it has it, and the same request is given the same answer again (B3).
+
+use api::v1;
+use data_encoding::BASE64URL_NOPAD;
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait};
+use sha2::{Digest, Sha256};
+use store::{Opaque, TherapistId, calendar_feed};
+use vault::Purpose;
+
+use crate::{App, error::Error};
+
+/// What every address begins with.
+const PREFIX: &str = "/calendars/";
+const SESSIONS: &str = "/sessions.ics";
+const OPEN_TIME: &str = "/open-time.ics";
+
+/// Which of a therapist's calendars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calendar {
+    /// Their sessions.
+    Sessions,
+    /// What is open.
+    OpenTime,
+}
+
+/// 128 bits that let whoever has them read a therapist's calendars.
+pub(super) struct Secret([u8; 16]);
+
+impl Secret {
+    /// The secret that a request is given, whenever it comes.
+    pub(super) fn given_to(app: &App, therapist: TherapistId, method: &str, request_id: &str) -> Self {
+        let parts = [therapist.0.as_bytes().as_slice(), method.as_bytes(), request_id.as_bytes()];
+        let mac = app.keyring.mac(Purpose::CalendarFeed, &parts);
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&mac[..16]);
+        Self(secret)
+    }
+
+    /// The secret in an address, and which calendar it asks for.
+    pub(super) fn parse(path: &str) -> Option<(Self, Calendar)> {
+        let (secret, calendar) = path.strip_prefix(PREFIX)?.split_at_checked(22)?;
+        let calendar = match calendar {
+            SESSIONS => Calendar::Sessions,
+            OPEN_TIME => Calendar::OpenTime,
+            _ => return None,
+        };
+        let secret = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?.try_into().ok()?;
+        Some((Self(secret), calendar))
+    }
+
+    pub(super) fn addresses(&self) -> v1::CalendarFeed {
+        let secret = BASE64URL_NOPAD.encode(&self.0);
+        v1::CalendarFeed {
+            sessions_path: format!("{PREFIX}{secret}{SESSIONS}"),
+            open_time_path: format!("{PREFIX}{secret}{OPEN_TIME}"),
+        }
+    }
+
+    pub(super) fn hash(&self) -> Opaque {
+        Opaque(Sha256::digest(self.0).to_vec())
+    }
+}
+
+pub(super) async fn create(
+    tx: &DatabaseTransaction,
+    therapist: TherapistId,
+    secret: &Secret,
+) -> Result<(), Error> {
+    if calendar_feed::Entity::find_by_id(therapist).one(tx).await?.is_some() {
+        return Err(Error::CalendarFeedExists);
+    }
+    calendar_feed::Model { therapist_id: therapist, hash: secret.hash() }
+        .into_active_model()
+        .insert(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn rotate(
+    tx: &DatabaseTransaction,
+    therapist: TherapistId,
+    secret: &Secret,
+) -> Result<(), Error> {
+    let mut row = find(tx, therapist).await?;
+    row.hash = secret.hash();
+    row.into_active_model().reset_all().update(tx).await?;
+    Ok(())
+}
+
+pub(super) async fn delete(tx: &DatabaseTransaction, therapist: TherapistId) -> Result<(), Error> {
+    find(tx, therapist).await?.delete(tx).await?;
+    Ok(())
+}
+
+async fn find(tx: &DatabaseTransaction, therapist: TherapistId) -> Result<calendar_feed::Model, Error> {
+    let row = calendar_feed::Entity::find_by_id(therapist).one(tx).await?;
+    row.ok_or(Error::NotFound("calendar feed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_was_written_and_not_otherwise() {
+        let secret = Secret([0xfb; 16]);
+        let v1::CalendarFeed { sessions_path, open_time_path } = secret.addresses();
+        for (path, calendar) in [(&sessions_path, Calendar::Sessions), (&open_time_path, Calendar::OpenTime)]
+        {
+            let (read, which) = Secret::parse(path).unwrap();
+            assert_eq!((read.0, which), (secret.0, calendar));
+        }
+        let secret = &sessions_path[PREFIX.len()..PREFIX.len() + 22];
+        for wrong in [
+            "",
+            "/calendars/",
+            &sessions_path[1..],
+            &sessions_path[..sessions_path.len() - 1],
+            &format!("{sessions_path}/"),
+            &format!("/calendars/{}{SESSIONS}", &secret[1..]),
+            &format!("/calendars/{secret}A{SESSIONS}"),
+            &format!("/calendars/{}\u{e9}{SESSIONS}", &secret[1..]),
+            &format!("/calendars/{}={SESSIONS}", &secret[1..]),
+            &format!("/calendars/{secret}/else.ics"),
+        ] {
+            assert!(Secret::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+}
