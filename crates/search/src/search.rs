@@ -210,7 +210,7 @@ impl<'a> Search<'a> {
     /// The first `limit` answers.
     fn walk(&mut self, limit: usize) -> Vec<Found> {
         let mut found = Vec::with_capacity(limit.min(128));
-        let allowed = self.worker.starts([0, self.shortest, 0]);
+        let allowed = self.worker.any_starts(self.shortest);
         let mut patience = IN_VAIN + self.candidates.count() / 32;
         let mut look = self.first_end() / HOUR;
         for (hour, minutes) in hours(&allowed) {

@@ -1,10 +1,15 @@
 //! When one worker has time: where sessions of a kind may start.
 
+use std::ops::RangeInclusive;
+
 use calendar::{Span, WorkerRefusal};
 
 use crate::clock::{HOUR, Minute, outward};
 use crate::record::Kind;
 use crate::{Constraint, Query};
+
+/// How long a session in a break may be, as [`calendar::refuses`] has it.
+const CHECK_IN: RangeInclusive<Minute> = 10..=30;
 
 /// Where starts may be: sorted, disjoint, and apart.
 type Runs = Box<[(Minute, Minute)]>;
@@ -56,10 +61,24 @@ impl Worker {
         self.runs[number as usize].as_deref().unwrap_or_default()
     }
 
+    /// Where sessions of at least this length may start.
+    pub(crate) fn any_starts(&self, shortest: Minute) -> Runs {
+        self.starts_in([0, shortest, 0], true)
+    }
+
     /// Where sessions of these lengths (before, itself, after) may start.
-    pub(crate) fn starts(&self, [before, duration, after]: [Minute; 3]) -> Runs {
+    fn starts(&self, lengths: [Minute; 3]) -> Runs {
+        self.starts_in(lengths, CHECK_IN.contains(&lengths[1]))
+    }
+
+    /// All else is taken around an open break (S3), so that what starts in it ends in it.
+    fn starts_in(&self, [before, duration, after]: [Minute; 3], breaks: bool) -> Runs {
         let (from, to) = self.range;
-        let taken = self.unavailable.iter().map(|(start, end, _)| (*start, *end));
+        let taken = self
+            .unavailable
+            .iter()
+            .filter(|(.., reason)| !(breaks && *reason == WorkerRefusal::Break))
+            .map(|(start, end, _)| (*start, *end));
         let session = taken
             .chain(self.excluded.iter().copied())
             .map(|(start, end)| ((start + 1).saturating_sub(duration), end));
@@ -115,6 +134,7 @@ impl Worker {
             WorkerRefusal::Rest,
             WorkerRefusal::Sleep,
             WorkerRefusal::BeyondRoster,
+            WorkerRefusal::OffDuty,
         ] {
             let minutes = near.iter().filter(|span| span.2 == reason);
             take(Constraint::Worker(reason), minutes.fold(0, |known, span| known | within((span.0, span.1))));

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use calendar::{
     Admitted, Caps, DateOverride, DayWindow, Horizon, Limits, OverrideKind, Pacing, Protected, Roster, Rules,
-    Schedule, SessionRules, Shift, ShiftKind, ShiftRules, Span, Travel, Window, Zone,
+    Schedule, SessionRules, Shift, ShiftKind, ShiftRules, Span, Travel, Unavailable, Window, Zone, in_breaks,
+    unavailable, union,
 };
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use proptest::collection::vec;
@@ -40,6 +41,8 @@ pub(crate) struct Ask {
     pub(crate) shifts: Vec<Shift>,
     pub(crate) shift_rules: ShiftRules,
     pub(crate) beyond_roster: bool,
+    /// Sessions are asked for in breaks alone, one in the middle of each shift (S3).
+    pub(crate) breaks_only: bool,
     pub(crate) now: DateTime<Utc>,
     /// When the index was told the time.
     pub(crate) laid_out: DateTime<Utc>,
@@ -75,7 +78,21 @@ impl Ask {
         Self { moving, ..self }
     }
 
-    pub(crate) fn roster(&self, zone: &Zone) -> Roster {
+    pub(crate) fn unavailable(&self, zone: &Zone) -> Vec<Unavailable> {
+        let roster = self.roster(zone);
+        let taken = unavailable(&roster, &self.shift_rules, zone, self.window, self.beyond_roster);
+        if !self.breaks_only {
+            return taken;
+        }
+        let middle = |shift: &Shift| {
+            let third = shift.span.duration() / 3;
+            Span::new(shift.span.start() + third, shift.span.end() - third)
+        };
+        let breaks: Vec<Span> = self.shifts.iter().filter_map(middle).collect();
+        in_breaks(&taken, &union(breaks), self.window)
+    }
+
+    fn roster(&self, zone: &Zone) -> Roster {
         Roster::new(zone, self.shifts.clone(), None, self.now).unwrap()
     }
 
@@ -345,6 +362,7 @@ prop_compose! {
         busy in vec(near(now, 120), 0..3),
         shifts in prop_oneof![vec((near(now, 720), any::<bool>()), 0..=0), vec((near(now, 720), any::<bool>()), 1..4)],
         beyond_roster in prop::bool::weighted(0.8),
+        breaks_only in prop::bool::weighted(0.2),
         moves in prop::option::weighted(0.3, any::<(usize, usize)>()),
         later in prop_oneof![1 => Just(0_i64), 1 => 0_i64..172_800],
     ) -> Ask {
@@ -364,6 +382,7 @@ prop_compose! {
             shifts: shifts.into_iter().map(|(span, night)| Shift { span, kind: kind(night) }).collect(),
             shift_rules: ShiftRules::default(),
             beyond_roster,
+            breaks_only,
             now: now + TimeDelta::seconds(later),
             laid_out: now,
         }

@@ -5,7 +5,7 @@
 mod made;
 mod model;
 
-use calendar::{Rules, Span, unavailable};
+use calendar::{Rules, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use made::{Ask, Change, Made, minutes};
 use proptest::prelude::*;
@@ -33,8 +33,7 @@ fn with_query<T>(
     asked: impl FnOnce(&Query<'_>) -> T,
 ) -> T {
     let zone = Rules::compiled_in().zone("Europe/Berlin").unwrap();
-    let roster = ask.roster(&zone);
-    let unavailable = unavailable(&roster, &ask.shift_rules, &zone, ask.window, ask.beyond_roster);
+    let unavailable = ask.unavailable(&zone);
     let criteria = ask.criteria(index);
     asked(&Query {
         criteria: &criteria,

@@ -178,8 +178,10 @@ fn taken_by(query: &Query<'_>, minute: Span) -> Option<Constraint> {
     }
     let reasons: Vec<WorkerRefusal> =
         query.unavailable.iter().filter(|time| time.span.overlaps(minute)).map(|time| time.reason).collect();
+    // A break is open to whatever fits into it.
+    let reasons = reasons.into_iter().filter(|reason| *reason != WorkerRefusal::Break);
     let excluded = query.excluded.iter().any(|span| span.overlaps(minute));
-    reasons.into_iter().min().map(Constraint::Worker).or(excluded.then_some(Constraint::TimeOfDay))
+    reasons.min().map(Constraint::Worker).or(excluded.then_some(Constraint::TimeOfDay))
 }
 
 fn last_date(schedule: &Schedule, now: DateTime<Utc>) -> chrono::NaiveDate {

@@ -1,5 +1,6 @@
 //! The same question to a directory of ten thousand.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::v1;
@@ -26,7 +27,7 @@ pub(super) async fn ask(stage: &mut Stage, week: &Week) -> Result<(), Broken> {
     let db = Db::connect(&database, 4).await.map_err(services::Error::from)?;
     migrations::up(db.read()).await?;
     seed::seed(&db, THERAPISTS, stage.app.clock.now(), |_| {}).await?;
-    let app = App { db, mirror: Default::default(), listings: Default::default(), ..stage.app.clone() };
+    let app = App { db, mirror: Arc::default(), listings: Arc::default(), ..stage.app.clone() };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let (end, ended) = oneshot::channel::<()>();

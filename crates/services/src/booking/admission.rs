@@ -63,7 +63,8 @@ pub(super) async fn admit(
     let busy = theirs.filter_map(Occupied::busy).collect();
     let asked = Asked { range, roster_use, busy: own.filter_map(Occupied::busy).collect() };
     let worker = Worker::during(app, safe, asked)?;
-    let load = load(tx, schedule, therapist, (start, moving), now).await?;
+    let at = Span::new(start, start + TimeDelta::seconds(1)).ok_or(Refusal::OutsideHours)?;
+    let load = load(tx, schedule, therapist, at, moving, now).await?;
     let admitted = calendar::admit(
         &Admission {
             schedule,
@@ -87,20 +88,20 @@ pub(super) async fn admit(
     Ok(Decided { admitted, zone: schedule.zone.clone(), holds: live.iter().filter(held).count() })
 }
 
-/// What counts against the therapist's limits around a start, without the booking that moves there; a therapist
+/// What counts against the therapist's limits for starts in `range`, without the booking that moves there; a therapist
 /// without limits is not asked about.
-async fn load(
+pub(super) async fn load(
     tx: &DatabaseTransaction,
     schedule: &Schedule,
     therapist: TherapistId,
-    (start, moving): (DateTime<Utc>, Option<BookingId>),
+    range: Span,
+    moving: Option<BookingId>,
     now: DateTime<Utc>,
 ) -> Result<Load, Error> {
-    let around = Span::new(start, start + TimeDelta::seconds(1)).map(|start| schedule.load_range(start));
-    let (false, Some(around)) = (schedule.limits == Limits::default(), around) else {
+    if schedule.limits == Limits::default() {
         return Ok(Load::default());
-    };
-    let held = booking::Entity::held_by(therapist, around, now).all(tx).await?;
+    }
+    let held = booking::Entity::held_by(therapist, schedule.load_range(range), now).all(tx).await?;
     let staying = held.iter().filter(|held| Some(held.id) != moving);
     Ok(schedule.load(staying.filter_map(Held::session)))
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DatabaseTransaction, EntityTrait, QueryOrder};
 use store::{AliasId, booking, therapist};
 
+use super::admission::load;
 use crate::{
     App,
     error::{Error, worker_reason},
@@ -92,22 +93,35 @@ async fn alternatives(
     let day = TimeDelta::days(1);
     let around = Span::new(window.start() - day, window.end() + day).unwrap_or(window);
     let theirs = booking::Entity::keeping(id, around, now).all(tx).await?;
+    let load = match listing.schedule.as_ref() {
+        Some(schedule) => load(tx, schedule, id, window, Some(session.id), now).await?,
+        None => return Ok(Vec::new()),
+    };
     let staying = |booking: &&booking::Model| booking.id != session.id;
     let busy = theirs.iter().filter(staying).filter_map(booking::Model::busy).collect();
     let own: Vec<Span> = own.iter().filter(staying).filter_map(booking::Model::busy).collect();
-    let mut starts = open_starts(&listing, session, window, &calendar::union(busy), &own, duty, now);
+    let taken = Taken { busy: &calendar::union(busy), load: &load, own: &own };
+    let mut starts = open_starts(&listing, session, window, &taken, duty, now);
     starts.sort_by_key(|start| ((*start - was).abs(), *start));
     starts.truncate(NAMED);
     starts.sort_unstable();
     Ok(starts)
 }
 
+/// What else there is, without the session that would move.
+struct Taken<'a> {
+    busy: &'a [Span],
+    /// Against the therapist's limits.
+    load: &'a Load,
+    /// Of the alias.
+    own: &'a [Span],
+}
+
 fn open_starts(
     listing: &Listing,
     session: &booking::Model,
     window: Span,
-    busy: &[Span],
-    own: &[Span],
+    taken: &Taken<'_>,
     duty: &Duty<'_>,
     now: DateTime<Utc>,
 ) -> Vec<DateTime<Utc>> {
@@ -117,9 +131,9 @@ fn open_starts(
         schedule,
         open: &schedule.open(window),
         session: &kind.rules(),
-        busy,
-        load: &Load::default(),
-        alias_busy: own,
+        busy: taken.busy,
+        load: taken.load,
+        alias_busy: taken.own,
         unavailable: &calendar::unavailable(duty.roster, &duty.rules, &duty.zone, window, false),
         now,
     };
