@@ -199,19 +199,19 @@ e2e::stories! {
         ]).await;
         world.calendars.publish("https://rosters.example.org/42.ics", &event("DTSTART:20260322T200000Z\nDTEND:20260323T053000Z"));
         let by_feed = v1::ImportRosterRequest { request_id: request_id(), publish_date: None, ..base.clone() };
-        let by_feed = v1::ImportRosterRequest { source: from("https://rosters.example.org/42.ics"), ..by_feed };
+        let by_feed = v1::ImportRosterRequest { source: Some(from("https://rosters.example.org/42.ics")), ..by_feed };
         check(&world, import, by_feed, &[
             (|r| r.publish_date = Some(date("2026-04-30")), "OUT_OF_RANGE", "publish_date"),
-            (|r| r.source = from(""), "REQUIRED", "feed_uri"),
-            (|r| r.source = from("rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("http://rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("file:///etc/passwd"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("https://127.0.0.1/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("https://localhost/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("https://me:secret@rosters.example.org/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("https://rosters.example.org:8443/42.ics"), "FEED_URI_REFUSED", "feed_uri"),
-            (|r| r.source = from("https://rosters.example.org/4 2.ics"), "MALFORMED", "feed_uri"),
-            (|r| r.source = from(&format!("https://rosters.example.org/{}", "a".repeat(2_000))), "TOO_LONG", "feed_uri"),
+            (|r| r.source = Some(from("")), "REQUIRED", "feed_uri"),
+            (|r| r.source = Some(from("rosters.example.org/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("http://rosters.example.org/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("file:///etc/passwd")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("https://127.0.0.1/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("https://localhost/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("https://me:secret@rosters.example.org/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("https://rosters.example.org:8443/42.ics")), "FEED_URI_REFUSED", "feed_uri"),
+            (|r| r.source = Some(from("https://rosters.example.org/4 2.ics")), "MALFORMED", "feed_uri"),
+            (|r| r.source = Some(from(&format!("https://rosters.example.org/{}", "a".repeat(2_000)))), "TOO_LONG", "feed_uri"),
         ]).await;
         let more = v1::ImportRosterRequest { source: Some(v1::import_roster_request::Source::ShiftList(v1::ShiftList { shifts: vec![shift(); 100_000] })), ..base };
         refused_whole(import(more).await, "TOO_LONG");
@@ -405,16 +405,16 @@ e2e::stories! {
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.booking_id = r.booking_id.to_uppercase().replace('-', "_"), "MALFORMED", "booking_id"),
         ]).await;
-        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: carrying(vec![shift()]) };
+        let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: Some(carrying(vec![shift()])) };
         check(&world, async |request| bookings().reschedule_booking(request).await, reschedule, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.start_time = None, "REQUIRED", "start_time"),
             (|r| of(&mut r.start_time).seconds = i64::MAX, "MALFORMED", "start_time"),
-            (|r| r.roster_use = carrying(vec![shift(); 401]), "TOO_MANY", "roster_use.roster.shifts"),
-            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(empty()), ..shift() }]), "REVERSED_SPAN", "roster_use.roster.shifts[0].span"),
-            (|r| r.roster_use = carrying(vec![v1::Shift { breaks: vec![span("2026-03-24T05:00:00Z", "2026-03-24T06:00:00Z")], ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].breaks[0]"),
-            (|r| r.roster_use = carrying(vec![v1::Shift { span: Some(ten_years()), ..shift() }]), "OUT_OF_RANGE", "roster_use.roster.shifts[0].span"),
+            (|r| r.roster_use = Some(carrying(vec![shift(); 401])), "TOO_MANY", "roster_use.roster.shifts"),
+            (|r| r.roster_use = Some(carrying(vec![v1::Shift { span: Some(empty()), ..shift() }])), "REVERSED_SPAN", "roster_use.roster.shifts[0].span"),
+            (|r| r.roster_use = Some(carrying(vec![v1::Shift { breaks: vec![span("2026-03-24T05:00:00Z", "2026-03-24T06:00:00Z")], ..shift() }])), "OUT_OF_RANGE", "roster_use.roster.shifts[0].breaks[0]"),
+            (|r| r.roster_use = Some(carrying(vec![v1::Shift { span: Some(ten_years()), ..shift() }])), "OUT_OF_RANGE", "roster_use.roster.shifts[0].span"),
             (|r| of(&mut r.roster_use).roster = Some(v1::Roster { time_zone: "Mars/Base".to_owned(), ..Default::default() }), "UNKNOWN_ZONE", "roster_use.roster.time_zone"),
             (|r| of(&mut r.roster_use).roster = Some(v1::Roster::default()), "REQUIRED", "roster_use.roster.time_zone"),
             (|r| of(&mut of(&mut r.roster_use).roster).publish_date = Some(day(2026, 2, 30)), "MALFORMED", "roster_use.roster.publish_date"),
@@ -1008,13 +1008,13 @@ fn shift() -> v1::Shift {
     }
 }
 
-fn carrying(shifts: Vec<v1::Shift>) -> Option<v1::RosterUse> {
+fn carrying(shifts: Vec<v1::Shift>) -> v1::RosterUse {
     let roster = v1::Roster { shifts, publish_date: None, time_zone: BERLIN.to_owned() };
-    Some(v1::RosterUse { roster: Some(roster), beyond_published: true, ..Default::default() })
+    v1::RosterUse { roster: Some(roster), beyond_published: true, ..Default::default() }
 }
 
-fn from(address: &str) -> Option<v1::import_roster_request::Source> {
-    Some(v1::import_roster_request::Source::FeedUri(address.to_owned()))
+fn from(address: &str) -> v1::import_roster_request::Source {
+    v1::import_roster_request::Source::FeedUri(address.to_owned())
 }
 
 fn cycle(request: &mut v1::ImportRosterRequest) -> &mut v1::ShiftCycle {
