@@ -533,6 +533,7 @@ e2e::stories! {
             page_token: String::new(),
             language_code: "de".to_owned(),
             times_of_day: vec![hours_of("08:00-12:00")],
+            moving_booking_id: String::new(),
         };
         check(&world, async |request| worker.client.slots().search_slots(request).await, base, &[
             (|r| r.window = None, "REQUIRED", "window"),
@@ -577,6 +578,7 @@ e2e::stories! {
             (|r| of(&mut r.filter).query = "ü".repeat(101), "TOO_LONG", "filter.query"),
             (|r| of(&mut r.filter).query = "burn\u{1b}out".to_owned(), "MALFORMED", "filter.query"),
             (|r| of(&mut r.filter).query = "qa qb qc qd qe qf qg qh qi qj qk".to_owned(), "TOO_MANY", "filter.query"),
+            (|r| r.moving_booking_id = "mine".to_owned(), "MALFORMED", "moving_booking_id"),
             (|r| r.times_of_day.push(v1::LocalHours::default()), "REQUIRED", "times_of_day[1].start"),
             (|r| r.times_of_day.push(hours_of("08:00-23:59")), "END_BEFORE_MIDNIGHT", "times_of_day[1].end"),
             (|r| r.times_of_day = vec![v1::LocalHours::default(); 11], "TOO_MANY", "times_of_day"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::v1;
 use client::{Client, request_id};
-use e2e::{Engine, Worker, World, hours_of, minutes, profile, span};
+use e2e::{Engine, Worker, World, hours_of, minutes, profile, span, time, timestamp};
 use sea_orm::ConnectionTrait;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -270,5 +270,31 @@ e2e::stories! {
         cleo.client.directory().update_therapist(request).await.unwrap();
         assert!(found("schicht").await.is_empty());
         assert_eq!(found("ruhe").await, ["Cleo: ruhe"]);
+    }
+
+    // B4, T5: what is offered to whoever moves a booking is what moving it accepts.
+    async fn a_booking_does_not_stand_in_its_own_way(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (nurse, other) = (world.worker().await, world.worker().await);
+        let booked = nurse.books(&ada, "2026-03-23T07:30:00Z").await.unwrap();
+        let ask = async |worker: &Worker, moving: &str| {
+            let request = v1::SearchSlotsRequest { moving_booking_id: moving.to_owned(), ..watched(&ada.id).search.unwrap() };
+            worker.client.slots().search_slots(request).await.map(|found| {
+                hours(found.into_inner().hits.iter().map(|hit| hit.slot.as_ref().unwrap()))
+            })
+        };
+        assert_eq!(ask(&nurse, "").await.unwrap(), ["08:30", "09:00", "09:30"]);
+        assert_eq!(ask(&nurse, &booked.id).await.unwrap(), ["07:00", "07:30", "08:00"]);
+        assert_eq!(ask(&other, &booked.id).await.unwrap_err().code(), Code::NotFound);
+        let request = v1::RescheduleBookingRequest {
+            request_id: request_id(),
+            booking_id: booked.id.clone(),
+            start_time: Some(timestamp(time("2026-03-23T08:00:00Z"))),
+            roster_use: None,
+        };
+        nurse.client.bookings().reschedule_booking(request).await.unwrap();
+        assert_eq!(ask(&nurse, &booked.id).await.unwrap(), ["07:00", "07:30", "08:00"]);
+        assert_eq!(ask(&other, "").await.unwrap(), ["07:00", "09:00", "09:30"]);
     }
 }

@@ -7,7 +7,7 @@ use calendar::{DayWindow, Horizon, Limits, Protected, Schedule, Span, WorkerRefu
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use search::{Hit, Index, Page, Place, Query};
-use store::{AliasId, SessionTypeId, TherapistId, booking, booking::State};
+use store::{AliasId, BookingId, SessionTypeId, TherapistId, booking, booking::State};
 
 use super::{Asked, RosterUse, Worker};
 use crate::{
@@ -57,6 +57,8 @@ pub(super) struct Search {
     duration: Option<TimeDelta>,
     times_of_day: Vec<DayWindow>,
     roster_use: RosterUse,
+    /// A booking whose own time counts as free (B4).
+    moving: Option<BookingId>,
     language: String,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Search {
 pub(super) struct Looking {
     search: Search,
     worker: Worker,
+    /// The time of a booking that shall move, buffers included.
+    moving: Option<(search::TherapistId, Span)>,
     /// Whom they have had a session with.
     seen: Vec<search::TherapistId>,
     /// Where sessions may not be, since they ask for other times of day.
@@ -87,6 +91,7 @@ impl Search {
             page_token: _,
             language_code,
             times_of_day,
+            moving_booking_id,
         } = request;
         Ok(Self {
             filter: Filter::parse(filter)?,
@@ -96,6 +101,10 @@ impl Search {
                 field::hours(Some(hours), path)
             })?,
             roster_use: RosterUse::read(app, roster_use, now)?,
+            moving: match moving_booking_id.as_str() {
+                "" => None,
+                id => Some(field::id(id, "moving_booking_id")?),
+            },
             language: directory::display_language(language_code, "language_code")?,
         })
     }
@@ -112,7 +121,13 @@ impl Search {
         seen.sort_unstable();
         seen.dedup();
         let range = around(self.window);
-        let busy = own.iter().filter(held).filter_map(booking::Model::busy);
+        let moves = |row: &booking::Model| Some(row.id) == self.moving && row.state == State::Booked;
+        let moving = own.iter().find(|row| moves(row));
+        if self.moving.is_some() && moving.is_none_or(|row| row.starts_at <= now.into()) {
+            return Err(Error::NotFound("booking"));
+        }
+        let moving = moving.and_then(|row| Some((search::TherapistId(row.therapist_id.0), row.busy()?)));
+        let busy = own.iter().filter(held).filter(|row| !moves(row)).filter_map(booking::Model::busy);
         let busy = busy.filter(|busy| busy.overlaps(range)).collect();
         let asked = Asked { range, roster_use: &self.roster_use, busy };
         let worker = Worker::during(app, &safe, asked)?;
@@ -122,7 +137,7 @@ impl Search {
             let zone = app.rules.zone(&safe.settings()?.time_zone).ok_or(Error::Sealed("alias.settings"))?;
             outside(&self.times_of_day, zone, range)
         };
-        Ok(Looking { search: self, worker, seen, excluded, constraints: Vec::new() })
+        Ok(Looking { search: self, worker, moving, seen, excluded, constraints: Vec::new() })
     }
 }
 
@@ -151,7 +166,7 @@ impl Looking {
             excluded: &self.excluded,
             unavailable: &self.worker.unavailable,
             busy: &self.worker.busy,
-            moving: None,
+            moving: self.moving,
             now,
             after,
             limit,
