@@ -104,7 +104,7 @@ impl World {
             }),
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
-            watches: std::sync::Arc::new(tokio::sync::Semaphore::new(services::WATCHES)),
+            watches: std::sync::Arc::default(),
             feeds: std::sync::Arc::new(Feeds::Canned(calendars.clone())),
         };
         let operator_key = Secret::generate().login_key();

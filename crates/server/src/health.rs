@@ -25,6 +25,9 @@ pub enum Unready {
     /// The database takes too long to answer.
     #[error("the database did not answer in time")]
     Slow,
+    /// What searches answer from is too old.
+    #[error("changes of the directory have not been followed for a while")]
+    Stale,
     /// Who is free when is not loaded yet.
     #[error("the directory is still being loaded")]
     Loading,
@@ -115,6 +118,8 @@ pub(crate) async fn dismiss_watchers(reporter: &mut HealthReporter) {
 /// The health protocol's name for all services together.
 const WHOLE: &str = "";
 const ANSWER: Duration = Duration::from_secs(2);
+/// How old what searches answer from may be; it is looked at every second.
+const OLDEST: Duration = Duration::from_secs(30);
 const CHECK_AGAIN: Duration = Duration::from_secs(2);
 const CHECK_SOON: Duration = Duration::from_millis(500);
 
@@ -122,6 +127,7 @@ async fn check(app: &App) -> Result<(), Unready> {
     match schema::of(app.db.read()).await? {
         Schema::Behind { .. } | Schema::Ahead { .. } => Err(Unready::Schema),
         Schema::Current { .. } if !app.mirror.loaded() => Err(Unready::Loading),
+        Schema::Current { .. } if app.mirror.age() > OLDEST => Err(Unready::Stale),
         Schema::Current { .. } => Ok(()),
     }
 }

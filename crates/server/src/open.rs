@@ -9,7 +9,6 @@ use notify::{Password, Post, SetupError, Smtp};
 use services::{App, Clock, Settings, feeds::Feeds};
 use store::Db;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::config::{self, Config, DatabaseUrl, TlsSettings};
@@ -109,7 +108,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         settings: Arc::new(settings(config)),
         listings: Arc::default(),
         mirror: Arc::default(),
-        watches: Arc::new(Semaphore::new(services::WATCHES)),
+        watches: Arc::default(),
         feeds: Arc::new(Feeds::network()),
     })
 }

@@ -79,6 +79,8 @@ pub async fn serve(
             .build_v1()
             .expect("the descriptors are the build's own"),
     );
+    let watches = app.watches.clone();
+    watches.welcome();
     let meter = opentelemetry::global::meter("respite");
     let mirror = app.mirror.clone();
     // Lives as long as the meter.
@@ -115,6 +117,7 @@ pub async fn serve(
 
     tracing::info!("stopping");
     observers.shutdown().await;
+    watches.dismiss();
     health::tell(&reporter, ServingStatus::NotServing).await;
     health::dismiss_watchers(&mut reporter).await;
     let _ = drain.send(());

@@ -28,7 +28,6 @@ mod vocabulary;
 use std::sync::Arc;
 
 use api::v1;
-use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 pub use access::{Caller, POLICIES, Policy};
@@ -37,6 +36,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;
 pub use mirror::Mirror;
+pub use slots::Watches;
 
 /// All that a call works with; a clone shares everything.
 #[derive(Clone)]
@@ -59,12 +59,9 @@ pub struct App {
     pub listings: Arc<Listings>,
     /// Who is free when.
     pub mirror: Arc<Mirror>,
-    /// Places for those who watch a search: see [`WATCHES`].
-    pub watches: Arc<Semaphore>,
+    /// Those who watch a search.
+    pub watches: Arc<Watches>,
 }
-
-/// How many searches are watched at once; further ones are told to come back.
-pub const WATCHES: usize = 1_000;
 
 /// What an operator chose about the product's behaviour.
 #[derive(Clone, Debug, PartialEq, Eq)]

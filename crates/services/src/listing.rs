@@ -4,7 +4,7 @@
 //! and finds the revision of what is kept may trust it, and loads it anew otherwise.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -113,6 +113,11 @@ impl Listings {
         if !kept.get(&listing.therapist.id).is_some_and(newer) {
             kept.insert(listing.therapist.id, listing);
         }
+    }
+
+    /// Forgets whoever is not among `known`.
+    pub(crate) fn retain(&self, known: &HashSet<TherapistId>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| known.contains(id));
     }
 
     pub(crate) fn forget(&self, id: TherapistId) {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use calendar::{Admitted, Horizon, Schedule, Span, Zone};
+use calendar::{Admitted, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use search::{Booked, Facet, Hold, Index};
@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant as Moment, sleep, timeout},
 };
 
-use crate::{App, directory, error::Error, listing::Listing};
+use crate::{App, availability, directory, error::Error, listing::Listing};
 
 /// How often it looks without being told to.
 const LOOK: Duration = Duration::from_secs(1);
@@ -154,9 +154,9 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
 }
 
 async fn keep(app: &App) {
-    let mut failing = false;
+    let (mut failing, mut position) = (false, None);
     loop {
-        let Err(error) = follow(app, &mut failing).await;
+        let Err(error) = follow(app, &mut position, &mut failing).await;
         // An outage is told when it begins, not at every look.
         if !std::mem::replace(&mut failing, true) {
             tracing::warn!(error = &error as &dyn std::error::Error, "changes are not followed");
@@ -166,13 +166,23 @@ async fn keep(app: &App) {
 }
 
 /// Follows from where it stands, and loads everything if it stands nowhere or too far behind.
-async fn follow(app: &App, failing: &mut bool) -> Result<std::convert::Infallible, Error> {
+async fn follow(
+    app: &App,
+    stands: &mut Option<Position>,
+    failing: &mut bool,
+) -> Result<std::convert::Infallible, Error> {
     let mirror = &app.mirror;
-    let mut word = app.db.listen().await?;
-    let mut position = load(app).await?;
-    if std::mem::take(failing) {
-        tracing::info!("changes are followed again");
-    }
+    // Behind a pooler nobody can listen; looking is enough, and later.
+    let mut word = match app.db.listen().await {
+        Ok(word) => word,
+        Err(store::Error::Unavailable(_)) => store::Word::none(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut position = match *stands {
+        Some(position) => position,
+        None => *stands.insert(load(app).await?),
+    };
+    let mut before = HashSet::new();
     loop {
         let told = tokio::select! {
             () = mirror.poke.notified() => true,
@@ -182,14 +192,26 @@ async fn follow(app: &App, failing: &mut bool) -> Result<std::convert::Infallibl
         let (committed, now) = (mirror.committed.load(Ordering::Acquire), app.clock.now());
         let begun = Moment::now();
         let changes = change::since(app.db.read(), position).await?;
-        position = if changes.gap { load(app).await? } else { changes.next };
-        if !changes.gap {
+        if std::mem::take(failing) {
+            tracing::info!("changes are followed again");
+        }
+        let held_back = changes.next == position;
+        if changes.gap {
+            position = *stands.insert(load(app).await?);
+            // Whatever made it necessary may last: no more than every other moment goes into it.
+            sleep(begun.elapsed()).await;
+        } else {
             apply(app, &changes.changes, now).await?;
+            position = *stands.insert(changes.next);
         }
         while !mirror.change(|index| index.advance(now, ADVANCED)) {
             tokio::task::yield_now().await;
         }
-        let news = u64::from(changes.gap || !changes.changes.is_empty());
+        // A transaction that stays open has all that changed since read again and again: that is no news.
+        let read: HashSet<Change> = changes.changes.into_iter().collect();
+        let same = if held_back { read.is_subset(&before) } else { read.is_empty() };
+        let news = u64::from(changes.gap || !same);
+        before = read;
         mirror.seen.send_modify(|seen| {
             *seen = Seen { version: seen.version + news, committed, now: Some(now), current: begun };
         });
@@ -207,6 +229,7 @@ async fn load(app: &App) -> Result<Position, Error> {
     let (committed, now, begun) = (mirror.committed.load(Ordering::Acquire), app.clock.now(), Moment::now());
     let position = change::position(app.db.read()).await?;
     let mut index = Index::new(now);
+    let mut known = HashSet::new();
     let mut after = None;
     loop {
         let mut next = therapist::Entity::find()
@@ -223,6 +246,7 @@ async fn load(app: &App) -> Result<Position, Error> {
             break;
         }
         let found = therapists(app, &ids, now).await?;
+        known.extend(ids);
         index = tokio::task::spawn_blocking(move || {
             found.into_iter().flatten().for_each(|therapist| index.upsert(therapist));
             index
@@ -231,6 +255,7 @@ async fn load(app: &App) -> Result<Position, Error> {
         .map_err(|_| Error::Interrupted)?;
     }
     mirror.change(|kept| *kept = index);
+    app.listings.retain(&known);
     mirror.seen.send_modify(|seen| {
         *seen = Seen { version: seen.version + 1, committed, now: Some(now), current: begun };
     });
@@ -328,7 +353,7 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
     let (held, settled): (Vec<_>, Vec<_>) = bookings.iter().partition(|row| row.hold_expires_at.is_some());
     search::Therapist {
         id: search::TherapistId(listing.therapist.id.0),
-        schedule: listing.schedule.clone().unwrap_or_else(closed),
+        schedule: listing.schedule.clone().unwrap_or_else(availability::empty),
         session_types: listing
             .offered()
             .map(|offered| search::SessionType {
@@ -354,21 +379,6 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
                 Some(Hold { booked: booked(listing, row)?, expiry: row.hold_expires_at?.into() })
             })
             .collect(),
-    }
-}
-
-/// Of whoever saved no schedule.
-fn closed() -> Schedule {
-    Schedule {
-        zone: Zone::utc(),
-        windows: Vec::new(),
-        overrides: Vec::new(),
-        time_off: Vec::new(),
-        travels: Vec::new(),
-        notice: TimeDelta::zero(),
-        horizon: Horizon::Days(1),
-        limits: calendar::Limits::default(),
-        protected: calendar::Protected::default(),
     }
 }
 

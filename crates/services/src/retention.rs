@@ -8,7 +8,8 @@ use sea_orm::{
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, reminder, request, used_challenge,
+    AliasId, Instant, access_token, booking, booking_event, change, change::Position, reminder, request,
+    used_challenge,
 };
 
 use crate::{App, error::Error};
@@ -16,8 +17,9 @@ use crate::{App, error::Error};
 /// Sweeps every hour until `stop`.
 pub async fn run(app: App, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
+    let mut seen = None;
     loop {
-        if let Err(error) = sweep(&app).await {
+        if let Err(error) = sweep(&app).await.and(forget_changes(&app, &mut seen).await) {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "what has served its time was not forgotten");
         }
@@ -27,6 +29,17 @@ pub async fn run(app: App, stop: impl Future<Output = ()>) {
             () = tokio::time::sleep(EVERY) => {}
         }
     }
+}
+
+/// Forgets the changes that were there a sweep ago: every server has read them, or reads everything anew.
+async fn forget_changes(app: &App, seen: &mut Option<Position>) -> Result<(), Error> {
+    let now = change::position(app.db.read()).await?;
+    if let Some(before) = seen.replace(now) {
+        let tx = app.db.write().await?;
+        change::forget(&tx, before).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 const EVERY: Duration = Duration::from_hours(1);
@@ -53,7 +66,6 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
         .exec(&tx)
         .await?;
     request::Entity::delete_many().filter(request::COLUMN.expires_at.lte(now)).exec(&tx).await?;
-    change::forget(&tx).await?;
     tx.commit().await?;
 
     let tx = app.db.write().await?;

@@ -12,7 +12,8 @@ pub struct Model {
     /// Whose.
     #[sea_orm(primary_key, auto_increment = false)]
     pub therapist_id: TherapistId,
-    /// SHA-256 of the secret in its address; the secret itself is not kept.
+    /// SHA-256 of the secret in the address of its open time, which follows from that in the address of its sessions;
+    /// neither is kept.
     #[sea_orm(unique)]
     pub hash: Opaque,
 }

@@ -29,13 +29,17 @@ pub struct Changes {
     pub gap: bool,
 }
 
-/// How many changes are kept for those who were cut off for a while.
-const KEPT: i64 = 100_000;
 /// A reader that has missed more is faster if it reads everything.
 const MOST: u64 = 20_000;
 
 /// Where a reader stands that is about to read everything.
 pub async fn position(db: &impl ConnectionTrait) -> Result<Position, DbErr> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        // Left by another cluster whose dump this is: here those transactions are yet to come.
+        let left =
+            "delete from change where position >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+        db.execute_unprepared(left).await?;
+    }
     let next = next(db.get_database_backend());
     let statement = Statement::from_string(db.get_database_backend(), format!("select {next} as next"));
     let row = db.query_one_raw(statement).await?.ok_or(DbErr::RecordNotFound("position".to_owned()))?;
@@ -62,11 +66,10 @@ pub async fn since(db: &impl ConnectionTrait, Position(after): Position) -> Resu
     Ok(Changes { changes, next: Position(next), gap })
 }
 
-/// Forgets all but the latest changes.
-pub async fn forget(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    let text = "delete from change where position < (
-        select position from change order by position desc limit 1 offset $1)";
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), text, [KEPT.into()]);
+/// Forgets what changed before, but for the latest change: whoever has not seen that has missed something.
+pub async fn forget(db: &impl ConnectionTrait, Position(before): Position) -> Result<(), DbErr> {
+    let text = "delete from change where position < $1 and position < (select max(position) from change)";
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), text, [before.into()]);
     db.execute_raw(statement).await.map(|_| ())
 }
 

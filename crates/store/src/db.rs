@@ -30,8 +30,8 @@ pub struct Db {
 impl Db {
     /// Connects to `sqlite://PATH`, which is made if it is not there, or to `postgres://...`.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
-        // A migration holds its lock on one connection and works on another.
-        let read = Database::connect(options(url, max_connections.max(2))).await?;
+        // A migration holds its lock on one connection and works on another, and one may be listening.
+        let read = Database::connect(options(url, max_connections.max(3))).await?;
         let write = match read.get_database_backend() {
             DbBackend::Sqlite => Database::connect(options(url, 1)).await?,
             _ => read.clone(),
@@ -102,7 +102,13 @@ impl Db {
 pub struct Word(Option<PgListener>);
 
 impl Word {
-    /// Ends when word comes, or when some may have been missed.
+    /// Hears nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Ends when word comes. What was said while the connection was lost is not heard.
     pub async fn heard(&mut self) {
         let Some(listener) = &mut self.0 else { return std::future::pending().await };
         // It connects again by itself; what was said meanwhile is found by looking.

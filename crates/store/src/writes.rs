@@ -12,13 +12,18 @@ use sea_orm::{
 /// What a transaction writes at its end, in one trip to the database instead of one each.
 ///
 /// No two of them may touch the same row: PostgreSQL keeps to no order within one statement.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Writes(Vec<Write>);
 
-#[derive(Debug)]
 enum Write {
     Insert(InsertStatement),
     Update(UpdateStatement),
+}
+
+impl std::fmt::Debug for Writes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writes({})", self.0.len())
+    }
 }
 
 impl Writes {

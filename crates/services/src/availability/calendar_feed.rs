@@ -26,8 +26,12 @@ pub(super) enum Calendar {
     OpenTime,
 }
 
-/// 128 bits that let whoever has them read a therapist's calendars.
+/// 128 bits that let whoever has them read a therapist's calendars. Those that read open time alone are derived from them,
+/// and lead nowhere back: that address is one to hand on.
 pub(super) struct Secret([u8; 16]);
+
+/// How both secrets are known: by the hash of the lesser one.
+pub(super) struct Key([u8; 16]);
 
 impl Secret {
     /// The secret that a request is given, whenever it comes.
@@ -39,23 +43,31 @@ impl Secret {
         Self(secret)
     }
 
-    /// The secret in an address, and which calendar it asks for.
-    pub(super) fn parse(path: &str) -> Option<(Self, Calendar)> {
-        let (secret, calendar) = path.strip_prefix(PREFIX)?.split_at_checked(22)?;
-        let calendar = match calendar {
-            SESSIONS => Calendar::Sessions,
-            OPEN_TIME => Calendar::OpenTime,
-            _ => return None,
-        };
-        let secret = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?.try_into().ok()?;
-        Some((Self(secret), calendar))
+    pub(super) fn addresses(&self) -> v1::CalendarFeed {
+        let text = |secret: &[u8; 16]| BASE64URL_NOPAD.encode(secret);
+        v1::CalendarFeed {
+            sessions_path: format!("{PREFIX}{}{SESSIONS}", text(&self.0)),
+            open_time_path: format!("{PREFIX}{}{OPEN_TIME}", text(&self.open_time().0)),
+        }
     }
 
-    pub(super) fn addresses(&self) -> v1::CalendarFeed {
-        let secret = BASE64URL_NOPAD.encode(&self.0);
-        v1::CalendarFeed {
-            sessions_path: format!("{PREFIX}{secret}{SESSIONS}"),
-            open_time_path: format!("{PREFIX}{secret}{OPEN_TIME}"),
+    fn open_time(&self) -> Key {
+        let digest = Sha256::new().chain_update(b"respite/open-time/v1").chain_update(self.0).finalize();
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&digest[..16]);
+        Key(secret)
+    }
+}
+
+impl Key {
+    /// What an address leads to, if it is one, and which calendar it asks for.
+    pub(super) fn parse(path: &str) -> Option<(Self, Calendar)> {
+        let (secret, calendar) = path.strip_prefix(PREFIX)?.split_at_checked(22)?;
+        let secret = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?.try_into().ok()?;
+        match calendar {
+            SESSIONS => Some((Secret(secret).open_time(), Calendar::Sessions)),
+            OPEN_TIME => Some((Self(secret), Calendar::OpenTime)),
+            _ => None,
         }
     }
 
@@ -72,7 +84,7 @@ pub(super) async fn create(
     if calendar_feed::Entity::find_by_id(therapist).one(tx).await?.is_some() {
         return Err(Error::CalendarFeedExists);
     }
-    calendar_feed::Model { therapist_id: therapist, hash: secret.hash() }
+    calendar_feed::Model { therapist_id: therapist, hash: secret.open_time().hash() }
         .into_active_model()
         .insert(tx)
         .await?;
@@ -85,7 +97,7 @@ pub(super) async fn rotate(
     secret: &Secret,
 ) -> Result<(), Error> {
     let mut row = find(tx, therapist).await?;
-    row.hash = secret.hash();
+    row.hash = secret.open_time().hash();
     row.into_active_model().reset_all().update(tx).await?;
     Ok(())
 }
@@ -110,9 +122,12 @@ mod tests {
         let v1::CalendarFeed { sessions_path, open_time_path } = secret.addresses();
         for (path, calendar) in [(&sessions_path, Calendar::Sessions), (&open_time_path, Calendar::OpenTime)]
         {
-            let (read, which) = Secret::parse(path).unwrap();
-            assert_eq!((read.0, which), (secret.0, calendar));
+            let (read, which) = Key::parse(path).unwrap();
+            assert_eq!((read.0, which), (secret.open_time().0, calendar));
         }
+        // Whoever was given the one that may be handed on cannot make the other of it.
+        let swapped = open_time_path.replace(OPEN_TIME, SESSIONS);
+        assert_ne!(Key::parse(&swapped).unwrap().0.0, secret.open_time().0);
         let secret = &sessions_path[PREFIX.len()..PREFIX.len() + 22];
         for wrong in [
             "",
@@ -126,7 +141,7 @@ mod tests {
             &format!("/calendars/{}={SESSIONS}", &secret[1..]),
             &format!("/calendars/{secret}/else.ics"),
         ] {
-            assert!(Secret::parse(wrong).is_none(), "{wrong}");
+            assert!(Key::parse(wrong).is_none(), "{wrong}");
         }
     }
 }

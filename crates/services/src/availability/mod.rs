@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub use published::published;
-pub(crate) use schedule::schedules;
+pub(crate) use schedule::{empty, schedules};
 
 #[tonic::async_trait]
 impl v1::availability_service_server::AvailabilityService for App {

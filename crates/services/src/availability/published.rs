@@ -16,7 +16,7 @@ use store::{
 };
 
 use super::{
-    calendar_feed::{Calendar, Secret},
+    calendar_feed::{Calendar, Key},
     schedule,
 };
 use crate::{App, alias::handle, error::Error};
@@ -72,9 +72,9 @@ fn answer(status: StatusCode, body: String) -> Response<String> {
 }
 
 async fn find(app: &App, path: &str) -> Result<Option<String>, Error> {
-    let Some((secret, calendar)) = Secret::parse(path) else { return Ok(None) };
+    let Some((key, calendar)) = Key::parse(path) else { return Ok(None) };
     let row = calendar_feed::Entity::find()
-        .filter(calendar_feed::COLUMN.hash.eq(secret.hash()))
+        .filter(calendar_feed::COLUMN.hash.eq(key.hash()))
         .one(app.db.read())
         .await?;
     let Some(calendar_feed::Model { therapist_id, hash: _ }) = row else { return Ok(None) };

@@ -65,7 +65,7 @@ pub(super) async fn saved_or_empty(
 }
 
 /// The schedule of whoever saved none.
-pub(super) fn empty() -> calendar::Schedule {
+pub(crate) fn empty() -> calendar::Schedule {
     calendar::Schedule {
         zone: calendar::Zone::utc(),
         windows: Vec::new(),

@@ -309,7 +309,7 @@ mod tests {
             }),
             listings: Arc::default(),
             mirror: Arc::default(),
-            watches: Arc::new(tokio::sync::Semaphore::new(crate::WATCHES)),
+            watches: Arc::default(),
             feeds: Arc::new(crate::feeds::Feeds::Off),
         }
     }

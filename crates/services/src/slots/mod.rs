@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Unauthenticated},
 };
 
+pub use watch::Watches;
 pub(crate) use worker::{Asked, RosterUse, Worker};
 
 #[tonic::async_trait]

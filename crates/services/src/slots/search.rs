@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use api::v1;
-use calendar::{DayWindow, Horizon, Limits, Protected, Schedule, Span, WorkerRefusal, Zone};
+use calendar::{DayWindow, Schedule, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use search::{Hit, Index, Page, Place, Query};
@@ -11,7 +11,7 @@ use store::{AliasId, BookingId, SessionTypeId, TherapistId, booking, booking::St
 
 use super::{Asked, RosterUse, Worker};
 use crate::{
-    App, Caller,
+    App, Caller, availability,
     directory::{self, Filter},
     error::Error,
     field, page,
@@ -237,17 +237,7 @@ fn outside(hours: &[DayWindow], zone: Zone, range: Span) -> Vec<Span> {
     let windows = WEEK
         .into_iter()
         .flat_map(|weekday| hours.iter().map(move |hours| calendar::Window { weekday, hours: *hours }));
-    let wanted = Schedule {
-        zone,
-        windows: windows.collect(),
-        overrides: Vec::new(),
-        time_off: Vec::new(),
-        travels: Vec::new(),
-        notice: TimeDelta::zero(),
-        horizon: Horizon::Days(1),
-        limits: Limits::default(),
-        protected: Protected::default(),
-    };
+    let wanted = Schedule { zone, windows: windows.collect(), ..availability::empty() };
     calendar::subtract(&[range], wanted.open(range).spans())
 }
 

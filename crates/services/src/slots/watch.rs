@@ -1,18 +1,24 @@
 //! S7: changes to a search, as they happen.
 
-use std::{collections::BTreeMap, pin::Pin, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use api::v1;
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
-use search::Place;
+use search::{Hit, SessionTypeId, TherapistId};
 use store::AliasId;
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::{Instant as Moment, sleep, sleep_until, timeout},
+    sync::watch,
+    time::{Instant as Moment, sleep, sleep_until, timeout_at},
 };
 use tonic::Status;
 
-use super::search::Search;
+use super::search::{Looking, Search};
 use crate::{
     App,
     access::{self, TokenHash},
@@ -23,14 +29,70 @@ use crate::{
 };
 
 /// Between two messages; what changes meanwhile comes in one.
-const PACE: Duration = Duration::from_millis(250);
-/// How long nothing may have changed before it is looked again: notice, horizon and holds end by themselves.
+const PACE: Duration = Duration::from_secs(1);
+/// How long the worker's own roster and bookings, the token and the clock are taken to be as they were.
 const LOOK: Duration = Duration::from_secs(15);
 /// How long it is watched at most, so that nobody is forgotten.
 const LASTS: Duration = Duration::from_mins(15);
+/// How many searches are watched at once.
+const MOST: usize = 1_000;
+/// How many of them by one alias.
+const MOST_EACH: usize = 3;
 
 /// The answers to one call.
 pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::WatchSlotsResponse, Status>> + Send>>;
+
+/// Who watches, and whether they shall leave.
+pub struct Watches {
+    by_alias: Mutex<HashMap<AliasId, usize>>,
+    leave: watch::Sender<bool>,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self { by_alias: Mutex::default(), leave: watch::Sender::new(false) }
+    }
+}
+
+impl Watches {
+    /// Lets them come, as at the beginning of serving.
+    pub fn welcome(&self) {
+        self.leave.send_replace(false);
+    }
+
+    /// Ends all of them, and those that come after, as at its end.
+    pub fn dismiss(&self) {
+        self.leave.send_replace(true);
+    }
+
+    fn enter(self: &Arc<Self>, alias: AliasId) -> Result<Place, Error> {
+        let mut by_alias = self.by_alias.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = by_alias.get(&alias).copied().unwrap_or_default();
+        if own >= MOST_EACH || by_alias.values().sum::<usize>() >= MOST {
+            return Err(Error::Overloaded);
+        }
+        by_alias.insert(alias, own + 1);
+        Ok(Place { watches: self.clone(), alias })
+    }
+}
+
+/// Somebody's place among those who watch.
+struct Place {
+    watches: Arc<Watches>,
+    alias: AliasId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_alias = self.watches.by_alias.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = by_alias.get_mut(&self.alias) {
+            *own -= 1;
+            if *own == 0 {
+                by_alias.remove(&self.alias);
+            }
+        }
+    }
+}
 
 pub(super) fn watch_slots(
     app: &App,
@@ -45,17 +107,18 @@ pub(super) fn watch_slots(
     }
     // Refused at once what would be refused later.
     Search::parse(app, question.clone(), app.clock.now())?;
-    let place = app.watches.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+    let place = app.watches.enter(alias)?;
     let watch = Watch {
         seen: app.mirror.watch(),
+        leave: app.watches.leave.subscribe(),
         app: app.clone(),
-        alias,
         token,
         question,
         limit,
+        looking: None,
         shown: None,
         ends: Moment::now() + LASTS,
-        _place: place,
+        place,
     };
     Ok(Box::pin(stream::try_unfold(watch, |mut watch| async {
         match watch.next().await {
@@ -66,61 +129,82 @@ pub(super) fn watch_slots(
     })))
 }
 
+/// What makes a slot the same one.
+type Slot = (DateTime<Utc>, TherapistId, SessionTypeId);
+
 struct Watch {
     app: App,
-    alias: AliasId,
+    place: Place,
     token: TokenHash,
     question: v1::SearchSlotsRequest,
     limit: usize,
     seen: watch::Receiver<Seen>,
+    leave: watch::Receiver<bool>,
+    /// The search, and until when the worker's own time is taken to be as it was.
+    looking: Option<(Looking, Moment)>,
     /// What the client knows; nothing before the first message.
-    shown: Option<BTreeMap<Place, v1::SlotHit>>,
+    shown: Option<HashMap<Slot, v1::SlotHit>>,
     ends: Moment,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Watch {
     /// The next changes; nothing once it has lasted long enough.
     async fn next(&mut self) -> Result<Option<v1::WatchSlotsResponse>, Error> {
         loop {
-            if self.shown.is_some() {
-                sleep(PACE).await;
-                tokio::select! {
-                    () = sleep_until(self.ends) => return Ok(None),
-                    // An error means that nothing will change any more; the clock goes on.
-                    _ = timeout(LOOK, self.seen.changed()) => {}
-                }
+            if self.shown.is_some() && !self.wait().await {
+                return Ok(None);
             }
             self.seen.mark_unchanged();
             let now = self.app.clock.now();
-            // A token that was given back or has ended ends this, too.
-            access::admit(&self.app, &self.token, now).await?;
-            let mut looking = Search::parse(&self.app, self.question.clone(), now)?
-                .begin(&self.app, self.alias, now)
-                .await?;
-            let page = self.app.mirror.ask(now, |index| looking.ask(index, None, self.limit, now)).await?;
-            let hits =
-                page.hits.iter().filter_map(|hit| Some((hit.place, looking.print(&self.app, hit, now)?)));
-            let hits: BTreeMap<Place, v1::SlotHit> = hits.collect();
-            let before = self.shown.replace(hits);
-            let (first, before) = (before.is_none(), before.unwrap_or_default());
-            let hits = self.shown.as_ref().unwrap_or(&before);
-            let differs = |this: &BTreeMap<Place, v1::SlotHit>, place: &Place, hit: &v1::SlotHit| {
-                this.get(place).is_none_or(|other| other.slot != hit.slot)
-            };
-            let added: Vec<_> = hits
-                .iter()
-                .filter(|(place, hit)| differs(&before, place, hit))
-                .map(|(_, hit)| hit.clone())
-                .collect();
-            let removed: Vec<_> = before
-                .iter()
-                .filter(|(place, hit)| differs(hits, place, hit))
-                .filter_map(|(_, hit)| hit.slot.clone())
-                .collect();
+            let hits = self.look(now).await?;
+            let first = self.shown.is_none();
+            let before = self.shown.take().unwrap_or_default();
+            let added = hits.iter().filter(|(slot, hit)| before.get(slot) != Some(hit));
+            let added: Vec<_> = added.map(|(_, hit)| hit.clone()).collect();
+            let hits: HashMap<Slot, v1::SlotHit> = hits.into_iter().collect();
+            let removed = before.iter().filter(|(slot, _)| !hits.contains_key(slot));
+            let mut removed: Vec<_> = removed.collect();
+            removed.sort_unstable_by_key(|(slot, _)| **slot);
+            let removed: Vec<_> = removed.into_iter().filter_map(|(_, hit)| hit.slot.clone()).collect();
+            self.shown = Some(hits);
             if first || !added.is_empty() || !removed.is_empty() {
                 return Ok(Some(v1::WatchSlotsResponse { added, removed }));
             }
         }
+    }
+
+    /// Until something may have changed; false if it is time to leave.
+    async fn wait(&mut self) -> bool {
+        let look = self.looking.as_ref().map_or_else(Moment::now, |(_, until)| *until);
+        let (leave, seen) = (&mut self.leave, &mut self.seen);
+        tokio::select! {
+            () = sleep_until(self.ends) => false,
+            // An error means that nobody is left to dismiss anybody.
+            _ = leave.wait_for(|leave| *leave) => false,
+            () = async {
+                sleep(PACE).await;
+                let _ = timeout_at(look, seen.changed()).await;
+            } => true,
+        }
+    }
+
+    /// The page as it is, in its order.
+    async fn look(&mut self, now: DateTime<Utc>) -> Result<Vec<(Slot, v1::SlotHit)>, Error> {
+        let known = self.looking.take().filter(|(_, until)| Moment::now() < *until);
+        let (mut looking, until) = match known {
+            Some(known) => known,
+            None => {
+                // A token that was given back or has ended ends this, too.
+                access::admit(&self.app, &self.token, now).await?;
+                let search = Search::parse(&self.app, self.question.clone(), now)?;
+                (search.begin(&self.app, self.place.alias, now).await?, Moment::now() + LOOK)
+            }
+        };
+        let page = self.app.mirror.ask(now, |index| looking.ask(index, None, self.limit, now)).await?;
+        let slot = |hit: &Hit| (hit.place.start, hit.place.therapist, hit.place.session_type);
+        let hits = page.hits.iter().filter_map(|hit| Some((slot(hit), looking.print(&self.app, hit, now)?)));
+        let hits = hits.collect();
+        self.looking = Some((looking, until));
+        Ok(hits)
     }
 }
