@@ -191,14 +191,13 @@ impl Watch {
     /// The page as it is, in its order.
     async fn look(&mut self, now: DateTime<Utc>) -> Result<Vec<(Slot, v1::SlotHit)>, Error> {
         let known = self.looking.take().filter(|(_, until)| Moment::now() < *until);
-        let (mut looking, until) = match known {
-            Some(known) => known,
-            None => {
-                // A token that was given back or has ended ends this, too.
-                access::admit(&self.app, &self.token, now).await?;
-                let search = Search::parse(&self.app, self.question.clone(), now)?;
-                (search.begin(&self.app, self.place.alias, now).await?, Moment::now() + LOOK)
-            }
+        let (mut looking, until) = if let Some(known) = known {
+            known
+        } else {
+            // A token that was given back or has ended ends this, too.
+            access::admit(&self.app, &self.token, now).await?;
+            let search = Search::parse(&self.app, self.question.clone(), now)?;
+            (search.begin(&self.app, self.place.alias, now).await?, Moment::now() + LOOK)
         };
         let page = self.app.mirror.ask(now, |index| looking.ask(index, None, self.limit, now)).await?;
         let slot = |hit: &Hit| (hit.place.start, hit.place.therapist, hit.place.session_type);
