@@ -529,6 +529,8 @@ fn rules_text() -> impl Strategy<Value = String> {
             // The other implementation counts the positions of the first week from the first start.
             let positions = if bound && frequency != "WEEKLY" { positions } else { vec![] };
             let (weeks, year_days) = if yearly { numbers } else { (vec![], vec![]) };
+            // Where years are skipped it shows that the other one counts the days of a week across New Year to both.
+            let weeks = if interval == 1 { weeks } else { vec![] };
             let parts = [
                 ("BYWEEKNO", weeks),
                 ("BYYEARDAY", year_days),
