@@ -34,7 +34,7 @@ use crate::{App, availability, directory, error::Error, listing::Listing};
 /// How often it looks without being told to.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks, unless somebody waits: changes come in swarms.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(50);
 /// After a look that failed.
 const RECOVER: Duration = Duration::from_millis(500);
 /// How long a search waits for what its caller was told already.
