@@ -132,20 +132,11 @@ impl Entity {
         Self::busy_during(span, now).filter(COLUMN.alias_id.eq(alias))
     }
 
-    /// The same as [`Held`], wherever it is counted against limits.
-    pub fn held_during(span: Span, now: DateTime<Utc>) -> Selector<SelectModel<Held>> {
-        Self::counting(Self::busy_during(span, now))
-    }
-
-    /// The same of one therapist.
+    /// What keeps `therapist` busy at some moment of `span`, as it counts against their limits.
     pub fn held_by(therapist: TherapistId, span: Span, now: DateTime<Utc>) -> Selector<SelectModel<Held>> {
-        Self::counting(Self::keeping(therapist, span, now))
-    }
-
-    fn counting(bookings: Select<Self>) -> Selector<SelectModel<Held>> {
         let of = Expr::col((session_type::Entity, session_type::Column::Id))
             .equals((Entity, Column::SessionTypeId));
-        let mut counting = bookings
+        let mut counting = Self::keeping(therapist, span, now)
             .select_only()
             .columns([
                 Column::Id,
