@@ -104,6 +104,7 @@ impl World {
             }),
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
+            callers: std::sync::Arc::default(),
             watches: std::sync::Arc::default(),
             feeds: std::sync::Arc::new(Feeds::Canned(calendars.clone())),
         };
@@ -258,6 +259,7 @@ impl World {
             db,
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
+            callers: std::sync::Arc::default(),
             ..self.app.clone()
         };
         tokio::spawn(services::mirror::run(own.clone(), std::future::pending()));

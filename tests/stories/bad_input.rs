@@ -301,7 +301,7 @@ e2e::stories! {
         assert_eq!(refused.reason, malformed);
         let after = world.fingerprint().await;
         let touched: Vec<_> = after.keys().filter(|table| after[*table] != before[*table]).collect();
-        assert_eq!(touched, ["request", "roster"], "by the one that was taken and the one put back");
+        assert_eq!(touched, ["change", "request", "roster"], "by the one that was taken and the one put back");
         let kept = worker.client.roster().get_roster(v1::GetRosterRequest {}).await.unwrap().into_inner();
         assert_eq!(kept.roster.unwrap().shifts.len(), 1);
     }

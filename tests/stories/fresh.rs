@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use api::v1;
 use client::{Client, request_id};
-use e2e::{Engine, Worker, World, date, hours_of, minutes, profile, span, time, timestamp};
+use e2e::{
+    Engine, Worker, World, channel, date, hours_of, minutes, profile, sign_in, span, time, timestamp,
+    with_token,
+};
 use sea_orm::ConnectionTrait;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -189,6 +192,79 @@ e2e::stories! {
             assert!(of_the_kind > 0, "{statement}");
         }
         assert!(!booking.id.is_empty());
+        // Of callers, what servers remember of them.
+        nurse.works(BERLIN, &[("2026-03-23T20:00:00Z", "2026-03-24T05:30:00Z")], "2026-04-30").await;
+        for statement in [
+            "update access_token set expires_at = expires_at - 1",
+            "delete from access_token",
+            "update alias set settings = settings",
+            "update roster set sealed = sealed",
+            "delete from roster",
+            "insert into roster (alias_id, sealed) select id, settings from alias",
+            "delete from alias_key",
+            "delete from alias",
+        ] {
+            db.execute_unprepared("delete from change").await.unwrap();
+            db.execute_unprepared(statement).await.unwrap();
+            let traces = "select count(*) from change where caller_id is not null and therapist_id is null";
+            assert!(world.count(traces).await > 0 || statement.contains("alias_key"), "{statement}");
+        }
+    }
+
+    // A server remembers who asked it a moment ago, and forgets it the moment that something of it changes, wherever.
+    async fn what_is_remembered_of_a_caller_is_not_believed_for_long(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let bea = world.therapist("Bea", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let elsewhere = signed_in_at(&nurse, &world.serves_elsewhere().await).await;
+        comes_to(&elsewhere, &ada.id, &["07:00", "07:30", "08:00"]).await;
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["07:00", "07:30", "08:00"]);
+
+        nurse.holds(&bea, FROM).await.unwrap();
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["08:00", "08:30", "09:00"]);
+        comes_to(&elsewhere, &ada.id, &["08:00", "08:30", "09:00"]).await;
+
+        nurse.works(BERLIN, &[("2026-03-23T08:30:00Z", "2026-03-23T11:00:00Z")], "2026-04-30").await;
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["11:30", "12:00", "12:30"]);
+        comes_to(&elsewhere, &ada.id, &["11:30", "12:00", "12:30"]).await;
+
+        let request = v1::UpdateAliasRequest {
+            request_id: request_id(),
+            settings: Some(v1::AliasSettings { commute: Some(minutes(90)), ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["commute".to_owned()] }),
+        };
+        nurse.client.alias().update_alias(request).await.unwrap();
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["12:30", "13:00", "13:30"]);
+        comes_to(&elsewhere, &ada.id, &["12:30", "13:00", "13:30"]).await;
+    }
+
+    // Signed out is signed out: at once where it was said, and everywhere else as soon as it is heard.
+    async fn a_token_that_was_given_back_searches_no_more(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let nurse = world.worker().await;
+        let there = channel(world.serves_elsewhere().await.trim_start_matches("http://").parse().unwrap()).await;
+        let here = channel(world.address).await;
+        let token = sign_in(&here, &nurse.key).await;
+        let search = async |channel: &tonic::transport::Channel| {
+            let search = with_token(watched(&nurse.id).search.unwrap(), &token);
+            let found = v1::slot_service_client::SlotServiceClient::new(channel.clone()).search_slots(search).await;
+            found.map_or_else(|refusal| refusal.code(), |_| Code::Ok)
+        };
+        // Both remember it.
+        for channel in [&here, &there, &here, &there] {
+            assert_eq!(search(channel).await, Code::Ok);
+        }
+        let mut aliases = v1::alias_service_client::AliasServiceClient::new(here.clone());
+        aliases.logout(with_token(v1::LogoutRequest {}, &token)).await.unwrap();
+        assert_eq!(search(&here).await, Code::Unauthenticated);
+        for _ in 0..200 {
+            if search(&there).await == Code::Unauthenticated {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("another server still believes the token");
     }
 
     // D3, D4

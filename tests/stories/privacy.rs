@@ -229,6 +229,20 @@ e2e::stories! {
         let found = search(&files(&world, engine), &canaries);
         assert!(found.is_empty(), "{found:?}");
     }
+
+    // What changed is written down for a while, and no longer by whom once they are erased.
+    async fn the_log_of_changes_forgets_an_erased_alias(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        nurse.books(&ada, "2026-03-23T08:00:00Z").await.unwrap();
+        let linked = "select count(*) from change where caller_id is not null and therapist_id is not null";
+        assert!(world.count(linked).await > 0);
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        assert_eq!(world.count(linked).await, 0);
+        // A last word to the other servers.
+        assert_eq!(world.count("select count(*) from change where caller_id is not null").await, 1);
+    }
 }
 
 /// The data as a thief has it: SQLite's files as they are, or PostgreSQL's dump.

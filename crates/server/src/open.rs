@@ -108,6 +108,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         settings: Arc::new(settings(config)),
         listings: Arc::default(),
         mirror: Arc::default(),
+        callers: Arc::default(),
         watches: Arc::default(),
         feeds: Arc::new(Feeds::network()),
     })

@@ -7,6 +7,7 @@ mod access;
 mod alias;
 mod availability;
 mod booking;
+mod callers;
 mod clock;
 mod crisis;
 mod directory;
@@ -32,6 +33,7 @@ use tonic::service::Routes;
 
 pub use access::{Caller, POLICIES, Policy};
 pub use availability::published;
+pub use callers::Callers;
 pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;
@@ -59,6 +61,8 @@ pub struct App {
     pub listings: Arc<Listings>,
     /// Who is free when.
     pub mirror: Arc<Mirror>,
+    /// Who asks, and when they have time.
+    pub callers: Arc<Callers>,
     /// Those who watch a search.
     pub watches: Arc<Watches>,
 }

@@ -43,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CHUNK: u64 = 500;
 /// Records that time passes for at a time.
 const ADVANCED: usize = 256;
+/// How old it may be for its server to believe what it remembers of callers.
+const BELIEVED: Duration = Duration::from_secs(2);
 /// How far back sessions count: to the Monday of a therapist's week, and for those in a row before it.
 const COUNTED: TimeDelta = TimeDelta::days(10);
 /// How far the clock may have moved on since time passed for the index.
@@ -93,12 +95,9 @@ impl Mirror {
         self.poke.notify_one();
     }
 
-    /// Asks the index, once all is in it that was committed here before.
-    pub(crate) async fn ask<T>(
-        &self,
-        now: DateTime<Utc>,
-        question: impl FnOnce(&Index) -> T,
-    ) -> Result<T, Error> {
+    /// Waits until all is in it that was committed here before, and says whether what is kept in memory may be
+    /// believed: a change made elsewhere is no older than a moment.
+    pub(crate) async fn catch_up(&self, now: DateTime<Utc>) -> Result<bool, Error> {
         let committed = self.committed.load(Ordering::Acquire);
         let current =
             |seen: &Seen| seen.committed >= committed && seen.now.is_some_and(|then| now - then < FRESH);
@@ -112,7 +111,13 @@ impl Mirror {
                 return Err(Error::Loading);
             }
         }
-        Ok(question(&self.index.read().unwrap_or_else(PoisonError::into_inner)))
+        let seen = self.seen.borrow();
+        Ok(current(&seen) && seen.current.elapsed() < BELIEVED)
+    }
+
+    /// Asks the index as it is.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Index) -> T) -> T {
+        question(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends once it is loaded.
@@ -256,6 +261,7 @@ async fn load(app: &App) -> Result<Position, Error> {
     }
     mirror.change(|kept| *kept = index);
     app.listings.retain(&known);
+    app.callers.forget_all();
     mirror.seen.send_modify(|seen| {
         *seen = Seen { version: seen.version + 1, committed, now: Some(now), current: begun };
     });
@@ -264,12 +270,20 @@ async fn load(app: &App) -> Result<Position, Error> {
 
 /// Reads what changed, and only that.
 async fn apply(app: &App, changes: &[Change], now: DateTime<Utc>) -> Result<(), Error> {
-    let revised: HashSet<TherapistId> =
-        changes.iter().filter(|change| change.busy.is_none()).map(|change| change.therapist_id).collect();
+    let (mut revised, mut callers, mut aliases) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut times: HashMap<TherapistId, Vec<Span>> = HashMap::new();
-    for change in changes.iter().filter(|change| !revised.contains(&change.therapist_id)) {
-        times.entry(change.therapist_id).or_default().extend(change.busy);
+    for change in changes {
+        match *change {
+            Change::Therapist(id) => _ = revised.insert(id),
+            Change::Caller(id) => _ = callers.insert(id),
+            Change::Booking { therapist_id, busy, alias_id } => {
+                times.entry(therapist_id).or_default().push(busy);
+                aliases.extend(alias_id);
+            }
+        }
     }
+    times.retain(|id, _| !revised.contains(id));
+    app.callers.forget(&callers, &aliases);
     let revised: Vec<_> = revised.into_iter().collect();
     for ids in revised.chunks(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
         let found = therapists(app, ids, now).await?;

@@ -2,20 +2,30 @@
 
 use calendar::Span;
 use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
+use uuid::Uuid;
 
-use crate::{Instant, TherapistId};
+use crate::{AliasId, Instant, TherapistId};
 
 /// How far a reader has come; what is behind it was seen, and some of what is before it may have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(i64);
 
-/// One change of what belongs to a therapist.
+/// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Change {
-    /// Whose.
-    pub therapist_id: TherapistId,
-    /// Of a booking that came or went: its time, buffers included. Nothing if anything else changed.
-    pub busy: Option<Span>,
+pub enum Change {
+    /// Of what can be booked with a therapist, or of what is told of them.
+    Therapist(TherapistId),
+    /// A booking came or went.
+    Booking {
+        /// With whom.
+        therapist_id: TherapistId,
+        /// Its time, buffers included.
+        busy: Span,
+        /// Whose; nobody's once the alias is erased.
+        alias_id: Option<AliasId>,
+    },
+    /// Of what is kept of a caller: a token that ended, an alias's settings or roster.
+    Caller(Uuid),
 }
 
 /// What a reader has not seen, and where to go on.
@@ -50,10 +60,11 @@ pub async fn position(db: &impl ConnectionTrait) -> Result<Position, DbErr> {
 pub async fn since(db: &impl ConnectionTrait, Position(after): Position) -> Result<Changes, DbErr> {
     let backend = db.get_database_backend();
     let text = format!(
-        "select now.next, now.oldest, change.therapist_id, change.busy_from, change.busy_until
+        "select now.next, now.oldest, change.therapist_id, change.busy_from, change.busy_until, change.caller_id
          from (select {} as next, (select min(position) from change) as oldest) now
          left join (
-            select distinct therapist_id, busy_from, busy_until from change where position >= $1 limit {}
+            select distinct therapist_id, busy_from, busy_until, caller_id
+            from change where position >= $1 limit {}
          ) change on true",
         next(backend),
         MOST + 1
@@ -71,6 +82,17 @@ pub async fn forget(db: &impl ConnectionTrait, Position(before): Position) -> Re
     let text = "delete from change where position < $1 and position < (select max(position) from change)";
     let statement = Statement::from_sql_and_values(db.get_database_backend(), text, [before.into()]);
     db.execute_raw(statement).await.map(|_| ())
+}
+
+/// Takes an alias that is about to be erased out of what is written down; that it is gone is written after.
+pub async fn forget_alias(tx: &impl ConnectionTrait, AliasId(id): AliasId) -> Result<(), DbErr> {
+    for text in [
+        "delete from change where caller_id = $1 and therapist_id is null",
+        "update change set caller_id = null where caller_id = $1",
+    ] {
+        tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, [id.into()])).await?;
+    }
+    Ok(())
 }
 
 /// Tells other servers of the same database that something changed; what they hear sooner or later anyway.
@@ -100,12 +122,16 @@ struct Row {
     therapist_id: Option<TherapistId>,
     busy_from: Option<Instant>,
     busy_until: Option<Instant>,
+    caller_id: Option<Uuid>,
 }
 
 impl Row {
     fn change(&self) -> Option<Change> {
-        let busy = self.busy_from.zip(self.busy_until);
-        let busy = busy.and_then(|(from, until)| Span::new(from.into(), until.into()));
-        Some(Change { therapist_id: self.therapist_id?, busy })
+        let Some(therapist_id) = self.therapist_id else { return self.caller_id.map(Change::Caller) };
+        let Some((from, until)) = self.busy_from.zip(self.busy_until) else {
+            return Some(Change::Therapist(therapist_id));
+        };
+        let busy = Span::new(from.into(), until.into())?;
+        Some(Change::Booking { therapist_id, busy, alias_id: self.caller_id.map(AliasId) })
     }
 }

@@ -30,7 +30,7 @@ impl From<Instant> for DateTime<Utc> {
 }
 
 /// Bytes that are never printed: keys, hashes, and whatever is sealed.
-#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[derive(Clone, PartialEq, Eq, Hash, DeriveValueType)]
 pub struct Opaque(pub Vec<u8>);
 
 impl std::fmt::Debug for Opaque {

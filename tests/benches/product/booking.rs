@@ -16,7 +16,8 @@ use sea_orm::{
 };
 use store::{
     AliasId, BookingId, Db, Horizon, List, Modality, Opaque, ReminderId, RequestId, SessionTypeId,
-    TherapistId, booking, booking_event, reminder, request, schedule, session_type,
+    TherapistId, access_token, alias, booking, booking_event, reminder, request, schedule, session_type,
+    therapist,
 };
 use tokio::task::JoinSet;
 
@@ -36,13 +37,19 @@ const CONNECTIONS: u32 = 16;
 
 /// On the embedded database.
 pub(crate) async fn sqlite(bench: &Bench) -> Result<Line, Failed> {
-    hold_confirm("hold_confirm_sqlite", &Home::embedded(bench)?).await
+    hold_confirm("hold_confirm_sqlite", &Home::embedded(bench)?, Way::Bare).await
 }
 
 /// On a PostgreSQL database of its own.
 pub(crate) async fn postgres(bench: &Bench) -> Result<Line, Failed> {
     let url = own_database(bench).await?;
-    hold_confirm("hold_confirm_postgres", &Home::shared(bench, &url)?).await
+    hold_confirm("hold_confirm_postgres", &Home::shared(bench, &url)?, Way::Bare).await
+}
+
+/// The same against the rows and the questions that have to be asked before they are written.
+pub(crate) async fn postgres_asked(bench: &Bench) -> Result<Line, Failed> {
+    let url = own_database(bench).await?;
+    hold_confirm("hold_confirm_postgres_asked", &Home::shared(bench, &url)?, Way::Asked).await
 }
 
 /// A new database, and where it is.
@@ -54,7 +61,7 @@ pub(crate) async fn own_database(bench: &Bench) -> Result<String, Failed> {
     Ok(bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1))
 }
 
-async fn hold_confirm(name: &'static str, home: &Home) -> Result<Line, Failed> {
+async fn hold_confirm(name: &'static str, home: &Home, limit: Way) -> Result<Line, Failed> {
     home.run(&["seed", "--therapists", &THERAPISTS.to_string()])?;
     let db = Db::connect(&home.database, CONNECTIONS).await?;
     let now = services::Clock::System.now();
@@ -67,7 +74,7 @@ async fn hold_confirm(name: &'static str, home: &Home) -> Result<Line, Failed> {
 
     let disk_before = fsync_ms(home.path())?;
     pairs_per_second(calendar, Way::Served, ROUND * 2).await?;
-    pairs_per_second(calendar, Way::Bare, ROUND * 2).await?;
+    pairs_per_second(calendar, limit, ROUND * 2).await?;
     let mut turns = Turns { ours: Vec::new(), limits: Vec::new() };
     let mut cpu = Vec::new();
     for _ in 0..ROUNDS {
@@ -75,7 +82,7 @@ async fn hold_confirm(name: &'static str, home: &Home) -> Result<Line, Failed> {
         let (done, rate) = pairs_per_second(calendar, Way::Served, ROUND).await?;
         cpu.push((process.cpu()? - before) * 1e3 / done);
         turns.ours.push(rate);
-        turns.limits.push(pairs_per_second(calendar, Way::Bare, ROUND).await?.1);
+        turns.limits.push(pairs_per_second(calendar, limit, ROUND).await?.1);
     }
     let disk_after = fsync_ms(home.path())?;
     Ok(Line {
@@ -108,6 +115,8 @@ enum Way {
     Served,
     /// The same rows, written by the same driver with the same pool, in two transactions as well.
     Bare,
+    /// And before: whose token it is, the locks, what was answered before, and what else is booked around then.
+    Asked,
 }
 
 impl Calendar {
@@ -147,7 +156,8 @@ async fn pairs_per_second(
                 let wanted = calendar.next()?;
                 match way {
                     Way::Served => wanted.hold_and_confirm().await?,
-                    Way::Bare => wanted.write_rows(&calendar.db).await?,
+                    Way::Bare => wanted.write_rows(&calendar.db, false).await?,
+                    Way::Asked => wanted.write_rows(&calendar.db, true).await?,
                 }
                 done += 1;
             }
@@ -181,7 +191,7 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    async fn write_rows(&self, db: &Db) -> Result<(), Failed> {
+    async fn write_rows(&self, db: &Db, asked: bool) -> Result<(), Failed> {
         let held = booking::Model {
             id: BookingId::random(),
             therapist_id: self.therapist,
@@ -200,13 +210,28 @@ impl Wanted<'_> {
             late_cancellation: false,
         };
         let id = held.id;
+        if asked {
+            self.ask_whose_token_it_is(db).await?;
+        }
         let tx = db.write().await?;
+        if asked {
+            alias::Kept::lock(&tx, self.alias, RequestId::random()).await?.ok_or("no alias")?;
+            therapist::Entity::lock(self.therapist).into_tuple::<i64>().one(&tx).await?;
+            booking::Occupied::bearing_on(&tx, self.therapist, self.alias, self.start).await?;
+        }
         booking::Entity::insert(held.into_active_model()).exec_without_returning(&tx).await?;
         self.write_event(&tx, id, 1, booking::State::Pending).await?;
         self.write_answer(&tx).await?;
         tx.commit().await?;
 
+        if asked {
+            self.ask_whose_token_it_is(db).await?;
+        }
         let tx = db.write().await?;
+        if asked {
+            alias::Kept::lock(&tx, self.alias, RequestId::random()).await?.ok_or("no alias")?;
+            booking::Entity::lock_owned(id, self.alias).one(&tx).await?.ok_or("no booking")?;
+        }
         booking::Entity::update_many()
             .col_expr(booking::Column::State, Expr::value(booking::State::Booked))
             .col_expr(booking::Column::HoldExpiresAt, Expr::value(None::<i64>))
@@ -228,6 +253,13 @@ impl Wanted<'_> {
         reminder::Entity::insert(reminder.into_active_model()).exec_without_returning(&tx).await?;
         self.write_answer(&tx).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// There is none, which is as quickly found out.
+    async fn ask_whose_token_it_is(&self, db: &Db) -> Result<(), Failed> {
+        let hash = Opaque([self.alias.0.into_bytes(); 2].concat());
+        access_token::Entity::find_by_id(hash).one(db.read()).await?;
+        Ok(())
     }
 
     async fn write_event(

@@ -40,9 +40,10 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
+    "hold_confirm_postgres_asked",
     "grpc_empty",
     "search_1k_naive",
     "grpc_search_over_empty",
@@ -82,11 +83,12 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
         return Err(format!("there is no {unknown}; there are {}", NAMES.join(", ")).into());
     }
     let mut lines = std::fs::File::create(into)?;
-    println!("{:<26} {:>10} {:<10} {:>10} {:>6} {:>5}", "name", "value", "unit", "limit", "ratio", "goal");
+    println!("{:<28} {:>10} {:<10} {:>10} {:>6} {:>5}", "name", "value", "unit", "limit", "ratio", "goal");
     for name in names {
         let Line { name, value, unit, limit, ratio, goal, note } = match *name {
             "hold_confirm_sqlite" => booking::sqlite(bench).await?,
             "hold_confirm_postgres" => booking::postgres(bench).await?,
+            "hold_confirm_postgres_asked" => booking::postgres_asked(bench).await?,
             "grpc_empty" => wire::empty(bench).await?,
             "search_1k_naive" => search::search(bench).await?,
             "grpc_search_over_empty" => load::search(bench).await?,
@@ -102,7 +104,7 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
             _ => start::resident(bench).await?,
         };
         let shown = goal.map_or_else(|| "-".to_owned(), |goal| format!("{goal:.1}"));
-        println!("{name:<26} {value:>10.1} {unit:<10} {limit:>10.1} {ratio:>6.2} {shown:>5}   {note}");
+        println!("{name:<28} {value:>10.1} {unit:<10} {limit:>10.1} {ratio:>6.2} {shown:>5}   {note}");
         let line = serde_json::json!({
             "name": name, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "goal": goal,
         });

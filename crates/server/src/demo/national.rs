@@ -27,7 +27,13 @@ pub(super) async fn ask(stage: &mut Stage, week: &Week) -> Result<(), Broken> {
     let db = Db::connect(&database, 4).await.map_err(services::Error::from)?;
     migrations::up(db.read()).await?;
     seed::seed(&db, THERAPISTS, stage.app.clock.now(), |_| {}).await?;
-    let app = App { db, mirror: Arc::default(), listings: Arc::default(), ..stage.app.clone() };
+    let app = App {
+        db,
+        mirror: Arc::default(),
+        listings: Arc::default(),
+        callers: Arc::default(),
+        ..stage.app.clone()
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let (end, ended) = oneshot::channel::<()>();

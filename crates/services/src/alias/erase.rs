@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, LockType},
 };
 use store::{
-    AliasId, Instant, Writes, access_token, alias, alias_key, booking, booking_event::Actor, contact,
+    AliasId, Instant, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change, contact,
     reminder, request, roster, therapist,
 };
 
@@ -39,6 +39,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
         .filter(booking::COLUMN.alias_id.eq(alias))
         .exec(&tx)
         .await?;
+    change::forget_alias(&tx, alias).await?;
     alias::Entity::delete_by_id(alias).exec(&tx).await?;
     tx.commit().await?;
     app.mirror.committed();

@@ -74,6 +74,8 @@ pub(super) async fn finish(
     let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
     row.into_active_model().insert(&tx).await?;
     tx.commit().await?;
+    // For the tokens that made room.
+    app.mirror.committed();
     let caller = match caller_kind {
         access_token::CallerKind::Alias => v1::CallerKind::Alias,
         access_token::CallerKind::Therapist => v1::CallerKind::Therapist,
@@ -90,7 +92,9 @@ pub(super) async fn finish(
 pub(super) async fn logout(app: &App, token: Opaque) -> Result<(), Error> {
     let tx = app.db.write().await?;
     access_token::Entity::delete_by_id(token).exec(&tx).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    app.mirror.committed();
+    Ok(())
 }
 
 /// Who signs in with this key. Every table is asked, and the row is locked, so that one caller's logins take

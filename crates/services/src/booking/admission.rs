@@ -1,5 +1,7 @@
 //! T5: whether a session may be held, asked inside the transaction that holds it.
 
+use std::sync::Arc;
+
 use calendar::{Admission, Admitted, Limits, Load, Refusal, Schedule, Span, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseTransaction;
@@ -61,8 +63,15 @@ pub(super) async fn admit(
     let theirs = staying().filter(|booking| booking.therapist_id == therapist);
     let own = staying().filter(|booking| booking.alias_id == Some(alias));
     let busy = theirs.filter_map(Occupied::busy).collect();
-    let asked = Asked { range, roster_use, busy: own.filter_map(Occupied::busy).collect() };
-    let worker = Worker::during(app, safe, asked)?;
+    let (settings, stored) = (safe.settings()?, safe.roster()?.map(Arc::new));
+    let asked = Asked {
+        range,
+        settings: &settings,
+        stored: stored.as_ref(),
+        roster_use,
+        busy: own.filter_map(Occupied::busy).collect(),
+    };
+    let worker = Worker::during(app, asked)?;
     let at = Span::new(start, start + TimeDelta::seconds(1)).ok_or(Refusal::OutsideHours)?;
     let load = load(tx, schedule, therapist, at, moving, now).await?;
     let admitted = calendar::admit(

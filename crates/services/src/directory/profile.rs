@@ -309,6 +309,7 @@ mod tests {
             }),
             listings: Arc::default(),
             mirror: Arc::default(),
+            callers: Arc::default(),
             watches: Arc::default(),
             feeds: Arc::new(crate::feeds::Feeds::Off),
         }

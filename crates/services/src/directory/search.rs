@@ -34,7 +34,8 @@ pub(crate) async fn search(
     let size = page::size(page_size)?;
     let after: Option<Place> = list.position(&page_token)?;
 
-    let found = app.mirror.ask(now, |index| find(index, &filter, window, now)).await?;
+    app.mirror.catch_up(now).await?;
+    let found = app.mirror.ask(|index| find(index, &filter, window, now));
     let nobody = found.is_empty();
     let mut places: Vec<Place> =
         found.into_iter().filter(|place| after.as_ref().is_none_or(|after| place > after)).collect();

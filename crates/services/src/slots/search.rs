@@ -1,21 +1,20 @@
 //! Slots over all therapists that fit, the earliest first (S5), from memory.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use api::v1;
 use calendar::{DayWindow, Schedule, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use search::{Hit, Index, Page, Place, Query};
 use store::{AliasId, BookingId, SessionTypeId, TherapistId, booking, booking::State};
 
 use super::{Asked, RosterUse, Worker};
 use crate::{
     App, Caller, availability,
+    callers::Own,
     directory::{self, Filter},
     error::Error,
     field, page,
-    sealed::Safe,
 };
 
 pub(super) async fn search_slots(
@@ -30,7 +29,7 @@ pub(super) async fn search_slots(
     let after: Option<Place> = list.position(&request.page_token)?;
     let search = Search::parse(app, request, now)?;
     let mut looking = search.begin(app, alias, now).await?;
-    let page = app.mirror.ask(now, |index| looking.ask(index, after, page_size, now)).await?;
+    let page = app.mirror.ask(|index| looking.ask(index, after, page_size, now));
 
     let next_page_token = match &page.next {
         Some(next) => list.token(next)?,
@@ -109,32 +108,35 @@ impl Search {
         })
     }
 
-    /// Looks up when the alias has time: the one thing that a search asks the database for.
+    /// Looks up when the alias has time, once the mirror has caught up.
     pub(super) async fn begin(self, app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Looking, Error> {
-        let db = app.db.read();
-        let safe = Safe::open(app, db, alias).await?;
-        let own = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        let own = if app.mirror.catch_up(now).await? {
+            app.callers.own(app, alias).await?
+        } else {
+            Arc::new(Own::read(app, alias).await?)
+        };
+        let Own { settings, roster, bookings } = &*own;
         let held = |row: &&booking::Model| row.occupies && !row.hold_expired(now);
         let met = |row: &&booking::Model| matches!(row.state, State::Arrived | State::Fulfilled);
         let mut seen: Vec<_> =
-            own.iter().filter(met).map(|row| search::TherapistId(row.therapist_id.0)).collect();
+            bookings.iter().filter(met).map(|row| search::TherapistId(row.therapist_id.0)).collect();
         seen.sort_unstable();
         seen.dedup();
         let range = around(self.window);
         let moves = |row: &booking::Model| Some(row.id) == self.moving && row.state == State::Booked;
-        let moving = own.iter().find(|row| moves(row));
+        let moving = bookings.iter().find(|row| moves(row));
         if self.moving.is_some() && moving.is_none_or(|row| row.starts_at <= now.into()) {
             return Err(Error::NotFound("booking"));
         }
         let moving = moving.and_then(|row| Some((search::TherapistId(row.therapist_id.0), row.busy()?)));
-        let busy = own.iter().filter(held).filter(|row| !moves(row)).filter_map(booking::Model::busy);
+        let busy = bookings.iter().filter(held).filter(|row| !moves(row)).filter_map(booking::Model::busy);
         let busy = busy.filter(|busy| busy.overlaps(range)).collect();
-        let asked = Asked { range, roster_use: &self.roster_use, busy };
-        let worker = Worker::during(app, &safe, asked)?;
+        let asked = Asked { range, settings, stored: roster.as_ref(), roster_use: &self.roster_use, busy };
+        let worker = Worker::during(app, asked)?;
         let excluded = if self.times_of_day.is_empty() {
             Vec::new()
         } else {
-            let zone = app.rules.zone(&safe.settings()?.time_zone).ok_or(Error::Sealed("alias.settings"))?;
+            let zone = app.rules.zone(&settings.time_zone).ok_or(Error::Sealed("alias.settings"))?;
             outside(&self.times_of_day, zone, range)
         };
         Ok(Looking { search: self, worker, moving, seen, excluded, constraints: Vec::new() })

@@ -199,7 +199,7 @@ impl Watch {
             let search = Search::parse(&self.app, self.question.clone(), now)?;
             (search.begin(&self.app, self.place.alias, now).await?, Moment::now() + LOOK)
         };
-        let page = self.app.mirror.ask(now, |index| looking.ask(index, None, self.limit, now)).await?;
+        let page = self.app.mirror.ask(|index| looking.ask(index, None, self.limit, now));
         let slot = |hit: &Hit| (hit.place.start, hit.place.therapist, hit.place.session_type);
         let hits = page.hits.iter().filter_map(|hit| Some((slot(hit), looking.print(&self.app, hit, now)?)));
         let hits = hits.collect();

@@ -1,10 +1,12 @@
 //! When one worker has time, for a search and for a booking alike.
 
+use std::sync::{Arc, LazyLock};
+
 use api::v1;
 use calendar::{Roster, SessionRules, ShiftRules, Span, Unavailable};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{App, error::Error, field::out_of_range, roster, sealed::Safe, vocabulary::Vocabulary};
+use crate::{App, alias::AliasSettings, error::Error, field::out_of_range, roster, vocabulary::Vocabulary};
 
 /// What the roster means for one call.
 #[derive(Clone, Debug)]
@@ -14,7 +16,7 @@ pub(crate) struct RosterUse {
     /// S3
     breaks_only: bool,
     /// Instead of the stored one (S1).
-    carried: Option<Roster>,
+    carried: Option<Arc<Roster>>,
 }
 
 impl RosterUse {
@@ -27,18 +29,12 @@ impl RosterUse {
         }
         let carried =
             roster.map(|roster| roster::carried(app, roster, "roster_use.roster", now)).transpose()?;
-        Ok(Self { ignore_shifts, beyond_published, breaks_only, carried })
+        Ok(Self { ignore_shifts, beyond_published, breaks_only, carried: carried.map(Arc::new) })
     }
 
-    /// The roster that counts, if any does.
-    fn roster(&self, safe: &Safe) -> Result<Option<Roster>, Error> {
-        if self.ignore_shifts {
-            return Ok(None);
-        }
-        match &self.carried {
-            Some(carried) => Ok(Some(carried.clone())),
-            None => safe.roster(),
-        }
+    /// The roster that counts, if any does; `stored` is the alias's.
+    fn roster<'a>(&'a self, stored: Option<&'a Arc<Roster>>) -> Option<&'a Arc<Roster>> {
+        if self.ignore_shifts { None } else { self.carried.as_ref().or(stored) }
     }
 }
 
@@ -46,6 +42,10 @@ impl RosterUse {
 pub(crate) struct Asked<'a> {
     /// When.
     pub(crate) range: Span,
+    /// How the worker's shifts count.
+    pub(crate) settings: &'a AliasSettings,
+    /// The roster that is stored.
+    pub(crate) stored: Option<&'a Arc<Roster>>,
     /// What the roster means.
     pub(crate) roster_use: &'a RosterUse,
     /// The worker's own holds and bookings then, buffers included.
@@ -61,7 +61,7 @@ pub(crate) struct Worker {
     /// There is a roster, and it was asked.
     pub(crate) fits_roster: bool,
     /// The roster, and how it counts.
-    duty: Option<(Roster, ShiftRules)>,
+    duty: Option<(Arc<Roster>, ShiftRules)>,
 }
 
 /// S6: how long a session that weighs heavily is followed.
@@ -69,9 +69,9 @@ const BEFORE_SHIFT: TimeDelta = TimeDelta::hours(4);
 
 impl Worker {
     /// What takes time away.
-    pub(crate) fn during(app: &App, safe: &Safe, asked: Asked<'_>) -> Result<Self, Error> {
-        let Asked { range, roster_use, busy } = asked;
-        let Some(roster) = roster_use.roster(safe)? else {
+    pub(crate) fn during(app: &App, asked: Asked<'_>) -> Result<Self, Error> {
+        let Asked { range, settings, stored, roster_use, busy } = asked;
+        let Some(roster) = roster_use.roster(stored) else {
             let nothing = roster_use.breaks_only.then(|| calendar::in_breaks(&[], &[], range));
             return Ok(Self {
                 unavailable: nothing.unwrap_or_default(),
@@ -80,16 +80,20 @@ impl Worker {
                 duty: None,
             });
         };
-        let settings = safe.settings()?;
         let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
         let unavailable =
-            calendar::unavailable(&roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
+            calendar::unavailable(roster, &settings.shift_rules, &zone, range, roster_use.beyond_published);
         let unavailable = if roster_use.breaks_only {
             calendar::in_breaks(&unavailable, roster.breaks(), range)
         } else {
             unavailable
         };
-        Ok(Self { unavailable, busy, fits_roster: true, duty: Some((roster, settings.shift_rules)) })
+        Ok(Self {
+            unavailable,
+            busy,
+            fits_roster: true,
+            duty: Some((roster.clone(), settings.shift_rules.clone())),
+        })
     }
 
     /// S6: what is to be said of a slot of these rules, found for these reasons.
@@ -110,9 +114,9 @@ impl Worker {
 
 /// Whether a session is like to touch on trauma.
 fn weighs_heavily(rules: &SessionRules, reasons: &[v1::MatchReason]) -> bool {
-    let trauma = Vocabulary::get().narrower_or_same("trauma");
+    static TRAUMA: LazyLock<Vec<&str>> = LazyLock::new(|| Vocabulary::get().narrower_or_same("trauma"));
     let asked = |reason: &v1::MatchReason| {
-        reason.criterion() == v1::Criterion::Specialization && trauma.contains(&reason.value.as_str())
+        reason.criterion() == v1::Criterion::Specialization && TRAUMA.contains(&reason.value.as_str())
     };
     rules.load_weight > 1 || reasons.iter().any(asked)
 }

@@ -1,0 +1,201 @@
+//! Who calls, and when they have time, kept in memory from one search to the next.
+//!
+//! The database writes down whatever changes of a caller, and the mirror that reads it has this forgotten; so only a
+//! server whose mirror is current may believe it. An opened roster is personal data: what nobody has asked for lately
+//! goes, and a server keeps only so much.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use calendar::Roster;
+use chrono::{DateTime, Utc};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use store::{AliasId, Instant, Opaque, access_token, booking};
+use tokio::time::Instant as Moment;
+use uuid::Uuid;
+
+use crate::{
+    App,
+    alias::AliasSettings,
+    error::{Error, Unauthenticated},
+    sealed::Safe,
+};
+
+/// How long it is kept after it was asked for.
+const KEPT: Duration = Duration::from_mins(1);
+/// How much of each kind.
+const MOST: usize = 4_000;
+
+/// What is kept.
+#[derive(Default)]
+pub struct Callers {
+    tokens: Mutex<Kept<Opaque, Arc<access_token::Model>>>,
+    aliases: Mutex<Kept<AliasId, Arc<Own>>>,
+}
+
+/// What a search needs to know of the alias that asks.
+pub(crate) struct Own {
+    pub(crate) settings: AliasSettings,
+    pub(crate) roster: Option<Arc<Roster>>,
+    /// All of them.
+    pub(crate) bookings: Vec<booking::Model>,
+}
+
+impl Callers {
+    /// The token with this hash, if it holds.
+    pub(crate) async fn token(
+        &self,
+        app: &App,
+        hash: &Opaque,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<access_token::Model>, Error> {
+        let kept = lock(&self.tokens).get(hash);
+        let token = match kept {
+            Ok(token) => token,
+            Err(reading) => {
+                let row = access_token::Entity::find_by_id(hash.clone()).one(app.db.read()).await?;
+                let token = Arc::new(row.ok_or(Unauthenticated::Token)?);
+                lock(&self.tokens).keep(&reading, token.clone());
+                token
+            }
+        };
+        if token.expires_at > Instant::from(now) { Ok(token) } else { Err(Unauthenticated::Token.into()) }
+    }
+
+    /// When the alias has time.
+    pub(crate) async fn own(&self, app: &App, alias: AliasId) -> Result<Arc<Own>, Error> {
+        let reading = match lock(&self.aliases).get(&alias) {
+            Ok(own) => return Ok(own),
+            Err(reading) => reading,
+        };
+        let own = Arc::new(Own::read(app, alias).await?);
+        lock(&self.aliases).keep(&reading, own.clone());
+        Ok(own)
+    }
+
+    /// Forgets these callers, of these aliases their time alone, and whatever nobody has asked for lately.
+    pub(crate) fn forget(&self, callers: &HashSet<Uuid>, aliases: &HashSet<AliasId>) {
+        let now = Moment::now();
+        // Whose a token is that is being read, nobody knows yet.
+        let holds = |token: Option<&Arc<access_token::Model>>| {
+            token.is_some_and(|token| !callers.contains(&token.caller_id))
+        };
+        lock(&self.tokens).retain(now, |_, token| holds(token));
+        lock(&self.aliases).retain(now, |id, _| !callers.contains(&id.0) && !aliases.contains(id));
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget_all(&self) {
+        lock(&self.tokens).0.clear();
+        lock(&self.aliases).0.clear();
+    }
+}
+
+impl Own {
+    pub(crate) async fn read(app: &App, alias: AliasId) -> Result<Self, Error> {
+        let db = app.db.read();
+        let safe = Safe::open(app, db, alias).await?;
+        let bookings = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        Ok(Self { settings: safe.settings()?, roster: safe.roster()?.map(Arc::new), bookings })
+    }
+}
+
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was read, by what it is of.
+struct Kept<K, V>(HashMap<K, Entry<V>>);
+
+struct Entry<V> {
+    asked: Moment,
+    /// Nothing while it is read.
+    value: Result<V, Uuid>,
+}
+
+/// The right to say what was read, unless it was forgotten meanwhile: then it may be what was there before.
+struct Reading<K> {
+    key: K,
+    id: Uuid,
+}
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
+    fn get(&mut self, key: &K) -> Result<V, Reading<K>> {
+        let asked = Moment::now();
+        if let Some(entry) = self.0.get_mut(key) {
+            entry.asked = asked;
+            if let Ok(value) = &entry.value {
+                return Ok(value.clone());
+            }
+        }
+        let id = Uuid::new_v4();
+        if self.0.len() < MOST || self.0.contains_key(key) {
+            self.0.insert(key.clone(), Entry { asked, value: Err(id) });
+        }
+        Err(Reading { key: key.clone(), id })
+    }
+
+    fn keep(&mut self, reading: &Reading<K>, value: V) {
+        if let Some(entry) = self.0.get_mut(&reading.key)
+            && matches!(entry.value, Err(id) if id == reading.id)
+        {
+            entry.value = Ok(value);
+        }
+    }
+
+    /// Keeps what was asked for lately and `holds`; there is no value while it is read.
+    fn retain(&mut self, now: Moment, holds: impl Fn(&K, Option<&V>) -> bool) {
+        self.0.retain(|key, entry| {
+            let lately = now.saturating_duration_since(entry.asked) < KEPT;
+            lately && holds(key, entry.value.as_ref().ok())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kept: &mut Kept<u32, u32>, key: u32) -> Reading<u32> {
+        kept.get(&key).expect_err("it has to be read")
+    }
+
+    #[test]
+    fn what_was_forgotten_while_it_was_read_is_not_kept() {
+        let mut kept = Kept::default();
+        let reading = read(&mut kept, 1);
+        kept.retain(Moment::now(), |_, _| false);
+        kept.keep(&reading, 10);
+        let again = read(&mut kept, 1);
+        // Nor when somebody else has begun to read it since.
+        kept.keep(&reading, 10);
+        kept.keep(&again, 11);
+        assert_eq!(kept.get(&1).ok(), Some(11));
+    }
+
+    #[test]
+    fn it_stays_while_it_is_asked_for_and_there_is_room() {
+        let mut kept = Kept::default();
+        let reading = read(&mut kept, 1);
+        kept.keep(&reading, 10);
+        let (soon, later) = (Moment::now() + KEPT / 2, Moment::now() + KEPT * 2);
+        kept.retain(soon, |_, _| true);
+        assert_eq!(kept.get(&1).ok(), Some(10));
+        kept.retain(later, |_, _| true);
+        read(&mut kept, 1);
+        for key in 0..2 * u32::try_from(MOST).unwrap() {
+            let _ = kept.get(&key);
+        }
+        assert_eq!(kept.0.len(), MOST);
+    }
+}
