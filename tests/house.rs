@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api"]),
@@ -14,6 +14,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("fetch", &[]),
     ("migrations", &[]),
     ("notify", &[]),
+    ("pass", &[]),
     ("search", &["calendar"]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),
     ("services", &["api", "calendar", "fetch", "notify", "search", "store", "vault"]),
