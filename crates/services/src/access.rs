@@ -308,17 +308,21 @@ async fn identify(
         .and_then(Token::parse)
         .ok_or(Unauthenticated::Token)?;
     let token = TokenHash(token.hash());
-    let caller = if remembered && app.mirror.catch_up(now).await? {
-        let row = app.callers.token(app, &token.0, now).await?;
-        caller(row.caller_kind, row.caller_id)
-    } else {
-        admit(app, &token, now).await?
-    };
+    let caller = if remembered { recall(app, &token, now).await? } else { admit(app, &token, now).await? };
     Ok((caller, Some(token)))
 }
 
+/// Whose token it is, from memory while that may be believed.
+pub(crate) async fn recall(app: &App, token: &TokenHash, now: DateTime<Utc>) -> Result<Caller, Error> {
+    if !app.mirror.catch_up(now).await? {
+        return admit(app, token, now).await;
+    }
+    let row = app.callers.token(app, &token.0, now).await?;
+    Ok(caller(row.caller_kind, row.caller_id))
+}
+
 /// Whose token it is, unless it has ended or was given back.
-pub(crate) async fn admit(app: &App, token: &TokenHash, now: DateTime<Utc>) -> Result<Caller, Error> {
+async fn admit(app: &App, token: &TokenHash, now: DateTime<Utc>) -> Result<Caller, Error> {
     let row = access_token::Entity::find_by_id(token.0.clone())
         .one(app.db.read())
         .await?

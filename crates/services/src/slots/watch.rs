@@ -30,7 +30,8 @@ use crate::{
 
 /// Between two messages; what changes meanwhile comes in one.
 const PACE: Duration = Duration::from_secs(1);
-/// How long the worker's own roster and bookings, the token and the clock are taken to be as they were.
+/// How long the worker's own roster and bookings and the token are taken to be as they were while the mirror is behind,
+/// and how long nothing is looked at while nothing changes but the time.
 const LOOK: Duration = Duration::from_secs(15);
 /// How long it is watched at most, so that nobody is forgotten.
 const LASTS: Duration = Duration::from_mins(15);
@@ -190,12 +191,13 @@ impl Watch {
 
     /// The page as it is, in its order.
     async fn look(&mut self, now: DateTime<Utc>) -> Result<Vec<(Slot, v1::SlotHit)>, Error> {
-        let known = self.looking.take().filter(|(_, until)| Moment::now() < *until);
+        let current = self.app.mirror.catch_up(now).await?;
+        let known = self.looking.take().filter(|(_, until)| !current && Moment::now() < *until);
         let (mut looking, until) = if let Some(known) = known {
             known
         } else {
             // A token that was given back or has ended ends this, too.
-            access::admit(&self.app, &self.token, now).await?;
+            access::recall(&self.app, &self.token, now).await?;
             let search = Search::parse(&self.app, self.question.clone(), now)?;
             (search.begin(&self.app, self.place.alias, now).await?, Moment::now() + LOOK)
         };
