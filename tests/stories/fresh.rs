@@ -153,6 +153,29 @@ e2e::stories! {
         comes_to(&elsewhere, &ada.id, &["08:00", "08:30", "09:00"]).await;
     }
 
+    // A server that was away until the log forgot what it had not read cannot know what that was.
+    async fn who_missed_something_reads_everything(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["07:00", "07:30", "08:00"]);
+        for statements in [
+            ["update schedule set notice_minutes = 4320", "select 1"],
+            // Something later, of nobody; what was before it has been there for long enough.
+            [
+                "insert into change (caller_id) select id from therapist",
+                "delete from change where position < (select max(position) from change)",
+            ],
+        ] {
+            let tx = world.app.db.write().await.unwrap();
+            for statement in statements {
+                tx.execute_unprepared(statement).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+        }
+        comes_to(&nurse.client, &ada.id, &["09:00", "09:30", "10:00"]).await;
+    }
+
     // The database itself raises the revision and writes the change down, whatever changes.
     async fn nothing_changes_without_a_trace(engine: Engine) {
         let world = World::at(engine, NOW).await;
