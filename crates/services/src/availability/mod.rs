@@ -223,15 +223,25 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::CreateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        let secret = Secret::given_to(self, own, "CreateCalendarFeed", &request.request_id);
-        let first: Turn<v1::CreateCalendarFeedResponse> =
-            Once::begin(self, caller, "CreateCalendarFeed", &request, &request.request_id, now).await?;
-        if let Turn::First(once) = first {
-            calendar_feed::create(&once.tx, own, &secret).await?;
-            // Without the addresses, since it is remembered.
-            once.commit(v1::CreateCalendarFeedResponse::default()).await?;
-        }
-        let calendar_feed = Some(secret.addresses());
+        // What is remembered is the seed alone: the addresses are kept nowhere.
+        let seed: Vec<u8> = match Once::begin(
+            self,
+            caller,
+            "CreateCalendarFeed",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?
+        {
+            Turn::Again(seed) => seed,
+            Turn::First(once) => {
+                let seed = calendar_feed::seed()?;
+                calendar_feed::create(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                once.commit(seed).await?
+            }
+        };
+        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
         Ok(Response::new(v1::CreateCalendarFeedResponse { calendar_feed }))
     }
 
@@ -241,15 +251,25 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::RotateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        let secret = Secret::given_to(self, own, "RotateCalendarFeed", &request.request_id);
-        let first: Turn<v1::RotateCalendarFeedResponse> =
-            Once::begin(self, caller, "RotateCalendarFeed", &request, &request.request_id, now).await?;
-        if let Turn::First(once) = first {
-            calendar_feed::rotate(&once.tx, own, &secret).await?;
-            // Without the addresses, since it is remembered.
-            once.commit(v1::RotateCalendarFeedResponse::default()).await?;
-        }
-        let calendar_feed = Some(secret.addresses());
+        // What is remembered is the seed alone: the addresses are kept nowhere.
+        let seed: Vec<u8> = match Once::begin(
+            self,
+            caller,
+            "RotateCalendarFeed",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?
+        {
+            Turn::Again(seed) => seed,
+            Turn::First(once) => {
+                let seed = calendar_feed::seed()?;
+                calendar_feed::rotate(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                once.commit(seed).await?
+            }
+        };
+        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
         Ok(Response::new(v1::RotateCalendarFeedResponse { calendar_feed }))
     }
 
