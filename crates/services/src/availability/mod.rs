@@ -1,5 +1,6 @@
 //! When a therapist works, and what can be booked with them.
 
+pub(crate) mod busy_feed;
 mod calendar_feed;
 mod date_override;
 mod load;
@@ -199,6 +200,39 @@ impl v1::availability_service_server::AvailabilityService for App {
         let v1::DeleteTimeOffRequest { request_id: _, time_off_id } = request;
         time_off::delete(&once.tx, own, field::id(&time_off_id, "time_off_id")?).await?;
         Ok(Response::new(once.commit(v1::DeleteTimeOffResponse {}).await?))
+    }
+
+    async fn list_busy_feeds(
+        &self,
+        request: Request<v1::ListBusyFeedsRequest>,
+    ) -> Result<Response<v1::ListBusyFeedsResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        let busy_feeds = busy_feed::list(self.db.read(), own, now).await?;
+        Ok(Response::new(v1::ListBusyFeedsResponse { busy_feeds }))
+    }
+
+    async fn create_busy_feed(
+        &self,
+        request: Request<v1::CreateBusyFeedRequest>,
+    ) -> Result<Response<v1::CreateBusyFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        Ok(Response::new(busy_feed::create(self, caller, own, request.into_inner(), now).await?))
+    }
+
+    async fn delete_busy_feed(
+        &self,
+        request: Request<v1::DeleteBusyFeedRequest>,
+    ) -> Result<Response<v1::DeleteBusyFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "DeleteBusyFeed", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::DeleteBusyFeedRequest { request_id: _, busy_feed_id } = request;
+        busy_feed::delete(&once.tx, own, field::id(&busy_feed_id, "busy_feed_id")?).await?;
+        Ok(Response::new(once.commit(v1::DeleteBusyFeedResponse {}).await?))
     }
 
     async fn get_load(
