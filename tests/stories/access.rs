@@ -235,6 +235,16 @@ e2e::stories! {
             time_off: Some(v1::TimeOff { id: String::new(), span: Some(span("2026-03-30T06:00:00Z", "2026-03-31T06:00:00Z")) }),
         };
         let off = ada.client.availability().create_time_off(off).await.unwrap().into_inner();
+        world.calendars.publish("https://calendars.example.org/1.ics", "BEGIN:VCALENDAR\nEND:VCALENDAR\n");
+        let busy = v1::CreateBusyFeedRequest {
+            request_id: request_id(),
+            busy_feed: Some(v1::BusyFeed {
+                display_name: "clinic".to_owned(),
+                feed_uri: "https://calendars.example.org/1.ics".to_owned(),
+                ..Default::default()
+            }),
+        };
+        let busy = ada.client.availability().create_busy_feed(busy).await.unwrap().into_inner();
         let own = |therapist: &Therapist| v1::GetTherapistRequest { therapist_id: therapist.id.clone() };
         let profile = ada.client.directory().get_therapist(own(&ada)).await.unwrap().into_inner().therapist.unwrap();
         let before = world.fingerprint().await;
@@ -272,6 +282,11 @@ e2e::stories! {
         hidden("DeleteTimeOff", &off.time_off.unwrap().id, async |time_off_id| {
             availability().delete_time_off(v1::DeleteTimeOffRequest { request_id: request_id(), time_off_id }).await
         }).await;
+        hidden("DeleteBusyFeed", &busy.busy_feed.unwrap().id, async |busy_feed_id| {
+            availability().delete_busy_feed(v1::DeleteBusyFeedRequest { request_id: request_id(), busy_feed_id }).await
+        }).await;
+        let others = availability().list_busy_feeds(v1::ListBusyFeedsRequest {}).await.unwrap().into_inner();
+        assert!(others.busy_feeds.is_empty());
         hidden("DeleteCredential", &profile.credentials[0].id, async |credential_id| {
             directory().delete_credential(v1::DeleteCredentialRequest { request_id: request_id(), credential_id }).await
         }).await;

@@ -908,8 +908,25 @@ e2e::stories! {
             (|r| of(&mut r.time_off).span = Some(reversed()), "REVERSED_SPAN", "time_off.span"),
             (|r| of(&mut r.time_off).span = Some(ten_years()), "OUT_OF_RANGE", "time_off.span"),
         ]).await;
+        let address = "https://calendars.example.org/1.ics";
+        world.calendars.publish(address, &event("DTSTART:20260322T200000Z\nDTEND:20260323T053000Z"));
+        let busy_feed = v1::BusyFeed { display_name: "clinic".to_owned(), feed_uri: address.to_owned(), ..Default::default() };
+        let base = v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(busy_feed) };
+        check(&world, async |request| availability().create_busy_feed(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.busy_feed = None, "REQUIRED", "busy_feed"),
+            (|r| of(&mut r.busy_feed).display_name.clear(), "REQUIRED", "busy_feed.display_name"),
+            (|r| of(&mut r.busy_feed).display_name = "x".repeat(61), "TOO_LONG", "busy_feed.display_name"),
+            (|r| of(&mut r.busy_feed).display_name = "two\nlines".to_owned(), "MALFORMED", "busy_feed.display_name"),
+            (|r| of(&mut r.busy_feed).feed_uri.clear(), "REQUIRED", "busy_feed.feed_uri"),
+            (|r| of(&mut r.busy_feed).feed_uri = "https://10.0.0.1/1.ics".to_owned(), "FEED_URI_REFUSED", "busy_feed.feed_uri"),
+            (|r| of(&mut r.busy_feed).feed_uri = "https://x.example.org:22/1.ics".to_owned(), "FEED_URI_REFUSED", "busy_feed.feed_uri"),
+            (|r| of(&mut r.busy_feed).feed_uri = "https://x.example.org/1 2.ics".to_owned(), "MALFORMED", "busy_feed.feed_uri"),
+            (|r| of(&mut r.busy_feed).feed_uri = format!("https://x.example.org/{}", "a".repeat(2_000)), "TOO_LONG", "busy_feed.feed_uri"),
+        ]).await;
         for (call, answer) in [
             ("override", availability().delete_date_override(v1::DeleteDateOverrideRequest { request_id: request_id(), date_override_id: String::new() }).await.map(drop)),
+            ("busy feed", availability().delete_busy_feed(v1::DeleteBusyFeedRequest { request_id: request_id(), busy_feed_id: "x".to_owned() }).await.map(drop)),
             ("time off", availability().delete_time_off(v1::DeleteTimeOffRequest { request_id: request_id(), time_off_id: "x".to_owned() }).await.map(drop)),
         ] {
             assert_eq!(answer.unwrap_err().code(), Code::InvalidArgument, "{call}");

@@ -4,7 +4,8 @@ use api::v1;
 use chrono::TimeDelta;
 use client::{Refusal, request_id};
 use e2e::{Therapist, World, time, timestamp};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
+use tokio::sync::Semaphore;
 use tonic::Code;
 
 const BERLIN: &str = "Europe/Berlin";
@@ -65,21 +66,21 @@ e2e::stories! {
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
         let feed = create(&ada).await.unwrap();
         for path in [&feed.sessions_path, &feed.open_time_path] {
-            let first = services::published(&world.app, path, None).await;
+            let first = asked(&world, path, None).await;
             assert_eq!(first.headers()[header::CACHE_CONTROL], "private, no-cache");
             assert_eq!(first.headers()[header::CONTENT_TYPE], "text/calendar; charset=utf-8");
             let tag = first.headers()[header::ETAG].clone();
             world.pass(TimeDelta::minutes(20));
             let list = HeaderValue::from_str(&format!("\"other\", W/{}", tag.to_str().unwrap())).unwrap();
             for known in [&tag, &list] {
-                let again = services::published(&world.app, path, Some(known)).await;
+                let again = asked(&world, path, Some(known)).await;
                 assert_eq!((again.status(), again.body().as_str()), (StatusCode::NOT_MODIFIED, ""));
                 assert_eq!(again.headers()[header::ETAG], tag);
             }
         }
-        let tag = services::published(&world.app, &feed.sessions_path, None).await.headers()[header::ETAG].clone();
+        let tag = asked(&world, &feed.sessions_path, None).await.headers()[header::ETAG].clone();
         nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
-        assert_eq!(services::published(&world.app, &feed.sessions_path, Some(&tag)).await.status(), StatusCode::OK);
+        assert_eq!(asked(&world, &feed.sessions_path, Some(&tag)).await.status(), StatusCode::OK);
     }
 
     // A4, B3
@@ -119,6 +120,51 @@ e2e::stories! {
         read(&world, &other.sessions_path).await;
         create(&ada).await.unwrap();
     }
+
+    // A4: a phone that asks once more, a day late, does not give back its force to an address that was given up.
+    async fn an_old_address_never_comes_back(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let created = v1::CreateCalendarFeedRequest { request_id: request_id() };
+        let rotated = v1::RotateCalendarFeedRequest { request_id: request_id() };
+        let first = ada.client.availability().create_calendar_feed(created.clone()).await.unwrap().into_inner();
+        let second = ada.client.availability().rotate_calendar_feed(rotated.clone()).await.unwrap().into_inner();
+        let leaked = [first.calendar_feed.unwrap().sessions_path, second.calendar_feed.unwrap().sessions_path];
+        let again = v1::RotateCalendarFeedRequest { request_id: request_id() };
+        ada.client.availability().rotate_calendar_feed(again).await.unwrap();
+        let late = ada.client.availability().rotate_calendar_feed(rotated.clone()).await.unwrap().into_inner();
+        assert_eq!(late.calendar_feed.unwrap().sessions_path, leaked[1], "the first answer again, though it is in force no more");
+        gone(&world, &leaked[1]).await;
+
+        world.pass(TimeDelta::hours(25));
+        services::retention::sweep(&world.app).await.unwrap();
+        let late = ada.client.availability().rotate_calendar_feed(rotated).await.unwrap().into_inner();
+        read(&world, &late.calendar_feed.unwrap().sessions_path).await;
+        let delete = v1::DeleteCalendarFeedRequest { request_id: request_id() };
+        ada.client.availability().delete_calendar_feed(delete).await.unwrap();
+        ada.client.availability().create_calendar_feed(created).await.unwrap();
+        for path in &leaked {
+            gone(&world, path).await;
+        }
+    }
+
+    // Whoever guesses takes no turn, and keeps nobody from theirs.
+    async fn guesses_shut_nobody_out(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let feed = create(&ada).await.unwrap();
+        let none_left = Semaphore::new(0);
+        let wrong = feed.sessions_path.replace("/sessions", "/open-time");
+        for guess in [wrong.as_str(), "/calendars/x", "/calendars/AAAAAAAAAAAAAAAAAAAAAA/sessions.ics"] {
+            let answer = services::published(&world.app, guess, None, &none_left).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        }
+        assert!(services::published(&world.app, &feed.sessions_path, None, &none_left).await.is_none());
+        let one = Semaphore::new(1);
+        for _ in 0..2 {
+            assert!(services::published(&world.app, &feed.sessions_path, None, &one).await.is_some(), "a turn ends with its answer");
+        }
+    }
 }
 
 async fn create(therapist: &Therapist) -> Result<v1::CalendarFeed, Refusal> {
@@ -127,15 +173,20 @@ async fn create(therapist: &Therapist) -> Result<v1::CalendarFeed, Refusal> {
     Ok(created.calendar_feed.unwrap())
 }
 
+/// The answer, while nobody else asks.
+async fn asked(world: &World, path: &str, known: Option<&HeaderValue>) -> Response<String> {
+    services::published(&world.app, path, known, &Semaphore::new(1)).await.unwrap()
+}
+
 async fn read(world: &World, path: &str) -> String {
-    let answer = services::published(&world.app, path, None).await;
+    let answer = asked(world, path, None).await;
     assert_eq!(answer.status(), StatusCode::OK);
     answer.into_body()
 }
 
 /// All that is said where there is nothing.
 async fn gone(world: &World, path: &str) -> String {
-    let answer = services::published(&world.app, path, None).await;
+    let answer = asked(world, path, None).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     format!("{answer:?}")
 }

@@ -188,6 +188,14 @@ e2e::stories! {
         let change = v1::DateOverride { date: Some(date("2026-04-08")), kind: v1::DateOverrideKind::Replace.into(), ..Default::default() };
         let request = v1::CreateDateOverrideRequest { request_id: request_id(), date_override: Some(change) };
         ada.client.availability().create_date_override(request).await.unwrap();
+        world.calendars.publish("https://calendars.example.org/1.ics", "BEGIN:VCALENDAR\nEND:VCALENDAR\n");
+        let elsewhere = v1::BusyFeed {
+            display_name: "clinic".to_owned(),
+            feed_uri: "https://calendars.example.org/1.ics".to_owned(),
+            ..Default::default()
+        };
+        let request = v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(elsewhere) };
+        ada.client.availability().create_busy_feed(request).await.unwrap();
         let db = world.app.db.read();
         for (statement, revised) in [
             ("update therapist set accepts_new_clients = accepts_new_clients", true),
@@ -200,6 +208,10 @@ e2e::stories! {
               select id, id, 1900000000, 1900003600 from therapist", true),
             ("update date_override set date = date", true),
             ("delete from date_override", true),
+            ("update busy_feed set busy = '[[1900000000,1900003600]]'", true),
+            ("insert into feed (id, sealed, failures, next_attempt_at) select therapist_id, sealed, 0, 0 from busy_feed, feed;
+              insert into busy_feed (id, therapist_id, display_name, busy) select therapist_id, therapist_id, '', '[]' from busy_feed", true),
+            ("delete from feed", true),
             ("update booking set occupies = false", false),
             ("update booking set occupies = true", false),
             ("update booking set busy_until = busy_until + 60", false),

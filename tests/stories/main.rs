@@ -5,6 +5,7 @@
 mod access;
 mod availability;
 mod bad_input;
+mod busy;
 mod calendars;
 mod clock_changes;
 mod crash;

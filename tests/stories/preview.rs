@@ -103,12 +103,12 @@ e2e::stories! {
 }
 
 /// The gaps of a day, as `from-to REASON` in UTC.
-async fn preview(therapist: &Therapist, start: &str, end: &str) -> Vec<String> {
+pub(super) async fn preview(therapist: &Therapist, start: &str, end: &str) -> Vec<String> {
     asked(therapist, start, end).await.1
 }
 
 /// What is offered and what is not, in times of day in UTC.
-async fn asked(therapist: &Therapist, start: &str, end: &str) -> (Vec<String>, Vec<String>) {
+pub(super) async fn asked(therapist: &Therapist, start: &str, end: &str) -> (Vec<String>, Vec<String>) {
     let request = v1::PreviewAvailabilityRequest {
         session_type_id: therapist.session_type_id.clone(),
         window: Some(span(start, end)),
@@ -126,7 +126,7 @@ async fn asked(therapist: &Therapist, start: &str, end: &str) -> (Vec<String>, V
     (answer.start_times.iter().map(clock).collect(), gaps.collect())
 }
 
-async fn take_off(therapist: &Therapist, start: &str, end: &str) {
+pub(super) async fn take_off(therapist: &Therapist, start: &str, end: &str) {
     let time_off = Some(v1::TimeOff { id: String::new(), span: Some(span(start, end)) });
     let request = v1::CreateTimeOffRequest { request_id: request_id(), time_off };
     therapist.client.availability().create_time_off(request).await.unwrap();

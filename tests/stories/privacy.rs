@@ -19,6 +19,7 @@ const FRIDAY: &str = "2026-03-20T09:00:00Z";
 const EMAIL: &str = "zq7canary@kestrel-lake.example";
 const MISTYPED: &str = "zq8canary@@kestrel-lake.example";
 const FEED: &str = "https://rosters.example.org/zq9canary/kestrel.ics";
+const ELSEWHERE: &str = "https://calendars.example.org/zq6canary/ada.ics";
 const GONE: &str = "https://rosters.example.org/zq5canary/gone.ics";
 const PLACE: &str = "Wing Zeta Nine Canary";
 /// No therapist is free and no other shift begins at this minute.
@@ -80,6 +81,15 @@ e2e::stories! {
             let refused = nurse.client.roster().import_roster(feed(address)).await.unwrap_err();
             answers.push(format!("{refused:?} {} {:?}", refused.message(), feed(address)));
         }
+        let elsewhere = v1::BusyFeed { display_name: "clinic".to_owned(), feed_uri: ELSEWHERE.to_owned(), ..Default::default() };
+        let request = v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(elsewhere) };
+        world.calendars.publish(ELSEWHERE, &file.replace("T201700Z", "T191100Z"));
+        let created = ada.client.availability().create_busy_feed(request.clone()).await.unwrap().into_inner();
+        let listed = ada.client.availability().list_busy_feeds(v1::ListBusyFeedsRequest {}).await.unwrap().into_inner();
+        answers.extend([created.encode_to_vec(), listed.encode_to_vec()].map(|told| HEXLOWER.encode(&told)));
+        let gone = v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(v1::BusyFeed { feed_uri: GONE.to_owned(), ..request.busy_feed.clone().unwrap() }) };
+        let refused = ada.client.availability().create_busy_feed(gone.clone()).await.unwrap_err();
+        answers.push(format!("{refused:?} {} {gone:?} {request:?} {created:?}", refused.message()));
         let roster = v1::Roster { shifts: vec![v1::Shift { span: Some(span(CARRIED, "2026-04-06T05:30:00Z")), ..Default::default() }], time_zone: BERLIN.to_owned(), ..Default::default() };
         let carrying = v1::HoldSlotRequest {
             roster_use: Some(v1::RosterUse { roster: Some(roster), ..Default::default() }),
@@ -100,6 +110,8 @@ e2e::stories! {
             ("place", PLACE.into()),
             ("feed", FEED.into()),
             ("feed's path", b"zq9canary".to_vec()),
+            ("calendar elsewhere", ELSEWHERE.into()),
+            ("its path", b"zq6canary".to_vec()),
             ("feed that is gone", b"zq5canary".to_vec()),
             ("carried shift", CARRIED[..16].into()),
             ("carried shift in seconds", time(CARRIED).timestamp().to_string().into()),

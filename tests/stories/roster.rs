@@ -7,6 +7,7 @@ use e2e::{Therapist, Worker, World, date, hours_of, minutes, span, start_of, sta
 use sea_orm::ConnectionTrait;
 use services::feeds::Refreshed;
 use tonic::Code;
+use tonic_types::StatusExt;
 use v1::{import_roster_request::Source, shift_pattern::Repetition};
 
 const BERLIN: &str = "Europe/Berlin";
@@ -284,6 +285,76 @@ e2e::stories! {
         let refused = Refusal::from(refused);
         assert_eq!((refused.code, refused.reason.as_str()), (Code::FailedPrecondition, "FEED_UNAVAILABLE"));
         assert!(spans(&nurse).await == second);
+    }
+
+    // S8: whoever looks learns that a feed has brought a roster which collides, and since when it brings nothing.
+    async fn a_feed_owes_its_worker_what_it_did(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let answer = async || nurse.client.roster().get_roster(v1::GetRosterRequest {}).await.unwrap().into_inner();
+        nurse.works(BERLIN, &[("2026-03-26T20:00:00Z", "2026-03-27T05:30:00Z")], "2026-04-30").await;
+        assert!(answer().await.feed.is_none(), "it comes from no feed");
+
+        world.calendars.publish(FEED, &calendar("20260326T200000Z", "20260327T053000Z"));
+        nurse.client.roster().import_roster(feed(FEED)).await.unwrap();
+        let booked = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        let first = answer().await;
+        assert!(first.collisions.is_empty());
+        let state = first.feed.unwrap();
+        assert_eq!((state.condition(), state.unavailable_since_time), (v1::FeedCondition::Current, None));
+        assert_eq!(state.last_success_time, Some(timestamp(time(FRIDAY))));
+
+        world.calendars.publish(FEED, &calendar("20260322T200000Z", "20260323T053000Z"));
+        world.pass(TimeDelta::hours(1));
+        world.refresh().await;
+        let second = answer().await;
+        let told: Vec<_> = second.collisions.iter().map(|one| (one.booking_id.as_str(), one.reason.as_str())).collect();
+        assert_eq!(told, [(booked.id.as_str(), "COLLIDES_WITH_SLEEP")]);
+        assert_eq!(second.collisions[0].alternative_start_times[0], timestamp(time("2026-03-23T14:00:00Z")));
+        assert_eq!(second.feed.unwrap().last_success_time, Some(timestamp(time("2026-03-20T10:00:00Z"))));
+
+        world.calendars.withdraw(FEED);
+        for pass in [1, 2] {
+            world.pass(TimeDelta::hours(pass));
+            assert_eq!(world.refresh().await, Refreshed { fetched: 0, failed: 1 });
+            let third = answer().await;
+            assert!(third.roster == second.roster && third.collisions == second.collisions);
+            let state = third.feed.unwrap();
+            assert_eq!(state.condition(), v1::FeedCondition::Unavailable);
+            assert_eq!(state.unavailable_since_time, Some(timestamp(time("2026-03-20T11:00:00Z"))));
+            assert_eq!(state.last_success_time, Some(timestamp(time("2026-03-20T10:00:00Z"))));
+        }
+        // Others learn nothing of it.
+        let other = world.worker().await.client.roster().get_roster(v1::GetRosterRequest {}).await.unwrap_err();
+        assert_eq!(other.code(), Code::NotFound);
+    }
+
+    // Nobody makes the server knock at doors all day; what needs no fetch needs no turn.
+    async fn a_feed_is_imported_a_few_times_in_a_row(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let nurse = world.worker().await;
+        world.calendars.publish(FEED, &calendar("20260322T200000Z", "20260323T053000Z"));
+        let taken = feed(FEED);
+        for _ in 0..6 {
+            nurse.client.roster().import_roster(taken.clone()).await.unwrap();
+            nurse.client.roster().import_roster(feed("https://10.0.0.1/42.ics")).await.unwrap_err();
+        }
+        for _ in 0..4 {
+            let refused = nurse.client.roster().import_roster(feed("https://rosters.example.org/none.ics")).await.unwrap_err();
+            assert_eq!(Refusal::from(refused).reason, "FEED_UNAVAILABLE");
+        }
+        let again = feed(FEED);
+        let refused = nurse.client.roster().import_roster(again.clone()).await.unwrap_err();
+        let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!((refused.code(), Refusal::from(refused).reason.as_str()), (Code::ResourceExhausted, "TOO_MANY_FETCHES"));
+        nurse.works(BERLIN, &[("2026-03-26T20:00:00Z", "2026-03-27T05:30:00Z")], "2026-04-30").await;
+
+        world.pass(TimeDelta::from_std(wait).unwrap());
+        nurse.client.roster().import_roster(again).await.unwrap();
+        nurse.client.roster().import_roster(feed(FEED)).await.unwrap_err();
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        assert_eq!(world.count("select count(*) from fetch_turn").await, 0);
     }
 
     // S1: a feed ends with its roster, with another roster, and with its alias.

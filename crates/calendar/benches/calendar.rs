@@ -25,6 +25,7 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
         windows: weekdays.map(|weekday| Window { weekday, hours }).into(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::hours(2),

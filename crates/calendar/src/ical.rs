@@ -17,7 +17,7 @@ mod limits;
 mod recurrence;
 pub mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use calcard::icalendar::{ICalendar, ICalendarComponentType};
 use calcard::{Entry, Parser};
@@ -198,18 +198,34 @@ pub fn shifts(
 /// A1: the busy time of `window` in an iCalendar feed, sorted and disjoint: of events that are neither cancelled
 /// nor marked as free (`TRANSP:TRANSPARENT`), however long, and of VFREEBUSY what is not said to be free.
 ///
-/// Times without a zone are read on the clock of `default_zone`.
-pub fn busy(bytes: &[u8], default_zone: &Zone, rules: &Rules, window: Span) -> Result<Vec<Span>, IcalError> {
+/// Times without a zone are read on the clock of `default_zone`. Events with a UID of `own` come back from a calendar
+/// that was made of them, and tell nothing new.
+pub fn busy(
+    bytes: &[u8],
+    default_zone: &Zone,
+    rules: &Rules,
+    window: Span,
+    own: &BTreeSet<String>,
+) -> Result<Vec<Span>, IcalError> {
     let mut budget = Budget(MAX_DAYS_EXAMINED);
-    let spans = occurrences(bytes, default_zone, rules, Sought::Busy, window, &mut budget)?;
+    let spans = occurrences(bytes, default_zone, rules, Sought::Busy { own }, window, &mut budget)?;
     Ok(union(spans.into_iter().filter_map(|span| span.intersection(window)).collect()))
 }
 
 /// What a file is read for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sought {
+enum Sought<'a> {
     Shifts,
-    Busy,
+    Busy {
+        /// UIDs of events that do not count.
+        own: &'a BTreeSet<String>,
+    },
+}
+
+impl Sought<'_> {
+    fn is_busy(self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
 }
 
 /// The spans that overlap `window`.
@@ -217,7 +233,7 @@ fn occurrences(
     bytes: &[u8],
     default_zone: &Zone,
     rules: &Rules,
-    sought: Sought,
+    sought: Sought<'_>,
     window: Span,
     budget: &mut Budget,
 ) -> Result<Vec<Span>, IcalError> {
@@ -243,7 +259,7 @@ fn occurrences(
             return Err(IcalError::TooManyShifts);
         }
     }
-    if sought == Sought::Busy {
+    if sought.is_busy() {
         for component in of_type(ICalendarComponentType::VFreebusy) {
             let times = event::free_busy(component, &clocks).ok_or(IcalError::MalformedFreeBusy)?;
             spans.extend(times.into_iter().filter(|span| span.overlaps(window)));

@@ -158,6 +158,8 @@ pub struct Schedule {
     pub overrides: Vec<DateOverride>,
     /// Time that is not open, whatever else is said.
     pub time_off: Vec<Span>,
+    /// What calendars elsewhere say the therapist is busy with; it is not open either.
+    pub busy_elsewhere: Vec<Span>,
     /// A2: hours of supervision and notes, in which nothing is open either.
     pub protected: Protected,
     /// Dates whose hours are read on another clock.
@@ -201,8 +203,9 @@ impl Schedule {
             }
         }
         let protected = HoursByDate::new(&self.protected.windows, &self.protected.overrides);
-        let closed = dates().flat_map(|date| protected.spans(date, self.zone_on(date)));
-        Open::new(windows, &closed.chain(self.time_off.iter().copied()).collect::<Vec<_>>())
+        let protected = dates().flat_map(|date| protected.spans(date, self.zone_on(date)));
+        let away = self.time_off.iter().chain(&self.busy_elsewhere).copied();
+        Open::new(windows, &protected.chain(away).collect::<Vec<_>>())
     }
 
     /// The last local date on which a session may start.
@@ -274,7 +277,8 @@ pub(crate) struct Stretch {
 }
 
 impl Open {
-    /// The open time as sorted, disjoint spans: touching windows are one, time off and protected time are left out.
+    /// The open time as sorted, disjoint spans: touching windows are one, and what closes them is left out: time off,
+    /// busy time elsewhere and protected time.
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
@@ -297,7 +301,7 @@ impl Open {
         Self { spans, stretches }
     }
 
-    /// The windows the open time is made of, each with the clock its grid is read on; time off is not subtracted.
+    /// The windows the open time is made of, each with the clock its grid is read on; nothing is subtracted.
     pub fn windows(&self) -> impl Iterator<Item = (Span, &Zone)> {
         self.stretches.iter().flat_map(|stretch| stretch.windows.iter().map(|(window, zone)| (*window, zone)))
     }

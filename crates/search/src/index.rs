@@ -62,7 +62,7 @@ pub struct Therapist {
     /// Those that are verified; nobody finds a therapist without one.
     pub credentials: Vec<Credential>,
     /// Sessions that are not given up, those of the past included that [`Index::counts_from`] asks for. Other time that
-    /// is taken, such as that of a foreign calendar, is the schedule's time off: limits do not count it.
+    /// is taken, such as by events of a calendar elsewhere, is the schedule's: limits do not count it.
     pub booked: Vec<Booked>,
     /// Sessions that are held for somebody.
     pub holds: Vec<Hold>,

@@ -42,10 +42,21 @@ impl Hours {
 
 impl Kept {
     pub(crate) fn new(schedule: Schedule) -> Self {
-        let Schedule { zone: _, windows, overrides, time_off, protected, travels, notice, horizon, limits } =
-            &schedule;
+        let Schedule {
+            zone: _,
+            windows,
+            overrides,
+            time_off,
+            busy_elsewhere,
+            protected,
+            travels,
+            notice,
+            horizon,
+            limits,
+        } = &schedule;
         let ordinary = overrides.is_empty()
             && time_off.is_empty()
+            && busy_elsewhere.is_empty()
             && travels.is_empty()
             && *protected == Protected::default()
             && *limits == Limits::default();
@@ -74,6 +85,7 @@ impl Kept {
                 windows: Vec::new(),
                 overrides: Vec::new(),
                 time_off: Vec::new(),
+                busy_elsewhere: Vec::new(),
                 protected: Protected::default(),
                 travels: Vec::new(),
                 notice: *notice,
@@ -103,5 +115,53 @@ impl Kept {
             Self::Ordinary { .. } => Limits::default(),
             Self::Whole(schedule) => schedule.limits,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use calendar::{Caps, DateOverride, OverrideKind, Rules, Span, Travel};
+    use chrono::{DateTime, NaiveDate};
+
+    use super::*;
+
+    fn week() -> Schedule {
+        let time = |hour| NaiveTime::from_hms_opt(hour, 30, 0).unwrap();
+        let window = |weekday| Window { weekday, hours: DayWindow::new(time(22), time(2)).unwrap() };
+        Schedule {
+            zone: Rules::compiled_in().zone("Europe/Berlin").unwrap(),
+            windows: vec![window(Weekday::Mon), window(Weekday::Sun)],
+            overrides: Vec::new(),
+            time_off: Vec::new(),
+            busy_elsewhere: Vec::new(),
+            protected: Protected::default(),
+            travels: Vec::new(),
+            notice: TimeDelta::minutes(90),
+            horizon: Horizon::Days(60),
+            limits: Limits::default(),
+        }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Schedule)) {
+        let mut schedule = week();
+        change(&mut schedule);
+        let kept = Kept::new(schedule.clone());
+        assert_eq!(*kept.schedule(&schedule.zone), schedule);
+    }
+
+    #[test]
+    fn whatever_is_said_is_kept() {
+        let date = NaiveDate::from_ymd_opt(2026, 1, 12).unwrap();
+        let span = Span::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::hours(1)).unwrap();
+        check(|_| {});
+        check(|week| {
+            week.overrides = vec![DateOverride { date, kind: OverrideKind::Replace, windows: Vec::new() }];
+        });
+        check(|week| week.time_off = vec![span]);
+        check(|week| week.busy_elsewhere = vec![span]);
+        check(|week| week.protected.windows = week.windows.clone());
+        check(|week| week.travels = vec![Travel { from: date, until: date, zone: Zone::utc() }]);
+        check(|week| week.limits.day = Caps { sessions: Some(3), ..Caps::default() });
     }
 }

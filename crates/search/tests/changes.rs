@@ -42,6 +42,7 @@ fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Th
             windows: (0..7_u8).map(|day| Window { weekday: day.try_into().unwrap(), hours }).collect(),
             overrides: Vec::new(),
             time_off: Vec::new(),
+            busy_elsewhere: Vec::new(),
             travels: Vec::new(),
             notice: TimeDelta::zero(),
             horizon: Horizon::Days(10),

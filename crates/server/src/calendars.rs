@@ -69,10 +69,10 @@ where
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
             let Desk { app, turns, patience } = &*desk;
-            let Ok(_turn) = turns.try_acquire() else { return Ok(busy()) };
             let known = request.headers().get(header::IF_NONE_MATCH);
-            let answer = timeout(*patience, services::published(app, request.uri().path(), known)).await;
-            Ok(answer.map_or_else(|_| busy(), |answer| answer.map(Body::new)))
+            let published = services::published(app, request.uri().path(), known, turns);
+            let answer = timeout(*patience, published).await.ok().flatten();
+            Ok(answer.map_or_else(busy, |answer| answer.map(Body::new)))
         })
     }
 }

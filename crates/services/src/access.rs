@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 55] = [
+pub const POLICIES: [(&str, Policy); 58] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -85,16 +85,19 @@ pub const POLICIES: [(&str, Policy); 55] = [
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
+    ("/respite.v1.AvailabilityService/CreateBusyFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateCalendarFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateDateOverride", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateSessionType", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateTimeOff", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/DeleteBusyFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteCalendarFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteDateOverride", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteSessionType", Policy::Therapist),
     ("/respite.v1.AvailabilityService/DeleteTimeOff", Policy::Therapist),
     ("/respite.v1.AvailabilityService/GetLoad", Policy::Therapist),
     ("/respite.v1.AvailabilityService/GetSchedule", Policy::Therapist),
+    ("/respite.v1.AvailabilityService/ListBusyFeeds", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListDateOverrides", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListSessionTypes", Policy::Therapist),
     ("/respite.v1.AvailabilityService/ListTimeOff", Policy::Therapist),

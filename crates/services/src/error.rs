@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use calendar::{Refusal, SettingsError, WorkerRefusal, ical::IcalError, pattern::PatternError};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use fetch::UrlError;
 use store::booking::State;
 use tonic::{Code, Status};
@@ -85,6 +85,12 @@ pub enum Error {
         /// How many there may be.
         most: u64,
     },
+    /// The caller has had as many calendars fetched as may be for now.
+    #[error("too many calendars were asked for")]
+    TooManyFetches {
+        /// Until the next may be.
+        wait: TimeDelta,
+    },
     /// The feed could not be fetched or read: that is not told apart.
     #[error("the calendar could not be fetched")]
     FeedUnavailable,
@@ -150,6 +156,8 @@ pub enum Unauthenticated {
 /// Of what there are as many as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReason {
+    /// Calendars elsewhere that keep a therapist busy.
+    BusyFeeds,
     /// Codes to a contact a day.
     Codes,
     /// Credentials of a therapist.
@@ -278,6 +286,10 @@ impl From<Error> for Status {
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
+            Error::TooManyFetches { wait } => {
+                details.set_retry_info(wait.to_std().ok());
+                Code::ResourceExhausted
+            }
             Error::Overloaded => {
                 details.set_retry_info(Some(RETRY));
                 Code::ResourceExhausted
@@ -379,12 +391,14 @@ fn reason(error: &Error) -> &'static str {
         Error::JoinTooLate => "JOIN_TOO_LATE",
         Error::SessionNotBegun => "SESSION_NOT_BEGUN",
         Error::Limit { reason, .. } => match reason {
+            LimitReason::BusyFeeds => "TOO_MANY_BUSY_FEEDS",
             LimitReason::Codes => "TOO_MANY_CODES",
             LimitReason::Credentials => "TOO_MANY_CREDENTIALS",
             LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
+        Error::TooManyFetches { .. } => "TOO_MANY_FETCHES",
         Error::FeedUnavailable => "FEED_UNAVAILABLE",
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",

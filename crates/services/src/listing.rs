@@ -10,7 +10,7 @@ use std::{
 
 use calendar::Schedule;
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use store::{SessionTypeId, TherapistId, credential, session_type, therapist};
 
 use crate::{
@@ -84,18 +84,19 @@ impl Listing {
 pub struct Listings(RwLock<HashMap<TherapistId, Arc<Listing>>>);
 
 impl Listings {
-    /// The listing at the revision of a therapist whose time `tx` has locked.
+    /// The listing at the revision of a therapist that `db` has just seen: whoever has locked the therapist's time knows
+    /// that it is in force.
     pub(crate) async fn at(
         &self,
         app: &App,
-        tx: &DatabaseTransaction,
+        db: &impl ConnectionTrait,
         id: TherapistId,
         revision: i64,
     ) -> Result<Arc<Listing>, Error> {
         if let Some(kept) = self.get(id).filter(|kept| kept.therapist.revision == revision) {
             return Ok(kept);
         }
-        let loaded = Listing::load(app, tx, &[id]).await?.pop().ok_or(Error::NotFound("therapist"))?;
+        let loaded = Listing::load(app, db, &[id]).await?.pop().ok_or(Error::NotFound("therapist"))?;
         let loaded = Arc::new(loaded);
         self.keep(loaded.clone());
         Ok(loaded)

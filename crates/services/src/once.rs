@@ -87,6 +87,11 @@ impl Once {
         Ok(Turn::First(Self { tx, writes: Writes::default(), mirror: app.mirror.clone(), safe, row }))
     }
 
+    /// Who asks, of whatever kind.
+    pub(crate) fn caller_id(&self) -> Uuid {
+        self.row.caller_id
+    }
+
     /// What is sealed for the alias that calls.
     pub(crate) fn safe(&self) -> Result<&Safe, Error> {
         self.safe.as_ref().ok_or(Error::CallerNotAllowed)

@@ -8,8 +8,8 @@ use sea_orm::{
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, change::Position, reminder, request,
-    used_challenge,
+    AliasId, Instant, access_token, booking, booking_event, change, change::Position, fetch_turn, reminder,
+    request, used_challenge,
 };
 
 use crate::{App, error::Error};
@@ -66,6 +66,7 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
         .exec(&tx)
         .await?;
     request::Entity::delete_many().filter(request::COLUMN.expires_at.lte(now)).exec(&tx).await?;
+    fetch_turn::Entity::delete_many().filter(fetch_turn::COLUMN.used_until.lte(now)).exec(&tx).await?;
     tx.commit().await?;
 
     let tx = app.db.write().await?;

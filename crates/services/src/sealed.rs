@@ -90,6 +90,11 @@ impl Safe {
         Ok((Self { alias, key, settings, roster, contact }, given))
     }
 
+    /// Whose it is.
+    pub(crate) fn alias(&self) -> AliasId {
+        self.alias
+    }
+
     /// How sessions are fitted between the alias's shifts.
     pub(crate) fn settings(&self) -> Result<AliasSettings, Error> {
         self.unseal_json(SETTINGS, &self.settings)

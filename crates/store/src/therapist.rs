@@ -21,7 +21,8 @@ pub struct Model {
     /// Everything else of D1 that is not checked by an operator.
     #[sea_orm(column_type = "JsonBinary")]
     pub profile: Profile,
-    /// Raised by the database with every change of this row, of credentials, of session types and of the schedule:
+    /// Raised by the database with every change of this row, of credentials, of session types, of the schedule and of
+    /// busy time elsewhere:
     /// two looks that find the same number found the same.
     pub revision: i64,
 }

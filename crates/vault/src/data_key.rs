@@ -8,7 +8,7 @@ use crate::{
     sealed::{KeyId, OpenError, Place, SealingKey, random},
 };
 
-/// The key under which everything of one alias is sealed.
+/// The key under which everything of one alias is sealed, or what therapists say in confidence.
 pub struct DataKey(Zeroizing<[u8; 32]>);
 
 impl DataKey {

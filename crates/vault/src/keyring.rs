@@ -140,6 +140,13 @@ impl Keyring {
         Ok(DataKey::from_secret(secret))
     }
 
+    /// The key for what therapists say in confidence. They have none of their own, so it is not stored but follows from
+    /// the secret; rows keep what is sealed under it apart.
+    #[must_use]
+    pub fn therapists_key(&self) -> DataKey {
+        DataKey::from_secret(self.derive("respite/therapists-data/v1"))
+    }
+
     /// A code that only this keyring can make for these parts; it depends on where each part ends.
     #[must_use]
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
@@ -282,6 +289,16 @@ mod tests {
             changed[byte] ^= 0xff;
             assert!(keyring.unwrap(&changed, ALIAS).is_err(), "{byte}");
         }
+    }
+
+    #[test]
+    fn what_therapists_say_opens_after_a_restart_and_for_no_other_server() {
+        let keyring = Keyring::generate();
+        let sealed = keyring.therapists_key().seal("feed.sealed", ALIAS, b"heron", Padding::to(128));
+        let restarted = Keyring::parse(&keyring.to_text()).unwrap();
+        assert_eq!(&restarted.therapists_key().open("feed.sealed", ALIAS, &sealed).unwrap()[..], b"heron");
+        let refused = Keyring::generate().therapists_key().open("feed.sealed", ALIAS, &sealed).unwrap_err();
+        assert!(matches!(refused, OpenError::WrongKey { .. }));
     }
 
     #[test]

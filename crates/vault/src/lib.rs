@@ -4,6 +4,8 @@
 //! here opens a file, a connection or a clock; the only thing taken from
 //! outside is randomness.
 //!
+//! What therapists say in confidence is sealed under a key that follows from the server's.
+//!
 //! Erasing an alias means deleting its wrapped [`DataKey`]: whatever was
 //! sealed under it can then be opened by nobody, wherever it was copied.
 

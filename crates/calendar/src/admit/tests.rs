@@ -43,6 +43,7 @@ fn daily(name: &str, start: u32, end: u32) -> Schedule {
         windows: weekdays.map(|weekday| Window { weekday, hours: hours(start, end) }).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -278,11 +279,11 @@ fn cases() -> impl Strategy<Value = Case> {
     let travel =
         prop::option::of((0_u64..3, 0_u64..2, prop::sample::select(vec!["Asia/Tokyo", "America/New_York"])));
     let reach = (0_i64..2000, 0_u32..5);
-    (changes, week, (spans(3), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
+    (changes, week, (spans(3), spans(2), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
         |(
             (name, start),
             (windows, overrides, protected, protected_overrides),
-            (off, busy, alias_busy, shifts),
+            (off, elsewhere, busy, alias_busy, shifts),
             session,
             travel,
             (notice, days),
@@ -308,6 +309,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 overrides: differing(overrides),
                 protected: Protected { windows: protected, overrides: differing(protected_overrides) },
                 time_off: put(off),
+                busy_elsewhere: put(elsewhere),
                 travels: travel
                     .into_iter()
                     .map(|(day, length, name)| Travel {
@@ -391,12 +393,12 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
     };
     let windows = laid_out(&schedule.windows, &schedule.overrides);
     let protected = laid_out(&schedule.protected.windows, &schedule.protected.overrides);
-    let off = minutes.within(&schedule.time_off);
+    let (off, elsewhere) = (minutes.within(&schedule.time_off), minutes.within(&schedule.busy_elsewhere));
     let covered = |windows: &[(usize, usize, Vec<NaiveDateTime>)], i: usize| {
         windows.iter().any(|(opens, closes, _)| (*opens..*closes).contains(&i))
     };
-    let open: Vec<bool> =
-        (0..minutes.all.len()).map(|i| !off[i] && covered(&windows, i) && !covered(&protected, i)).collect();
+    let closed = |i: usize| off[i] || elsewhere[i] || covered(&protected, i);
+    let open: Vec<bool> = (0..minutes.all.len()).map(|i| covered(&windows, i) && !closed(i)).collect();
     let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
     let away = minutes.within(&unavailable.iter().map(|time| time.span).collect::<Vec<_>>());
     let (busy, alias_busy) = (minutes.within(busy), minutes.within(alias_busy));

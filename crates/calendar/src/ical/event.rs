@@ -125,14 +125,17 @@ impl<'a> Event<'a> {
 
     /// Who marks a shift as free keeps the calendar open for colleagues, and is on duty; who marks a whole day as
     /// free is told about a birthday.
-    pub(super) fn counts_as(&self, sought: Sought) -> bool {
-        let free = self.marked_free && (sought == Sought::Busy || self.start.date_only);
-        !(self.cancelled || free)
+    pub(super) fn counts_as(&self, sought: Sought<'_>) -> bool {
+        let (free, known) = match sought {
+            Sought::Shifts => (self.marked_free && self.start.date_only, false),
+            Sought::Busy { own } => (self.marked_free, self.uid.is_some_and(|uid| own.contains(uid))),
+        };
+        !(self.cancelled || free || known)
     }
 
     pub(super) fn occurrences(
         &self,
-        sought: Sought,
+        sought: Sought<'_>,
         window: Span,
         changes: &Changes<'_>,
         budget: &mut Budget,
@@ -147,7 +150,7 @@ impl<'a> Event<'a> {
             .filter(|(start, _)| {
                 !self.excepted.name(*start, &self.start.zone) && !changes.replace(self, *start)
             })
-            .filter(|(_, length)| sought == Sought::Busy || length.whole() <= MAX_SHIFT)
+            .filter(|(_, length)| sought.is_busy() || length.whole() <= MAX_SHIFT)
             .filter_map(|(start, length)| self.span(start, length))
             .filter(|span| span.overlaps(window))
             .collect())
@@ -156,7 +159,7 @@ impl<'a> Event<'a> {
     fn recurring(
         &self,
         rule: &Rule,
-        sought: Sought,
+        sought: Sought<'_>,
         window: Span,
         budget: &mut Budget,
     ) -> Result<Vec<(NaiveDateTime, Length)>, IcalError> {
@@ -164,8 +167,8 @@ impl<'a> Event<'a> {
         if rule.counts() && self.start.zone.resolve_start(self.start.local) < reach.start() {
             return Err(IcalError::StartOutOfReach { event: self.number });
         }
-        let longest = if sought == Sought::Busy { MAX_RECURRING } else { MAX_SHIFT };
-        if sought == Sought::Busy && self.length.whole() > longest {
+        let longest = if sought.is_busy() { MAX_RECURRING } else { MAX_SHIFT };
+        if sought.is_busy() && self.length.whole() > longest {
             return Err(IcalError::MalformedTime { event: self.number });
         }
         // An occurrence may have begun before the window, and a gap may have moved it.

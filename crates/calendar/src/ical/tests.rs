@@ -291,8 +291,12 @@ fn s1_positions_in_a_week_count_from_its_first_day() {
 #[track_caller]
 fn check_busy(components: &[String], expected: &[&str]) {
     let feed = calendar(&components.join("\n"));
-    let found = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    let found = read_busy(feed.as_bytes(), span(JANUARY));
     assert_eq!(found.unwrap(), expected.iter().map(|text| span(text)).collect::<Vec<_>>());
+}
+
+fn read_busy(feed: &[u8], window: Span) -> Result<Vec<Span>, IcalError> {
+    busy(feed, &zone("Europe/Berlin"), &Rules::compiled_in(), window, &BTreeSet::new())
 }
 
 #[test]
@@ -326,11 +330,25 @@ fn a1_busy_time_of_the_window_is_one_list_without_overlaps() {
     let yearly = "DTSTART;VALUE=DATE:20201220\nDTEND;VALUE=DATE:20210107\nRRULE:FREQ=YEARLY";
     check_busy(&[event(yearly)], &["2026-01-01T00:00 2026-01-06T23:00"]);
     let too_long = recurring("20200101T000000", "FREQ=YEARLY").replace("PT1H", "P367D");
-    let refused = busy(too_long.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    let refused = read_busy(too_long.as_bytes(), span(JANUARY));
     assert_eq!(refused, Err(IcalError::MalformedTime { event: 1 }));
     check_file(&too_long, JANUARY, &[]);
     let endless = event("DTSTART:20260131T000000Z\nDURATION:P4294967295W");
     check_busy(&[endless], &["2026-01-31T00:00 2026-02-01T00:00"]);
+}
+
+#[test]
+fn a1_what_comes_back_of_ones_own_is_not_busy() {
+    let on = |uid: &str, start: &str| {
+        event(&format!("DTSTART:202601{start}00Z\nDURATION:PT1H")).replace("UID:1", &format!("UID:{uid}"))
+    };
+    let moved = on("own", "06T1500").replace("DTSTART", "RECURRENCE-ID:20260106T120000Z\nDTSTART");
+    let feed = [on("own", "05T1200"), moved, on("Own", "07T1200"), on("other", "08T1200")];
+    let feed = calendar(&feed.join("\n"));
+    let own = BTreeSet::from(["own".to_owned()]);
+    let found = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY), &own);
+    let expected = ["2026-01-07T12:00 2026-01-07T13:00", "2026-01-08T12:00 2026-01-08T13:00"];
+    assert_eq!(found.unwrap(), expected.map(span));
 }
 
 #[test]
@@ -354,14 +372,14 @@ fn a1_busy_time_told_without_events() {
     );
     for malformed in ["20260105T090000Z", "20260105T090000Z/20260105T080000Z", "20260105/20260106", "never"] {
         let feed = calendar(&told(&format!("FREEBUSY:{malformed}")).join(""));
-        let refused = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+        let refused = read_busy(feed.as_bytes(), span(JANUARY));
         assert_eq!(refused, Err(IcalError::MalformedFreeBusy), "{malformed}");
         check_file(&feed, JANUARY, &[]);
     }
     let period = "20260105T090000Z/PT1S";
     let line = format!("FREEBUSY:{}", vec![period; 300].join(","));
     let feed = calendar(&told(&vec![line; 20].join("\n")).join(""));
-    let refused = busy(feed.as_bytes(), &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY));
+    let refused = read_busy(feed.as_bytes(), span(JANUARY));
     assert_eq!(refused, Err(IcalError::TooManyShifts));
 }
 
@@ -595,6 +613,6 @@ proptest! {
         let _ = shifts(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), span(JANUARY), Options::default());
         let window = Span::new(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC).unwrap();
         let _ = shifts(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), window, Options::default());
-        let _ = busy(&bytes, &zone("Europe/Berlin"), &Rules::compiled_in(), window);
+        let _ = read_busy(&bytes, window);
     }
 }

@@ -21,6 +21,7 @@ fn schedule(name: &str, limits: Limits) -> Schedule {
         windows: weekdays.map(|weekday| Window { weekday, hours }).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),

@@ -17,6 +17,7 @@ pub(super) fn schedule(zone: &str, windows: &[&str]) -> Schedule {
         windows: windows.iter().map(|text| weekly(text)).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -144,7 +145,7 @@ fn t3_a_day_that_does_not_exist_has_no_windows() {
 }
 
 #[test]
-fn a1_overrides_add_or_replace_and_time_off_cuts() {
+fn a1_overrides_add_or_replace_and_what_is_away_cuts() {
     let mut week = schedule("Europe/Berlin", &["Mon 09:00-12:00"]);
     let on_monday = |kind, windows| DateOverride { date: date("2026-01-12"), kind, windows };
     week.overrides = vec![on_monday(OverrideKind::Add, vec![hours("14:00-16:00")])];
@@ -157,6 +158,12 @@ fn a1_overrides_add_or_replace_and_time_off_cuts() {
         &week,
         "2026-01-12",
         &["2026-01-12T13:00 2026-01-12T13:30", "2026-01-12T14:00 2026-01-12T15:00"],
+    );
+    week.busy_elsewhere = vec![span("2026-01-12T13:50 2026-01-12T14:20")];
+    check_open(
+        &week,
+        "2026-01-12",
+        &["2026-01-12T13:00 2026-01-12T13:30", "2026-01-12T14:20 2026-01-12T15:00"],
     );
 }
 

@@ -135,6 +135,7 @@ impl Population {
             windows,
             overrides: Vec::new(),
             time_off: Vec::new(),
+            busy_elsewhere: Vec::new(),
             travels: Vec::new(),
             notice: TimeDelta::hours([1, 2, 12, 24][usize::try_from(chance.below(4)).expect("small")]),
             horizon: Horizon::Days(self.days),

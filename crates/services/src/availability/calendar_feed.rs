@@ -1,7 +1,8 @@
 //! A4: the addresses of a therapist's calendars.
 //!
-//! A secret is derived from the request that asked for it under the server's key, so that neither the database nor the
-//! answer that is remembered in it has it, and the same request is given the same answer again (B3).
+//! A secret is derived under the server's key from a seed that is remembered instead of the answer: neither the database
+//! nor the answer has the secret, and the same request is given the same answer again (B3). Once the seed is forgotten,
+//! nobody makes that secret again, not even with the same request.
 
 use api::v1;
 use data_encoding::BASE64URL_NOPAD;
@@ -34,9 +35,9 @@ pub(super) struct Secret([u8; 16]);
 pub(super) struct Key([u8; 16]);
 
 impl Secret {
-    /// The secret that a request is given, whenever it comes.
-    pub(super) fn given_to(app: &App, therapist: TherapistId, method: &str, request_id: &str) -> Self {
-        let parts = [therapist.0.as_bytes().as_slice(), method.as_bytes(), request_id.as_bytes()];
+    /// The secret that grows from a seed.
+    pub(super) fn of(app: &App, therapist: TherapistId, seed: &[u8]) -> Self {
+        let parts = [therapist.0.as_bytes().as_slice(), seed];
         let mac = app.keyring.mac(Purpose::CalendarFeed, &parts);
         let mut secret = [0; 16];
         secret.copy_from_slice(&mac[..16]);
@@ -74,6 +75,13 @@ impl Key {
     pub(super) fn hash(&self) -> Opaque {
         Opaque(Sha256::digest(self.0).to_vec())
     }
+}
+
+/// What a secret grows from.
+pub(super) fn seed() -> Result<Vec<u8>, Error> {
+    let mut seed = vec![0; 16];
+    getrandom::fill(&mut seed).map_err(|_| Error::Randomness)?;
+    Ok(seed)
 }
 
 pub(super) async fn create(

@@ -1,5 +1,6 @@
 //! When a therapist works, and what can be booked with them.
 
+pub(crate) mod busy_feed;
 mod calendar_feed;
 mod date_override;
 mod load;
@@ -201,6 +202,39 @@ impl v1::availability_service_server::AvailabilityService for App {
         Ok(Response::new(once.commit(v1::DeleteTimeOffResponse {}).await?))
     }
 
+    async fn list_busy_feeds(
+        &self,
+        request: Request<v1::ListBusyFeedsRequest>,
+    ) -> Result<Response<v1::ListBusyFeedsResponse>, Status> {
+        let (now, own) = (self.clock.now(), request.therapist()?);
+        let busy_feeds = busy_feed::list(self.db.read(), own, now).await?;
+        Ok(Response::new(v1::ListBusyFeedsResponse { busy_feeds }))
+    }
+
+    async fn create_busy_feed(
+        &self,
+        request: Request<v1::CreateBusyFeedRequest>,
+    ) -> Result<Response<v1::CreateBusyFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        Ok(Response::new(busy_feed::create(self, caller, own, request.into_inner(), now).await?))
+    }
+
+    async fn delete_busy_feed(
+        &self,
+        request: Request<v1::DeleteBusyFeedRequest>,
+    ) -> Result<Response<v1::DeleteBusyFeedResponse>, Status> {
+        let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "DeleteBusyFeed", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::DeleteBusyFeedRequest { request_id: _, busy_feed_id } = request;
+        busy_feed::delete(&once.tx, own, field::id(&busy_feed_id, "busy_feed_id")?).await?;
+        Ok(Response::new(once.commit(v1::DeleteBusyFeedResponse {}).await?))
+    }
+
     async fn get_load(
         &self,
         request: Request<v1::GetLoadRequest>,
@@ -223,15 +257,25 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::CreateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        let secret = Secret::given_to(self, own, "CreateCalendarFeed", &request.request_id);
-        let first: Turn<v1::CreateCalendarFeedResponse> =
-            Once::begin(self, caller, "CreateCalendarFeed", &request, &request.request_id, now).await?;
-        if let Turn::First(once) = first {
-            calendar_feed::create(&once.tx, own, &secret).await?;
-            // Without the addresses, since it is remembered.
-            once.commit(v1::CreateCalendarFeedResponse::default()).await?;
-        }
-        let calendar_feed = Some(secret.addresses());
+        // What is remembered is the seed alone: the addresses are kept nowhere.
+        let seed: Vec<u8> = match Once::begin(
+            self,
+            caller,
+            "CreateCalendarFeed",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?
+        {
+            Turn::Again(seed) => seed,
+            Turn::First(once) => {
+                let seed = calendar_feed::seed()?;
+                calendar_feed::create(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                once.commit(seed).await?
+            }
+        };
+        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
         Ok(Response::new(v1::CreateCalendarFeedResponse { calendar_feed }))
     }
 
@@ -241,15 +285,25 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::RotateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        let secret = Secret::given_to(self, own, "RotateCalendarFeed", &request.request_id);
-        let first: Turn<v1::RotateCalendarFeedResponse> =
-            Once::begin(self, caller, "RotateCalendarFeed", &request, &request.request_id, now).await?;
-        if let Turn::First(once) = first {
-            calendar_feed::rotate(&once.tx, own, &secret).await?;
-            // Without the addresses, since it is remembered.
-            once.commit(v1::RotateCalendarFeedResponse::default()).await?;
-        }
-        let calendar_feed = Some(secret.addresses());
+        // What is remembered is the seed alone: the addresses are kept nowhere.
+        let seed: Vec<u8> = match Once::begin(
+            self,
+            caller,
+            "RotateCalendarFeed",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?
+        {
+            Turn::Again(seed) => seed,
+            Turn::First(once) => {
+                let seed = calendar_feed::seed()?;
+                calendar_feed::rotate(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                once.commit(seed).await?
+            }
+        };
+        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
         Ok(Response::new(v1::RotateCalendarFeedResponse { calendar_feed }))
     }
 

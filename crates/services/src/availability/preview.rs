@@ -1,7 +1,9 @@
 //! What clients are offered, and why nothing else is (T5).
 
+use std::mem::take;
+
 use api::v1::{self, GapReason};
-use calendar::{Admission, Admitted, LimitReached, Open, Protected, Refusal, Schedule, Span, admit};
+use calendar::{Admission, Admitted, LimitReached, Open, Refusal, Schedule, Span, admit};
 use chrono::{DateTime, TimeDelta, Utc};
 use store::{
     SessionTypeId, TherapistId,
@@ -106,37 +108,29 @@ impl Preview {
     }
 }
 
-/// What would be open if something had not been said. A reason is what, taken away, takes the refusal away.
+/// What would be open if less had been said. A reason is what is in the way by itself.
 struct Causes {
-    /// Without time off.
-    working: Open,
-    /// Without protected time.
-    unprotected: Open,
-    /// Without either.
+    /// With nothing that closes hours.
     hours: Open,
     /// The same in an ordinary week, without date overrides.
     week: Open,
+    /// With one thing alone that closes hours, in the order in which they are told.
+    closing: [(GapReason, Open); 3],
 }
 
 impl Causes {
     fn new(schedule: &Schedule, window: Span) -> Self {
-        let without = |change: fn(&mut Schedule)| {
-            let mut other = schedule.clone();
-            change(&mut other);
-            other.open(window)
-        };
+        let mut bare = schedule.clone();
+        let (time_off, busy_elsewhere) = (take(&mut bare.time_off), take(&mut bare.busy_elsewhere));
+        let protected = take(&mut bare.protected);
         Self {
-            working: without(|schedule| schedule.time_off.clear()),
-            unprotected: without(|schedule| schedule.protected = Protected::default()),
-            hours: without(|schedule| {
-                schedule.time_off.clear();
-                schedule.protected = Protected::default();
-            }),
-            week: without(|schedule| {
-                schedule.time_off.clear();
-                schedule.protected = Protected::default();
-                schedule.overrides.clear();
-            }),
+            hours: bare.open(window),
+            week: Schedule { overrides: Vec::new(), ..bare.clone() }.open(window),
+            closing: [
+                (GapReason::TimeOff, Schedule { time_off, ..bare.clone() }.open(window)),
+                (GapReason::BusyElsewhere, Schedule { busy_elsewhere, ..bare.clone() }.open(window)),
+                (GapReason::Protected, Schedule { protected, ..bare }.open(window)),
+            ],
         }
     }
 
@@ -152,10 +146,10 @@ impl Causes {
         match refusal {
             Refusal::TooSoon { .. } => GapReason::Notice,
             Refusal::BeyondHorizon { .. } => GapReason::Horizon,
-            Refusal::OutsideHours if fits(&self.working) => GapReason::TimeOff,
-            Refusal::OutsideHours if fits(&self.unprotected) => GapReason::Protected,
-            // Both are in the way.
-            Refusal::OutsideHours if fits(&self.hours) => GapReason::TimeOff,
+            Refusal::OutsideHours if fits(&self.hours) => {
+                let in_the_way = self.closing.iter().find(|(_, open)| !fits(open));
+                in_the_way.map_or(GapReason::Unspecified, |(reason, _)| *reason)
+            }
             Refusal::OutsideHours | Refusal::OffGrid => GapReason::DoesNotFit,
             Refusal::Taken => {
                 let session = start

@@ -14,6 +14,7 @@ use store::{
     booking_event::{self, Changes},
     calendar_feed,
 };
+use tokio::sync::Semaphore;
 
 use super::{
     calendar_feed::{Calendar, Key},
@@ -31,16 +32,29 @@ const MOST: u64 = 1_000;
 const OPEN: TimeDelta = TimeDelta::days(31);
 
 /// The answer to a GET of `path`; the body is empty unless it is a calendar in force, and then only if it is not the
-/// one that `if_none_match` names.
+/// one that `if_none_match` names. Nothing if there is a calendar and no turn left to make it: whoever guesses takes
+/// none, and keeps nobody from theirs.
 ///
 /// Nothing of the path goes anywhere, and whatever there is nothing at is answered the same.
-pub async fn published(app: &App, path: &str, if_none_match: Option<&HeaderValue>) -> Response<String> {
-    let calendar = match find(app, path).await {
-        Ok(Some(calendar)) => calendar,
-        Ok(None) => return answer(StatusCode::NOT_FOUND, String::new()),
+pub async fn published(
+    app: &App,
+    path: &str,
+    if_none_match: Option<&HeaderValue>,
+    turns: &Semaphore,
+) -> Option<Response<String>> {
+    let made = match find(app, path).await {
+        Ok(None) => return Some(answer(StatusCode::NOT_FOUND, String::new())),
+        Ok(Some((therapist, calendar))) => {
+            let _turn = turns.try_acquire().ok()?;
+            make(app, therapist, calendar).await
+        }
+        Err(error) => Err(error),
+    };
+    let calendar = match made {
+        Ok(calendar) => calendar,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a calendar could not be published");
-            return answer(StatusCode::SERVICE_UNAVAILABLE, String::new());
+            return Some(answer(StatusCode::SERVICE_UNAVAILABLE, String::new()));
         }
     };
     let tag = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(&calendar)[..16]));
@@ -53,7 +67,7 @@ pub async fn published(app: &App, path: &str, if_none_match: Option<&HeaderValue
         answer(StatusCode::OK, calendar)
     };
     response.headers_mut().extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
-    response
+    Some(response)
 }
 
 /// With what is said of every answer: that it is one reader's, to be asked for again each time, and what it is.
@@ -71,17 +85,21 @@ fn answer(status: StatusCode, body: String) -> Response<String> {
     response
 }
 
-async fn find(app: &App, path: &str) -> Result<Option<String>, Error> {
+/// Whose calendar is at the path, and which.
+async fn find(app: &App, path: &str) -> Result<Option<(TherapistId, Calendar)>, Error> {
     let Some((key, calendar)) = Key::parse(path) else { return Ok(None) };
     let row = calendar_feed::Entity::find()
         .filter(calendar_feed::COLUMN.hash.eq(key.hash()))
         .one(app.db.read())
         .await?;
-    let Some(calendar_feed::Model { therapist_id, hash: _ }) = row else { return Ok(None) };
+    Ok(row.map(|row| (row.therapist_id, calendar)))
+}
+
+async fn make(app: &App, therapist: TherapistId, calendar: Calendar) -> Result<String, Error> {
     let now = app.clock.now();
     match calendar {
-        Calendar::Sessions => sessions(app, therapist_id, now).await.map(Some),
-        Calendar::OpenTime => open_time(app, therapist_id, now).await.map(Some),
+        Calendar::Sessions => sessions(app, therapist, now).await,
+        Calendar::OpenTime => open_time(app, therapist, now).await,
     }
 }
 

@@ -12,7 +12,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
     IntoActiveModel, QueryFilter,
 };
-use store::{List, TherapistId, date_override, schedule, therapist, time_off};
+use store::{List, TherapistId, busy_feed, date_override, schedule, therapist, time_off};
 
 use super::settings::{self, Saved};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Well below what SQLite binds in one statement; for more, all rows are read and the others left out.
 const MOST_IDS: usize = 1_000;
 
-/// Therapists' time as the calendar reads it, in three statements. Who saved none is not in the answer.
+/// Therapists' time as the calendar reads it, in four statements. Who saved none is not in the answer.
 pub(crate) async fn schedules(
     app: &App,
     db: &impl ConnectionTrait,
@@ -40,8 +40,11 @@ pub(crate) async fn schedules(
         .await?;
     let time_off =
         time_off::Entity::find().filter(among(time_off::Column::TherapistId, therapists)).all(db).await?;
+    let busy_feeds =
+        busy_feed::Entity::find().filter(among(busy_feed::Column::TherapistId, therapists)).all(db).await?;
     let mut overrides = by_therapist(overrides, |row| row.therapist_id);
     let mut time_off = by_therapist(time_off, |row| row.therapist_id);
+    let mut busy_feeds = by_therapist(busy_feeds, |row| row.therapist_id);
     let schedules = rows.into_iter().filter(|row| wanted.contains(&row.therapist_id)).filter_map(|row| {
         let therapist = row.therapist_id;
         let mut schedule = ordinary(app, row)?;
@@ -49,12 +52,14 @@ pub(crate) async fn schedules(
         schedule.overrides = overrides.into_iter().map(Into::into).collect();
         let time_off = time_off.remove(&therapist).unwrap_or_default();
         schedule.time_off = time_off.iter().filter_map(time_off::Model::span).collect();
+        let busy = busy_feeds.remove(&therapist).unwrap_or_default();
+        schedule.busy_elsewhere = calendar::union(busy.into_iter().flat_map(|row| row.busy.0).collect());
         Some((therapist, schedule))
     });
     Ok(schedules.collect())
 }
 
-/// The same without date overrides and time off; without windows, if none was saved.
+/// The same without date overrides, time off and busy time elsewhere; without windows, if none was saved.
 pub(super) async fn saved_or_empty(
     app: &App,
     db: &impl ConnectionTrait,
@@ -71,6 +76,7 @@ pub(crate) fn empty() -> calendar::Schedule {
         windows: Vec::new(),
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -110,7 +116,7 @@ pub(super) async fn update(
     Ok(show(row))
 }
 
-/// The schedule without overrides and time off. Nothing, as if none were saved, if the rules in force know one of
+/// The schedule without overrides, time off and busy time elsewhere. Nothing, as if none were saved, if the rules in force know one of
 /// its zones no more: better closed than open at a wrong time.
 fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
     let schedule::Model {
@@ -139,6 +145,7 @@ fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
         windows: windows.0,
         overrides: Vec::new(),
         time_off: Vec::new(),
+        busy_elsewhere: Vec::new(),
         protected: Protected { windows: protected_windows.0, overrides: protected_dates.0 },
         travels: travels.collect::<Option<_>>()?,
         notice: TimeDelta::minutes(notice_minutes.into()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use calendar::{Admission, Admitted, Limits, Load, Refusal, Schedule, Span, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use store::{
     AliasId, BookingId, TherapistId, booking,
     booking::{Held, Occupied},
@@ -100,7 +100,7 @@ pub(super) async fn admit(
 /// What counts against the therapist's limits for starts in `range`, without the booking that moves there; a therapist
 /// without limits is not asked about.
 pub(super) async fn load(
-    tx: &DatabaseTransaction,
+    db: &impl ConnectionTrait,
     schedule: &Schedule,
     therapist: TherapistId,
     range: Span,
@@ -110,7 +110,7 @@ pub(super) async fn load(
     if schedule.limits == Limits::default() {
         return Ok(Load::default());
     }
-    let held = booking::Entity::held_by(therapist, schedule.load_range(range), now).all(tx).await?;
+    let held = booking::Entity::held_by(therapist, schedule.load_range(range), now).all(db).await?;
     let staying = held.iter().filter(|held| Some(held.id) != moving);
     Ok(schedule.load(staying.filter_map(Held::session)))
 }

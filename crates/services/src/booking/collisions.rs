@@ -3,8 +3,8 @@
 use api::v1;
 use calendar::{Admission, Load, Roster, ShiftRules, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{DatabaseTransaction, EntityTrait, QueryOrder};
-use store::{AliasId, booking, therapist};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+use store::{booking, therapist};
 
 use super::admission::load;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, worker_reason},
     field,
     listing::Listing,
-    once::Once,
+    sealed::Safe,
 };
 
 /// To what distance alternatives are looked for.
@@ -27,24 +27,24 @@ const AHEAD: TimeDelta = TimeDelta::days(2 * 366);
 /// Those that collide with `roster`, the earliest first.
 pub(crate) async fn collisions(
     app: &App,
-    once: &Once,
-    alias: AliasId,
+    db: &impl ConnectionTrait,
+    safe: &Safe,
     roster: &Roster,
     now: DateTime<Utc>,
 ) -> Result<Vec<v1::RosterCollision>, Error> {
     let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
-    let duty = Duty { roster, rules: once.safe()?.settings()?.shift_rules, zone };
+    let duty = Duty { roster, rules: safe.settings()?.shift_rules, zone };
     let ahead = Span::new(now, now + AHEAD).ok_or(Error::Interrupted)?;
-    let own = booking::Entity::keeping_alias(alias, ahead, now)
+    let own = booking::Entity::keeping_alias(safe.alias(), ahead, now)
         .order_by_asc(booking::Column::StartsAt)
-        .all(&once.tx)
+        .all(db)
         .await?;
     let mut collisions = Vec::new();
     for session in own.iter().filter(|session| session.starts_at > now.into()) {
         let Some(span) = Span::new(session.starts_at.into(), session.ends_at.into()) else { continue };
         let Some(refusal) = duty.refuses(span) else { continue };
         let starts = if collisions.len() < HELPED {
-            alternatives(app, &once.tx, session, &own, &duty, now).await?
+            alternatives(app, db, session, &own, &duty, now).await?
         } else {
             Vec::new()
         };
@@ -78,23 +78,23 @@ impl Duty<'_> {
 /// Up to three starts of the same with the same therapist, those nearest to what it was.
 async fn alternatives(
     app: &App,
-    tx: &DatabaseTransaction,
+    db: &impl ConnectionTrait,
     session: &booking::Model,
     own: &[booking::Model],
     duty: &Duty<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<DateTime<Utc>>, Error> {
     let id = session.therapist_id;
-    let Some(therapist) = therapist::Entity::find_by_id(id).one(tx).await? else { return Ok(Vec::new()) };
+    let Some(therapist) = therapist::Entity::find_by_id(id).one(db).await? else { return Ok(Vec::new()) };
     // Nothing is locked: this is an offer, and whoever takes it is judged anew.
-    let listing = app.listings.at(app, tx, id, therapist.revision).await?;
+    let listing = app.listings.at(app, db, id, therapist.revision).await?;
     let was: DateTime<Utc> = session.starts_at.into();
     let Some(window) = Span::new(now.max(was - NEAR), was + NEAR) else { return Ok(Vec::new()) };
     let day = TimeDelta::days(1);
     let around = Span::new(window.start() - day, window.end() + day).unwrap_or(window);
-    let theirs = booking::Entity::keeping(id, around, now).all(tx).await?;
+    let theirs = booking::Entity::keeping(id, around, now).all(db).await?;
     let load = match listing.schedule.as_ref() {
-        Some(schedule) => load(tx, schedule, id, window, Some(session.id), now).await?,
+        Some(schedule) => load(db, schedule, id, window, Some(session.id), now).await?,
         None => return Ok(Vec::new()),
     };
     let staying = |booking: &&booking::Model| booking.id != session.id;

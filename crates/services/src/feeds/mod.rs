@@ -1,6 +1,7 @@
 //! Calendars from addresses that somebody else chose: fetched at once, and again and again.
 
 mod refresh;
+mod turn;
 
 use std::{
     collections::HashMap,
@@ -8,11 +9,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use fetch::{Cause, FeedUrl, FetchError, Fetched, Fetcher, Validator};
+use api::v1;
+use chrono::{DateTime, TimeDelta, Utc};
+use fetch::{Cause, FeedUrl, FetchError, Fetched, Fetcher, Validator, refresh_after};
 use sha2::{Digest, Sha256};
+use store::{AliasId, FeedId, Instant, Opaque, feed};
 use tokio::sync::Semaphore;
 
+use crate::{
+    error::{Error, Violation},
+    field,
+};
+
 pub use refresh::{Refreshed, refresh_due, run};
+pub(crate) use turn::take_turn;
 
 /// Where feeds come from.
 pub enum Feeds {
@@ -99,4 +109,50 @@ impl fmt::Debug for Feeds {
             Self::Network(..) => "Network(..)",
         })
     }
+}
+
+/// The address in `field`.
+pub(crate) fn address(text: &str, field: &str) -> Result<FeedUrl, Error> {
+    if text.is_empty() {
+        return Err(field::required(field));
+    }
+    text.parse().map_err(|error| Error::invalid(field, Violation::FeedUri(error)))
+}
+
+/// A feed that was fetched just now, for the first time.
+pub(crate) fn begun(
+    id: FeedId,
+    alias: Option<AliasId>,
+    sealed: Opaque,
+    now: DateTime<Utc>,
+) -> Result<feed::Model, Error> {
+    Ok(feed::Model {
+        id,
+        alias_id: alias,
+        sealed,
+        failures: 0,
+        next_attempt_at: next_attempt(0, now)?,
+        fetched_at: Some(now.into()),
+        failing_since: None,
+    })
+}
+
+/// What its owner is told of a feed.
+pub(crate) fn state(feed: &feed::Model) -> v1::FeedState {
+    let condition = match feed.failures {
+        0 => v1::FeedCondition::Current,
+        _ => v1::FeedCondition::Unavailable,
+    };
+    v1::FeedState {
+        last_success_time: feed.fetched_at.map(field::timestamp),
+        next_attempt_time: Some(field::timestamp(feed.next_attempt_at)),
+        condition: condition.into(),
+        unavailable_since_time: feed.failing_since.map(field::timestamp),
+    }
+}
+
+fn next_attempt(failures: u32, now: DateTime<Utc>) -> Result<Instant, Error> {
+    let random = getrandom::u32().map_err(|_| Error::Randomness)?;
+    let wait = TimeDelta::from_std(refresh_after(failures, random)).map_err(|_| Error::Interrupted)?;
+    Ok((now + wait).into())
 }

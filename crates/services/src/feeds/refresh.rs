@@ -4,22 +4,22 @@
 
 use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
 
-use calendar::Roster;
 use chrono::{DateTime, TimeDelta, Utc};
-use fetch::refresh_after;
 use futures_util::{FutureExt, StreamExt, stream};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     sea_query::{Expr, LockType},
 };
-use store::{AliasId, Instant, alias, feed};
+use store::{AliasId, TherapistId, alias, feed, therapist};
 
+use super::next_attempt;
 use crate::{
     App,
+    availability::busy_feed::{self, Source},
     error::Error,
-    roster::{self, Feed, News},
+    roster,
     sealed::Safe,
 };
 
@@ -110,10 +110,15 @@ async fn claim(app: &App, now: DateTime<Utc>) -> Result<Vec<feed::Model>, Error>
 
 /// Whether the feed could be fetched and read.
 async fn settle(app: &App, claim: feed::Model, now: DateTime<Utc>) -> bool {
-    let Some(alias) = claim.alias_id else { return false };
     // One feed that cannot be read must not keep the others from being fetched.
-    let brought = match AssertUnwindSafe(fetch_again(app, &claim, alias, now)).catch_unwind().await {
-        Ok(Ok(brought)) => brought,
+    let brought = match AssertUnwindSafe(fetch_again(app, &claim, now)).catch_unwind().await {
+        Ok(Ok(brought)) => Some(brought),
+        Ok(Err(Error::FeedUnavailable)) => None,
+        Ok(Err(Error::Store(error))) => {
+            // Nothing is known of the feed: its lease ends, and it is fetched again.
+            tracing::warn!(error = &error as &dyn std::error::Error, "a feed could not be looked up");
+            return false;
+        }
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a feed could not be opened");
             None
@@ -125,63 +130,88 @@ async fn settle(app: &App, claim: feed::Model, now: DateTime<Utc>) -> bool {
     };
     let fetched = brought.is_some();
     // Its lease ends, and it is fetched again.
-    if let Err(error) = record(app, &claim, alias, brought, now).await {
+    if let Err(error) = record(app, &claim, brought, now).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the end of a refresh was not recorded");
     }
     fetched
 }
 
-/// What the feed brings, if it can be fetched and read.
-async fn fetch_again(
-    app: &App,
-    claim: &feed::Model,
-    alias: AliasId,
-    now: DateTime<Utc>,
-) -> Result<Option<(Feed, Option<Roster>)>, Error> {
-    let safe = Safe::open(app, app.db.read(), alias).await?;
-    let feed = safe.unseal_feed(&claim.sealed)?;
-    match roster::fetch(app, feed, now).await {
-        Ok(News { feed, roster }) => Ok(Some((feed, roster))),
-        Err(Error::FeedUnavailable) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// What a feed brought.
+enum Brought {
+    /// For an alias.
+    Roster(AliasId, roster::News),
+    /// For a therapist.
+    Busy(TherapistId, busy_feed::News),
 }
 
-/// Keeps what the feed brought, if the feed is still ours; a worker may have given another roster meanwhile.
+async fn fetch_again(app: &App, claim: &feed::Model, now: DateTime<Utc>) -> Result<Brought, Error> {
+    let db = app.db.read();
+    if let Some(alias) = claim.alias_id {
+        let safe = Safe::open(app, db, alias).await?;
+        let news = roster::fetch(app, safe.unseal_feed(&claim.sealed)?, now).await?;
+        return Ok(Brought::Roster(alias, news));
+    }
+    let kept = store::busy_feed::Entity::find_by_id(claim.id).one(db).await?;
+    let therapist = kept.ok_or(Error::NotFound("busy feed"))?.therapist_id;
+    let news = busy_feed::fetch(app, therapist, Source::unseal(app, claim)?, now).await?;
+    Ok(Brought::Busy(therapist, news))
+}
+
+/// Writes down how the fetch ended, and keeps what it brought if the feed is still ours: its owner may have put another
+/// in its place meanwhile.
 async fn record(
     app: &App,
     claim: &feed::Model,
-    alias: AliasId,
-    brought: Option<(Feed, Option<Roster>)>,
+    brought: Option<Brought>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    use feed::Column as C;
     let tx = app.db.write().await?;
-    // In this order, as everywhere: the alias, and then what is kept for it.
-    let row = alias::Entity::find_by_id(alias).select_only().column(alias::Column::Id);
-    row.lock(LockType::NoKeyUpdate).into_tuple::<AliasId>().one(&tx).await?;
-    let failures = if brought.is_some() { 0 } else { claim.failures.saturating_add(1) };
-    let random = getrandom::u32().map_err(|_| Error::Randomness)?;
-    let wait = refresh_after(failures.unsigned_abs(), random);
-    let next = Instant::from(now + TimeDelta::from_std(wait).unwrap_or(LEASE));
-    let mut ours = feed::Entity::update_many()
+    // In this order, as everywhere: whose it is, and then what is kept for them.
+    match brought {
+        None => {
+            end(&tx, claim, claim.failures.saturating_add(1), now).await?;
+            tx.commit().await?;
+        }
+        Some(Brought::Roster(alias, news)) => {
+            let row = alias::Entity::find_by_id(alias).select_only().column(alias::Column::Id);
+            row.lock(LockType::NoKeyUpdate).into_tuple::<AliasId>().one(&tx).await?;
+            if end(&tx, claim, 0, now).await? {
+                roster::renew(app, &tx, alias, news).await?;
+            }
+            tx.commit().await?;
+        }
+        Some(Brought::Busy(therapist, news)) => {
+            therapist::Entity::lock(therapist).into_tuple::<i64>().one(&tx).await?;
+            if end(&tx, claim, 0, now).await? {
+                busy_feed::renew(app, &tx, claim.id, news).await?;
+            }
+            tx.commit().await?;
+            app.mirror.committed();
+        }
+    }
+    Ok(())
+}
+
+/// Ends the claim with so many failures in a row, unless it is not ours any more.
+async fn end(
+    tx: &DatabaseTransaction,
+    claim: &feed::Model,
+    failures: i32,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    use feed::Column as C;
+    let (fetched_at, failing_since) = match failures {
+        0 => (Some(now.into()), None),
+        _ => (claim.fetched_at, claim.failing_since.or(Some(now.into()))),
+    };
+    let ended = feed::Entity::update_many()
         .filter(feed::COLUMN.id.eq(claim.id))
         .filter(feed::COLUMN.next_attempt_at.eq(claim.next_attempt_at))
         .col_expr(C::Failures, failures.into())
-        .col_expr(C::NextAttemptAt, next.into());
-    let kept = match brought {
-        Some((feed, roster)) => {
-            let safe = Safe::open(app, &tx, alias).await?;
-            ours = ours.col_expr(C::Sealed, Expr::value(safe.seal_feed(&feed)?));
-            roster.map(|roster| Ok::<_, Error>((safe, roster))).transpose()?
-        }
-        None => None,
-    };
-    if ours.exec(&tx).await?.rows_affected == 1
-        && let Some((safe, roster)) = kept
-    {
-        roster::replace(&tx, &safe, alias, &roster).await?;
-    }
-    tx.commit().await?;
-    Ok(())
+        .col_expr(C::NextAttemptAt, next_attempt(failures.unsigned_abs(), now)?.into())
+        .col_expr(C::FetchedAt, Expr::value(fetched_at))
+        .col_expr(C::FailingSince, Expr::value(failing_since))
+        .exec(tx)
+        .await?;
+    Ok(ended.rows_affected == 1)
 }

@@ -3,14 +3,12 @@
 use calendar::Roster;
 use chrono::{DateTime, Utc};
 use fetch::{FeedUrl, Fetched};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr};
 use serde::{Deserialize, Serialize};
+use store::AliasId;
 
 use super::import;
-use crate::{
-    App,
-    error::{Error, Violation},
-    field,
-};
+use crate::{App, error::Error, feeds, sealed::Safe};
 
 /// Where a roster comes from and how it is read; kept sealed.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,12 +31,8 @@ pub(crate) struct News {
 impl Feed {
     /// Reads the field `feed_uri`.
     pub(super) fn read(address: &str, time_zone: &str, on_call: bool) -> Result<Self, Error> {
-        if address.is_empty() {
-            return Err(field::required("feed_uri"));
-        }
-        let url: FeedUrl =
-            address.parse().map_err(|error| Error::invalid("feed_uri", Violation::FeedUri(error)))?;
-        Ok(Self { url: url.expose(), validator: None, time_zone: time_zone.to_owned(), on_call })
+        let url = feeds::address(address, "feed_uri")?.expose();
+        Ok(Self { url, validator: None, time_zone: time_zone.to_owned(), on_call })
     }
 }
 
@@ -57,5 +51,25 @@ pub(crate) async fn fetch(app: &App, feed: Feed, now: DateTime<Utc>) -> Result<N
             let validator = validator.map(|state| state.expose().to_owned());
             Ok(News { feed: Feed { validator, ..feed }, roster: Some(roster) })
         }
+    }
+}
+
+/// Keeps what a fetch brought.
+pub(crate) async fn renew(
+    app: &App,
+    tx: &DatabaseTransaction,
+    alias: AliasId,
+    news: News,
+) -> Result<(), Error> {
+    let News { feed, roster } = news;
+    let safe = Safe::open(app, tx, alias).await?;
+    store::feed::Entity::update_many()
+        .filter(store::feed::COLUMN.alias_id.eq(alias))
+        .col_expr(store::feed::Column::Sealed, Expr::value(safe.seal_feed(&feed)?))
+        .exec(tx)
+        .await?;
+    match roster {
+        Some(roster) => import::replace(tx, &safe, alias, &roster).await,
+        None => Ok(()),
     }
 }

@@ -3,7 +3,6 @@
 use api::v1;
 use calendar::{Roster, RosterError, ShiftKind, Span, Zone, ical, pattern::Planned};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use fetch::refresh_after;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::OnConflict,
@@ -11,10 +10,11 @@ use sea_orm::{
 use store::{AliasId, FeedId, feed, roster};
 use v1::import_roster_request::Source;
 
-use super::{Feed, News, feed::fetch, pattern, shifts};
+use super::{Feed, pattern, shifts};
 use crate::{
     App,
     error::{Error, Violation},
+    feeds,
     field::{self, given, out_of_range, required},
     once::Once,
     sealed::Safe,
@@ -29,53 +29,54 @@ const LISTED: usize = 1_000;
 /// Where shifts and the last day may be.
 const REACH: &str = "between five years back and two ahead";
 
+/// What a request says.
+pub(super) enum Said {
+    /// The roster itself.
+    Roster(Roster),
+    /// Where to fetch it.
+    Feed(Feed),
+}
+
 /// A roster, and the feed it came from if it did.
 pub(super) struct Imported {
     pub(super) roster: Roster,
-    feed: Option<Feed>,
+    pub(super) feed: Option<Feed>,
 }
 
-impl From<Roster> for Imported {
-    fn from(roster: Roster) -> Self {
-        Self { roster, feed: None }
-    }
-}
-
-/// Reads the roster out of the request, or fetches it.
+/// Reads the roster, or where it is, out of the request.
 pub(super) async fn parse(
     app: &App,
     request: v1::ImportRosterRequest,
     now: DateTime<Utc>,
-) -> Result<Imported, Error> {
+) -> Result<Said, Error> {
     let v1::ImportRosterRequest { request_id: _, source, time_zone, publish_date, on_call } = request;
     let zone = field::zone(app, &time_zone, "time_zone")?;
     let published = publish_date.map(|date| field::date(date, "publish_date")).transpose()?;
     match source {
         None => Err(required("source")),
-        Some(Source::Icalendar(file)) => Ok(of_file(app, file, &zone, published, on_call, now).await?.into()),
+        Some(Source::Icalendar(file)) => {
+            of_file(app, file, &zone, published, on_call, now).await.map(Said::Roster)
+        }
         Some(Source::ShiftList(v1::ShiftList { shifts })) => {
             let planned = shifts::read(shifts, LISTED, &zone, "shift_list.shifts")?;
             let roster = kept(&zone, planned, published, now);
-            Ok(roster.map_err(|error| refusal(error, "shift_list", "publish_date"))?.into())
+            roster.map(Said::Roster).map_err(|error| refusal(error, "shift_list", "publish_date"))
         }
         Some(Source::Pattern(repeated)) => {
             let last = given(published, "publish_date")?;
             let planned = pattern::read(repeated, &zone, last)?;
-            let roster = kept(&zone, planned, Some(last), now).map_err(|error| match error {
+            kept(&zone, planned, Some(last), now).map(Said::Roster).map_err(|error| match error {
                 // Of a pattern, what is out of reach is where it begins or where it ends.
                 RosterError::ShiftOutOfReach { index: 0 } => out_of_range("pattern.start_date", REACH),
                 RosterError::ShiftOutOfReach { .. } => out_of_range("publish_date", REACH),
                 error => refusal(error, "pattern", "publish_date"),
-            })?;
-            Ok(roster.into())
+            })
         }
         Some(Source::FeedUri(address)) => {
             if published.is_some() {
                 return Err(out_of_range("publish_date", "empty, since a feed goes on"));
             }
-            let feed = Feed::read(&address, zone.name(), on_call)?;
-            let News { feed, roster } = fetch(app, feed, now).await?;
-            Ok(Imported { roster: roster.ok_or(Error::FeedUnavailable)?, feed: Some(feed) })
+            Feed::read(&address, zone.name(), on_call).map(Said::Feed)
         }
     }
 }
@@ -92,14 +93,7 @@ pub(super) async fn keep(
     replace(tx, safe, alias, roster).await?;
     end_feed(tx, alias).await?;
     if let Some(feed) = feed {
-        let random = getrandom::u32().map_err(|_| Error::Randomness)?;
-        let row = feed::Model {
-            id: FeedId::random(),
-            alias_id: Some(alias),
-            sealed: safe.seal_feed(feed)?,
-            failures: 0,
-            next_attempt_at: (now + refresh_after(0, random)).into(),
-        };
+        let row = feeds::begun(FeedId::random(), Some(alias), safe.seal_feed(feed)?, now)?;
         row.into_active_model().insert(tx).await?;
     }
     Ok(())
@@ -112,7 +106,7 @@ pub(crate) async fn end_feed(tx: &DatabaseTransaction, alias: AliasId) -> Result
 }
 
 /// Keeps the roster instead of the one there was.
-pub(crate) async fn replace(
+pub(super) async fn replace(
     tx: &DatabaseTransaction,
     safe: &Safe,
     alias: AliasId,

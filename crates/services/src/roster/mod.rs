@@ -12,19 +12,21 @@ use sea_orm::EntityTrait;
 use store::roster;
 use tonic::{Request, Response, Status};
 
+use self::import::{Imported, Said};
 use crate::{
     App,
     access::Called,
     booking::collisions,
     error::Error,
+    feeds,
     field::{to_date, to_span},
     once::{Once, Turn},
     sealed::Safe,
 };
 
 pub(crate) use carried::carried;
-pub(crate) use feed::{Feed, News, fetch};
-pub(crate) use import::{end_feed, replace};
+pub(crate) use feed::{Feed, News, fetch, renew};
+pub(crate) use import::end_feed;
 
 #[tonic::async_trait]
 impl v1::roster_service_server::RosterService for App {
@@ -35,22 +37,26 @@ impl v1::roster_service_server::RosterService for App {
         let now = self.clock.now();
         let (caller, alias) = (request.caller(), request.alias()?);
         let request = request.into_inner();
-        // What was fetched before may not be there to be fetched again, and the answer is the same all the same.
-        if let Some(v1::import_roster_request::Source::FeedUri(_)) = request.source {
-            match Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await? {
-                Turn::Again(response) => return Ok(Response::new(response)),
-                Turn::First(once) => once.tx.rollback().await.map_err(Error::from)?,
+        // Before anything is locked, since a file can take a while, and so can a fetch.
+        let imported = match import::parse(self, request.clone(), now).await? {
+            Said::Roster(roster) => Imported { roster, feed: None },
+            Said::Feed(feed) => {
+                // What was fetched before may not be there to be fetched again, and the answer is the same all the same.
+                match Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await? {
+                    Turn::Again(response) => return Ok(Response::new(response)),
+                    Turn::First(once) => feeds::take_turn(once, now).await?,
+                }
+                let News { feed, roster } = fetch(self, feed, now).await?;
+                Imported { roster: roster.ok_or(Error::FeedUnavailable)?, feed: Some(feed) }
             }
-        }
-        // Before anything is locked, since a file can take a while.
-        let imported = import::parse(self, request.clone(), now).await?;
+        };
         let begun = Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await?;
         let once = match begun {
             Turn::Again(response) => return Ok(Response::new(response)),
             Turn::First(once) => once,
         };
         import::keep(&once, alias, &imported, now).await?;
-        let collisions = collisions(self, &once, alias, &imported.roster, now).await?;
+        let collisions = collisions(self, &once.tx, once.safe()?, &imported.roster, now).await?;
         Ok(Response::new(once.commit(import::summary(&imported.roster, collisions)).await?))
     }
 
@@ -58,10 +64,15 @@ impl v1::roster_service_server::RosterService for App {
         &self,
         request: Request<v1::GetRosterRequest>,
     ) -> Result<Response<v1::GetRosterResponse>, Status> {
-        let alias = request.alias()?;
-        let safe = Safe::open(self, self.db.read(), alias).await?;
+        let (now, alias, db) = (self.clock.now(), request.alias()?, self.db.read());
+        let safe = Safe::open(self, db, alias).await?;
         let roster = safe.roster()?.ok_or(Error::NotFound("roster"))?;
-        Ok(Response::new(v1::GetRosterResponse { roster: Some(print(&roster)) }))
+        let feed = store::feed::Entity::of_roster(alias).one(db).await.map_err(Error::from)?;
+        Ok(Response::new(v1::GetRosterResponse {
+            roster: Some(print(&roster)),
+            feed: feed.as_ref().map(feeds::state),
+            collisions: collisions(self, db, &safe, &roster, now).await?,
+        }))
     }
 
     async fn delete_roster(
