@@ -7,6 +7,7 @@ mod availability;
 mod bad_input;
 mod calendars;
 mod clock_changes;
+mod collisions;
 mod crash;
 mod fresh;
 mod limits;

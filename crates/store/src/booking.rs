@@ -167,6 +167,23 @@ impl Entity {
         owned.into_model()
     }
 
+    /// What the alias holds, and lives, of the booking's therapist and session type at `start` (B1, S8).
+    pub fn held_slot(
+        alias: AliasId,
+        booking: &Model,
+        start: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Select<Self> {
+        Self::find()
+            .filter(COLUMN.alias_id.eq(alias))
+            .filter(COLUMN.state.eq(State::Pending))
+            .filter(COLUMN.occupies.eq(true))
+            .filter(COLUMN.hold_expires_at.gt(Instant::from(now)))
+            .filter(COLUMN.therapist_id.eq(booking.therapist_id))
+            .filter(COLUMN.session_type_id.eq(booking.session_type_id))
+            .filter(COLUMN.starts_at.eq(Instant::from(start)))
+    }
+
     /// Lets go of expired holds that stand in the way of `span` for `therapist` or `alias`, since the database's
     /// own guard (B2) cannot ask what time it is.
     pub async fn let_go_of_expired(

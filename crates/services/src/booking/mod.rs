@@ -2,6 +2,7 @@
 
 mod admission;
 mod agenda;
+mod alternative;
 mod cancel;
 mod collisions;
 mod complete;
@@ -29,6 +30,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{App, access::Called, error::Error, field, listing::Listing};
 
+pub(crate) use alternative::hold_alternatives;
 pub(crate) use collisions::collisions;
 
 #[tonic::async_trait]
