@@ -20,3 +20,4 @@ mod reminders;
 mod retention;
 mod roster;
 mod search;
+mod zones;
