@@ -14,6 +14,7 @@ mod m20261125_000006_feeds;
 mod m20261125_000007_limits;
 mod m20261125_000008_calendar_feed;
 mod m20261125_000009_busy_feeds;
+mod m20261125_000010_zone_rules;
 mod m20261125_000012_callers;
 
 /// Every step, the oldest first.
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000007_limits::Migration),
             Box::new(m20261125_000008_calendar_feed::Migration),
             Box::new(m20261125_000009_busy_feeds::Migration),
+            Box::new(m20261125_000010_zone_rules::Migration),
             Box::new(m20261125_000012_callers::Migration),
         ]
     }

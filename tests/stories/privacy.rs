@@ -183,7 +183,8 @@ e2e::stories! {
 
         let entries = ada.agenda("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z").await;
         // Without `..`: a field more is a decision.
-        let v1::AgendaEntry { booking_id, handle, session_type_id, state, session, time_zone, modality } = entries[0].clone();
+        let v1::AgendaEntry { booking_id, handle, session_type_id, state, session, time_zone, modality, zone_change } = entries[0].clone();
+        assert_eq!(zone_change, None);
         assert_eq!((booking_id, session_type_id), (first.id.clone(), ada.session_type_id.clone()));
         assert_eq!((state, modality), (v1::BookingState::Booked.into(), v1::Modality::Video.into()));
         assert_eq!((session, time_zone.as_str()), (first.session, BERLIN));

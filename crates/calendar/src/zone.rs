@@ -136,6 +136,14 @@ impl Zone {
         offsets.into_iter().flatten().map(move |offset| instant(local, offset))
     }
 
+    /// T6: where a session that was agreed for `local` on this clock belongs, unless it is `at`, where it stands.
+    /// Either reading of a repeated hour is what was agreed; one that is skipped now belongs behind the gap (T3).
+    pub fn reanchored(&self, at: DateTime<Utc>, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let belongs = self.resolve_start(local);
+        let stands = at == belongs || self.instants(local).any(|reading| reading == at);
+        (!stands).then_some(belongs)
+    }
+
     /// What this clock reads at `at`.
     pub fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
         reading(at, self.clock.to_offset(timestamp(at)))
@@ -302,6 +310,35 @@ mod tests {
         check_resolve("America/Vancouver", "2026-11-01T01:30:00", "2026-11-01T08:30Z", "2026-11-01T08:30Z");
         check_resolve("America/Vancouver", "2026-12-01T09:00:00", "2026-12-01T16:00Z", "2026-12-01T16:00Z");
         check_resolve("America/Vancouver", "2040-01-15T09:00:00", "2040-01-15T16:00Z", "2040-01-15T16:00Z");
+    }
+
+    #[track_caller]
+    fn check_reanchored(name: &str, local: &str, at: &str, belongs: Option<&str>) {
+        let moved = zone(name).reanchored(at.parse().unwrap(), local.parse().unwrap());
+        assert_eq!(moved, belongs.map(|at| at.parse().unwrap()), "{name} {local} {at}");
+        if let Some(moved) = moved {
+            assert_eq!(zone(name).reanchored(moved, local.parse().unwrap()), None, "twice");
+        }
+    }
+
+    #[test]
+    fn t6_a_session_belongs_where_the_clock_reads_what_was_agreed() {
+        let check = check_reanchored;
+        check("Europe/Berlin", "2026-12-01T09:00:00", "2026-12-01T08:00:00Z", None);
+        // Agreed when British Columbia was to set its clocks back.
+        let (agreed, stood, belongs) =
+            ("2026-12-01T09:00:00", "2026-12-01T17:00:00Z", "2026-12-01T16:00:00Z");
+        check("America/Vancouver", agreed, stood, Some(belongs));
+        check("America/Vancouver", agreed, belongs, None);
+        // A gap where there was none: the first instant after it.
+        check("Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:30:00Z", Some("2026-03-29T01:00:00Z"));
+        check("Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T00:30:00Z", Some("2026-03-29T01:00:00Z"));
+        // Both readings of a repeated hour are what was agreed; from anywhere else it is the earlier.
+        check("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T00:30:00Z", None);
+        check("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T01:30:00Z", None);
+        check("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T02:30:00Z", Some("2026-10-25T00:30:00Z"));
+        // A day that is skipped.
+        check("Pacific/Apia", "2011-12-30T09:00:00", "2011-12-30T19:00:00Z", Some("2011-12-30T10:00:00Z"));
     }
 
     #[test]

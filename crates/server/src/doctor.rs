@@ -7,9 +7,11 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Datelike, Utc};
 use notify::Post;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
+};
 use services::Clock;
-use store::Db;
+use store::{Db, zone_change, zone_check};
 use tokio::time::timeout;
 use tonic::transport::{Endpoint, Server};
 
@@ -160,8 +162,41 @@ async fn database(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
     let mut findings = vec![schema, clock(db.read(), now).await];
     if current {
         findings.extend(sealed(config, &db).await);
+        findings.push(bookings(config, &db).await);
     }
     findings
+}
+
+/// T6: what became of the bookings whose hour new rules made another instant.
+async fn bookings(config: &Config, db: &Db) -> Finding {
+    const SUBJECT: &str = "bookings";
+    let (last, undecided) = match standing(db).await {
+        Ok(found) => found,
+        Err(error) => return Finding::fail(SUBJECT, error),
+    };
+    let in_force = zones::load(config.zones.directory.as_deref()).map(|zones| zones.in_force);
+    match in_force {
+        Ok(rules) if last.as_str() > rules.version() => Finding::warn(
+            SUBJECT,
+            format!("they were moved by zone rules {last}, and this server has older ones: update them"),
+        ),
+        _ if undecided > 0 => Finding::warn(
+            SUBJECT,
+            format!("to be decided after a change of zone rules: {undecided}; see `respite zones changes`"),
+        ),
+        _ if last.is_empty() => Finding::ok(SUBJECT, "to be checked against zone rules at the next start"),
+        _ => Finding::ok(SUBJECT, format!("they stand where zone rules {last} have their hours")),
+    }
+}
+
+/// The rules of the last check, and how many bookings it left to be decided.
+async fn standing(db: &Db) -> Result<(String, u64), store::Error> {
+    let last = zone_check::Entity::last(db.read()).await?;
+    let undecided = zone_change::Entity::find()
+        .filter(zone_change::COLUMN.outcome.eq(zone_change::Outcome::Undecided))
+        .count(db.read())
+        .await?;
+    Ok((last.version, undecided))
 }
 
 /// A key that was put back may be another database's.

@@ -15,6 +15,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::HealthReporter;
 
 use crate::schema::{self, Schema};
+use crate::serve::ZONE_RULES;
 
 /// Why a server does not take work.
 #[derive(Debug, Error)]
@@ -50,14 +51,17 @@ pub enum HealthError {
     NotServing,
 }
 
-/// Asks the server at `endpoint` whether all of it serves.
-pub async fn ask(endpoint: Endpoint) -> Result<(), HealthError> {
+/// Asks the server at `endpoint` whether all of it serves, and by which zone rules (T6).
+pub async fn ask(endpoint: Endpoint) -> Result<String, HealthError> {
     let endpoint = endpoint.connect_timeout(ANSWER).timeout(ANSWER);
     let channel: Channel = endpoint.connect().await?;
     let question = HealthCheckRequest { service: WHOLE.to_owned() };
     let answer = HealthClient::new(channel).check(question).await;
-    match answer.map_err(|refused| HealthError::Refused(refused.code()))?.into_inner().status() {
-        Answer::Serving => Ok(()),
+    let answer = answer.map_err(|refused| HealthError::Refused(refused.code()))?;
+    let zone_rules = answer.metadata().get(ZONE_RULES.as_str()).and_then(|version| version.to_str().ok());
+    let zone_rules = zone_rules.unwrap_or("unknown").to_owned();
+    match answer.into_inner().status() {
+        Answer::Serving => Ok(zone_rules),
         _ => Err(HealthError::NotServing),
     }
 }

@@ -4,17 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::{HeaderName, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use services::App;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tonic::service::LayerExt;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::bounds::BoundsLayer;
 use crate::calendars::CalendarsLayer;
@@ -71,6 +73,9 @@ pub async fn serve(
         server = server.tls_config(tls.timeout(HANDSHAKE)).map_err(ServeError::Tls)?;
     }
     let health = health.max_decoding_message_size(LARGEST_HEALTH_CHECK);
+    // T6: the protocol has no place for a detail, but any answer has headers.
+    let zone_rules = HeaderValue::from_str(app.rules.version()).ok();
+    let health = SetResponseHeaderLayer::overriding(ZONE_RULES, zone_rules).named_layer(health);
     let routes = services::routes(&app).add_service(health);
     #[cfg(feature = "reflection")]
     let routes = routes.add_service(
@@ -106,6 +111,7 @@ pub async fn serve(
     workers.spawn(keep_working("mirror", app.clone(), work_ends.clone(), services::mirror::run));
     workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
     workers.spawn(keep_working("feeds", app.clone(), work_ends.clone(), services::feeds::run));
+    workers.spawn(keep_working("zones", app.clone(), work_ends.clone(), services::zones::run));
     workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
     let mut observers = JoinSet::new();
     observers.spawn(health::keep_true(app, reporter.clone()));
@@ -134,6 +140,8 @@ pub async fn serve(
     Ok(())
 }
 
+/// What says in every answer of the health service which zone rules are in force.
+pub(crate) const ZONE_RULES: HeaderName = HeaderName::from_static("respite-zone-rules");
 /// Until a client has finished its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A service's name and what is around it.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use http::HeaderValue;
 use server::config::{Config, Limits, Origin};
-use server::open;
 use server::serve::{Front, ServeError, serve};
+use server::{health, open, zones};
 use services::SERVICE_NAMES;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,6 +89,17 @@ async fn each_service_and_the_whole_serve() {
     }
     let unknown = HealthCheckRequest { service: "respite.v1.NoSuchService".to_owned() };
     assert_eq!(server.health().await.check(unknown).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn t6_the_health_service_tells_the_zone_rules() {
+    let server = start(|_| {}).await;
+    server.serves("").await;
+    let version = zones::load(None).unwrap().in_force.version().to_owned();
+    let answer = server.health().await.check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(answer.metadata().get("respite-zone-rules").unwrap(), version.as_str());
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    assert_eq!(health::ask(endpoint).await.unwrap(), version);
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 58] = [
+pub const POLICIES: [(&str, Policy); 59] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -113,6 +113,7 @@ pub const POLICIES: [(&str, Policy); 58] = [
     ("/respite.v1.BookingService/JoinSession", Policy::AliasOrTherapist),
     ("/respite.v1.BookingService/ListAgenda", Policy::Therapist),
     ("/respite.v1.BookingService/ListBookings", Policy::Alias),
+    ("/respite.v1.BookingService/ListZoneChanges", Policy::Operator),
     ("/respite.v1.BookingService/ReleaseHold", Policy::Alias),
     ("/respite.v1.BookingService/RescheduleBooking", Policy::Alias),
     ("/respite.v1.DirectoryService/CreateCredential", Policy::TherapistOrOperator),

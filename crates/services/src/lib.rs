@@ -25,6 +25,7 @@ mod roster;
 mod sealed;
 mod slots;
 mod vocabulary;
+pub mod zones;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use store::{
     AliasId, Instant, access_token, booking, booking_event, change, change::Position, fetch_turn, reminder,
-    request, used_challenge,
+    request, used_challenge, zone_change,
 };
 
 use crate::{App, error::Error};
@@ -94,6 +94,10 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     let long_over = Condition::all().add(booking::COLUMN.starts_at.lte(ago(SESSIONS)));
     booking_event::Entity::delete_many()
         .filter(booking_event::Column::BookingId.in_subquery(ids(long_over.clone())))
+        .exec(&tx)
+        .await?;
+    zone_change::Entity::delete_many()
+        .filter(zone_change::Column::BookingId.in_subquery(ids(long_over.clone())))
         .exec(&tx)
         .await?;
     booking::Entity::update_many()

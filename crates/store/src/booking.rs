@@ -3,8 +3,8 @@
 use calendar::{HeldSession, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    Condition, ConnectionTrait, DeriveActiveEnum, EnumIter, FromQueryResult, JoinType, QuerySelect,
-    QueryTrait, Select, SelectModel, Selector,
+    Condition, ConnectionTrait, DeriveActiveEnum, EnumIter, FromQueryResult, JoinType, QueryOrder,
+    QuerySelect, QueryTrait, Select, SelectModel, Selector,
     entity::prelude::*,
     sea_query::{ExprTrait, LockType, UnionType},
 };
@@ -167,6 +167,45 @@ impl Entity {
         owned.into_model()
     }
 
+    /// What the alias holds, and lives, of the booking's therapist and session type at `start` (B1, S8).
+    pub fn held_slot(
+        alias: AliasId,
+        booking: &Model,
+        start: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Select<Self> {
+        Self::find()
+            .filter(COLUMN.alias_id.eq(alias))
+            .filter(COLUMN.state.eq(State::Pending))
+            .filter(COLUMN.occupies.eq(true))
+            .filter(COLUMN.hold_expires_at.gt(Instant::from(now)))
+            .filter(COLUMN.therapist_id.eq(booking.therapist_id))
+            .filter(COLUMN.session_type_id.eq(booking.session_type_id))
+            .filter(COLUMN.starts_at.eq(Instant::from(start)))
+    }
+
+    /// What is booked and has not begun, by its start, after the `limit` before it.
+    pub fn anchored(
+        now: DateTime<Utc>,
+        after: Option<(Instant, BookingId)>,
+        limit: u64,
+    ) -> Selector<SelectModel<Anchored>> {
+        let later = after.map_or_else(Condition::all, |(start, id)| {
+            let same = Condition::all().add(COLUMN.starts_at.eq(start)).add(Column::Id.gt(id));
+            Condition::any().add(COLUMN.starts_at.gt(start)).add(same)
+        });
+        Self::find()
+            .select_only()
+            .columns([Column::Id, Column::AliasId, Column::StartsAt, Column::LocalStart, Column::TimeZone])
+            .filter(COLUMN.state.eq(State::Booked))
+            .filter(COLUMN.starts_at.gt(Instant::from(now)))
+            .filter(later)
+            .order_by_asc(Column::StartsAt)
+            .order_by_asc(Column::Id)
+            .limit(limit)
+            .into_model()
+    }
+
     /// Lets go of expired holds that stand in the way of `span` for `therapist` or `alias`, since the database's
     /// own guard (B2) cannot ask what time it is.
     pub async fn let_go_of_expired(
@@ -186,6 +225,21 @@ impl Entity {
             .await?;
         Ok(())
     }
+}
+
+/// Where a booking stands, and what was agreed (T6).
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Anchored {
+    /// Which.
+    pub id: BookingId,
+    /// Whose; nobody's once the alias is erased.
+    pub alias_id: Option<AliasId>,
+    /// The first instant of the session.
+    pub starts_at: Instant,
+    /// The start on the therapist's clock.
+    pub local_start: String,
+    /// The zone of that clock.
+    pub time_zone: String,
 }
 
 /// What of a booking counts against the limits of its therapist.

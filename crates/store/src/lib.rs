@@ -25,6 +25,8 @@ pub mod session_type;
 pub mod therapist;
 pub mod time_off;
 pub mod used_challenge;
+pub mod zone_change;
+pub mod zone_check;
 
 mod column;
 mod db;

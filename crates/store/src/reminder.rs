@@ -20,7 +20,7 @@ pub struct Model {
     pub booking_id: Option<BookingId>,
     /// What it is.
     pub kind: Kind,
-    /// How long before the session; 0 for a code. It stands here in the open, since the server must know when.
+    /// How long before the session; 0 for what leaves at once. It stands here in the open, since the server must know when.
     pub lead_minutes: i32,
     /// When it is due.
     pub due_at: Instant,
@@ -41,6 +41,8 @@ impl ActiveModelBehavior for ActiveModel {}
 pub enum Kind {
     /// A word ahead of a session.
     Session,
+    /// Word that something about a session is not as it was (T6).
+    SessionUpdate,
     /// A code that confirms a contact (R6).
     ContactCode,
 }

@@ -40,7 +40,7 @@ pub(crate) async fn health(config: &Config, address: Option<String>) -> Outcome 
             ClientTlsConfig::new().ca_certificate(trusted).domain_name(config.audience.as_str()),
         )?;
     }
-    health::ask(endpoint).await?;
-    anstream::println!("serving");
+    let zone_rules = health::ask(endpoint).await?;
+    anstream::println!("serving by zone rules {zone_rules}");
     Ok(ExitCode::SUCCESS)
 }

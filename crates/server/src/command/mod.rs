@@ -8,6 +8,7 @@ pub(crate) mod operator;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod therapist;
+pub(crate) mod zones;
 
 use std::error::Error;
 use std::process::ExitCode;

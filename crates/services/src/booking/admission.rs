@@ -11,6 +11,7 @@ use store::{
     session_type,
 };
 
+use super::LOCAL_START;
 use crate::{
     App,
     error::Error,
@@ -122,6 +123,6 @@ pub(super) fn place(booking: &mut booking::Model, decided: &Decided) {
     booking.ends_at = session.end().into();
     booking.busy_from = busy.start().into();
     booking.busy_until = busy.end().into();
-    booking.local_start = zone.local(session.start()).format("%Y-%m-%dT%H:%M").to_string();
+    booking.local_start = zone.local(session.start()).format(LOCAL_START).to_string();
     zone.name().clone_into(&mut booking.time_zone);
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     list::{next_page, page_filter},
-    print_state,
+    print_state, zone_changes,
 };
 use crate::{App, Caller, alias::handle, error::Error, field, page};
 
@@ -43,8 +43,12 @@ pub(super) async fn list_agenda(
         .all(app.db.read())
         .await?;
     let next_page_token = next_page(&list, &mut bookings, page_size)?;
-    let entries = bookings.into_iter().map(|booking| print_entry(app, booking)).collect();
-    Ok(v1::ListAgendaResponse { entries, next_page_token })
+    let mut changes = zone_changes::of(app.db.read(), &bookings).await?;
+    let entries = bookings.into_iter().map(|booking| {
+        let zone_change = changes.remove(&booking.id);
+        v1::AgendaEntry { zone_change, ..print_entry(app, booking) }
+    });
+    Ok(v1::ListAgendaResponse { entries: entries.collect(), next_page_token })
 }
 
 /// What the therapist sees.
@@ -77,5 +81,6 @@ fn print_entry(app: &App, booking: booking::Model) -> v1::AgendaEntry {
         }),
         time_zone,
         modality: field::to_modality(modality).into(),
+        zone_change: None,
     }
 }

@@ -1,12 +1,12 @@
 //! S8: the sessions to come for which a roster leaves no time, and when they could be instead.
 
 use api::v1;
-use calendar::{Admission, Load, Roster, ShiftRules, Span, WorkerRefusal, Zone};
+use calendar::{Admission, Admitted, Load, Roster, ShiftRules, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
-use store::{booking, therapist};
+use store::{booking, booking::State, therapist};
 
-use super::admission::load;
+use super::{admission::load, hold::MOST};
 use crate::{
     App,
     error::{Error, worker_reason},
@@ -39,20 +39,33 @@ pub(crate) async fn collisions(
         .order_by_asc(booking::Column::StartsAt)
         .all(db)
         .await?;
+    let mut holds = own.iter().filter(|session| session.state == State::Pending).count();
+    // What is kept for those that come first is not offered to the others.
+    let mut promised = Vec::new();
     let mut collisions = Vec::new();
     for session in own.iter().filter(|session| session.starts_at > now.into()) {
         let Some(span) = Span::new(session.starts_at.into(), session.ends_at.into()) else { continue };
         let Some(refusal) = duty.refuses(span) else { continue };
-        let starts = if collisions.len() < HELPED {
-            alternatives(app, db, session, &own, &duty, now).await?
+        let others = own.iter().filter(|other| other.id != session.id).filter_map(booking::Model::busy);
+        let busy: Vec<Span> = others.chain(promised.iter().copied()).collect();
+        let alternatives = if collisions.len() < HELPED {
+            alternatives(app, db, session, &busy, &duty, now).await?
         } else {
             Vec::new()
         };
+        let kept = alternatives.iter().find(|other| session.state == State::Booked && beside(session, other));
+        if let Some(kept) = kept.filter(|_| holds < MOST) {
+            promised.push(kept.busy);
+            holds += 1;
+        }
+        let mut starts: Vec<_> = alternatives.iter().map(|other| other.session.start()).collect();
+        starts.sort_unstable();
         collisions.push(v1::RosterCollision {
             booking_id: session.id.to_string(),
             session: Some(field::to_span(span)),
             reason: worker_reason(refusal).to_owned(),
             alternative_start_times: starts.into_iter().map(field::timestamp).collect(),
+            held_alternative: None,
         });
     }
     Ok(collisions)
@@ -75,15 +88,16 @@ impl Duty<'_> {
     }
 }
 
-/// Up to three starts of the same with the same therapist, those nearest to what it was.
+/// Up to three of the same with the same therapist, the nearest to what it was first. The nearest that can be held beside
+/// it is one of them, and no other overlaps that.
 async fn alternatives(
     app: &App,
     db: &impl ConnectionTrait,
     session: &booking::Model,
-    own: &[booking::Model],
+    own: &[Span],
     duty: &Duty<'_>,
     now: DateTime<Utc>,
-) -> Result<Vec<DateTime<Utc>>, Error> {
+) -> Result<Vec<Admitted>, Error> {
     let id = session.therapist_id;
     let Some(therapist) = therapist::Entity::find_by_id(id).one(db).await? else { return Ok(Vec::new()) };
     // Nothing is locked: this is an offer, and whoever takes it is judged anew.
@@ -97,15 +111,26 @@ async fn alternatives(
         Some(schedule) => load(db, schedule, id, window, Some(session.id), now).await?,
         None => return Ok(Vec::new()),
     };
-    let staying = |booking: &&booking::Model| booking.id != session.id;
-    let busy = theirs.iter().filter(staying).filter_map(booking::Model::busy).collect();
-    let own: Vec<Span> = own.iter().filter(staying).filter_map(booking::Model::busy).collect();
-    let taken = Taken { busy: &calendar::union(busy), load: &load, own: &own };
-    let mut starts = open_starts(&listing, session, window, &taken, duty, now);
-    starts.sort_by_key(|start| ((*start - was).abs(), *start));
-    starts.truncate(NAMED);
-    starts.sort_unstable();
-    Ok(starts)
+    let staying = theirs.iter().filter(|booking| booking.id != session.id);
+    let busy = calendar::union(staying.filter_map(booking::Model::busy).collect());
+    let taken = Taken { busy: &busy, load: &load, own };
+    let mut open = open_slots(&listing, session, window, &taken, duty, now);
+    open.sort_by_key(|other| ((other.session.start() - was).abs(), other.session.start()));
+    if let Some(kept) = open.iter().copied().find(|other| beside(session, other)) {
+        // While it is held, the others can be moved to as well.
+        open.retain(|other| *other == kept || !other.busy.overlaps(kept.busy));
+        let index = open.iter().position(|other| *other == kept).unwrap_or_default();
+        if index >= NAMED {
+            open.swap(NAMED - 1, index);
+        }
+    }
+    open.truncate(NAMED);
+    Ok(open)
+}
+
+/// Whether both can be had at once, as while one of them is held: what overlaps can only be moved to.
+fn beside(session: &booking::Model, other: &Admitted) -> bool {
+    session.busy().is_some_and(|busy| !busy.overlaps(other.busy))
 }
 
 /// What else there is, without the session that would move.
@@ -117,14 +142,14 @@ struct Taken<'a> {
     own: &'a [Span],
 }
 
-fn open_starts(
+fn open_slots(
     listing: &Listing,
     session: &booking::Model,
     window: Span,
     taken: &Taken<'_>,
     duty: &Duty<'_>,
     now: DateTime<Utc>,
-) -> Vec<DateTime<Utc>> {
+) -> Vec<Admitted> {
     let kind = listing.session_type(session.session_type_id).filter(|_| listing.licensed(now));
     let Some((kind, schedule)) = kind.zip(listing.schedule.as_ref()) else { return Vec::new() };
     let admission = Admission {
@@ -137,5 +162,5 @@ fn open_starts(
         unavailable: &calendar::unavailable(duty.roster, &duty.rules, &duty.zone, window, false),
         now,
     };
-    calendar::slots(&admission, window).map(|admitted| admitted.session.start()).collect()
+    calendar::slots(&admission, window).collect()
 }

@@ -3,12 +3,12 @@
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use store::{
-    AliasId, BookingId, Modality, SessionTypeId, TherapistId, booking, booking::State, booking_event::Actor,
-    session_type, therapist,
+    AliasId, BookingId, Modality, SessionTypeId, TherapistId, Writes, booking, booking::State,
+    booking_event::Actor, session_type, therapist,
 };
 
 use super::{
-    admission::{self, Wanted},
+    admission::{self, Decided, Wanted},
     print, record,
 };
 use crate::{
@@ -60,27 +60,41 @@ pub(super) async fn hold_slot(
         return Err(Error::TooManyHolds { most: MOST });
     }
 
+    let booking = keep(&mut once.writes, &wanted, modality, &decided, Actor::Alias, now);
+    once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &listing.therapist)) }).await
+}
+
+/// Writes the hold of a session that may be held.
+pub(super) fn keep(
+    writes: &mut Writes,
+    wanted: &Wanted<'_>,
+    modality: Modality,
+    decided: &Decided,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> booking::Model {
+    let at = wanted.start.into();
     let mut booking = booking::Model {
         id: BookingId::random(),
-        therapist_id,
-        alias_id: Some(alias),
-        session_type_id,
+        therapist_id: wanted.session_type.therapist_id,
+        alias_id: Some(wanted.alias),
+        session_type_id: wanted.session_type.id,
         state: State::Pending,
         occupies: true,
-        starts_at: start.into(),
-        ends_at: start.into(),
-        busy_from: start.into(),
-        busy_until: start.into(),
+        starts_at: at,
+        ends_at: at,
+        busy_from: at,
+        busy_until: at,
         local_start: String::new(),
         time_zone: String::new(),
         modality,
         hold_expires_at: Some((now + HOLD).into()),
         late_cancellation: false,
     };
-    admission::place(&mut booking, &decided);
-    once.writes.insert(booking.clone());
-    record(&mut once.writes, &booking, Actor::Alias, false, now);
-    once.commit(v1::HoldSlotResponse { booking: Some(print(booking, &listing.therapist)) }).await
+    admission::place(&mut booking, decided);
+    writes.insert(booking.clone());
+    record(writes, &booking, actor, false, now);
+    booking
 }
 
 /// The session type, if it can be booked with the therapist by somebody new.

@@ -13,7 +13,7 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{print, print_state};
+use super::{print, print_state, zone_changes};
 use crate::{App, Caller, error::Error, field, page};
 
 pub(super) async fn get_booking(
@@ -35,8 +35,9 @@ pub(super) async fn get_booking(
         .order_by_asc(booking_event::Column::Sequence)
         .all(db)
         .await?;
+    let zone_change = zone_changes::of(db, std::slice::from_ref(&booking)).await?.remove(&booking_id);
     Ok(v1::GetBookingResponse {
-        booking: Some(print(booking, &therapist)),
+        booking: Some(v1::Booking { zone_change, ..print(booking, &therapist) }),
         history: history.iter().map(print_event).collect(),
     })
 }
@@ -82,11 +83,12 @@ pub(super) async fn list_bookings(
         .into_iter()
         .map(|therapist| (therapist.id, therapist))
         .collect();
+    let mut changes = zone_changes::of(db, &bookings).await?;
     let bookings = bookings
         .into_iter()
         .filter_map(|booking| {
             let therapist = therapists.get(&booking.therapist_id)?;
-            Some(print(booking, therapist))
+            Some(v1::Booking { zone_change: changes.remove(&booking.id), ..print(booking, therapist) })
         })
         .collect();
     Ok(v1::ListBookingsResponse { bookings, next_page_token })

@@ -2,6 +2,7 @@
 
 mod admission;
 mod agenda;
+mod alternative;
 mod cancel;
 mod collisions;
 mod complete;
@@ -9,8 +10,10 @@ mod confirm;
 mod hold;
 mod join;
 mod list;
+mod reanchor;
 mod release;
 mod reschedule;
+mod zone_changes;
 
 use std::sync::Arc;
 
@@ -29,7 +32,9 @@ use tonic::{Request, Response, Status};
 
 use crate::{App, access::Called, error::Error, field, listing::Listing};
 
+pub(crate) use alternative::hold_alternatives;
 pub(crate) use collisions::collisions;
+pub(crate) use reanchor::{Reanchored, leave, reanchor};
 
 #[tonic::async_trait]
 impl v1::booking_service_server::BookingService for App {
@@ -112,6 +117,14 @@ impl v1::booking_service_server::BookingService for App {
         Ok(Response::new(join::join_session(self, caller, request.into_inner(), now).await?))
     }
 
+    async fn list_zone_changes(
+        &self,
+        request: Request<v1::ListZoneChangesRequest>,
+    ) -> Result<Response<v1::ListZoneChangesResponse>, Status> {
+        let caller = request.caller();
+        Ok(Response::new(zone_changes::list_zone_changes(self, caller, request.into_inner()).await?))
+    }
+
     async fn complete_booking(
         &self,
         request: Request<v1::CompleteBookingRequest>,
@@ -121,6 +134,9 @@ impl v1::booking_service_server::BookingService for App {
         Ok(Response::new(complete::complete_booking(self, therapist, request.into_inner(), now).await?))
     }
 }
+
+/// How a start on a local clock is written down.
+pub(crate) const LOCAL_START: &str = "%Y-%m-%dT%H:%M";
 
 /// The alias's booking, with its therapist's time locked until the transaction ends, and what can be booked there.
 async fn lock_owned(
@@ -199,6 +215,7 @@ fn print(booking: booking::Model, therapist: &therapist::Model) -> v1::Booking {
         modality: field::to_modality(modality).into(),
         hold_expire_time: hold_expires_at.filter(|_| state == State::Pending).map(field::timestamp),
         late_cancellation,
+        zone_change: None,
     }
 }
 

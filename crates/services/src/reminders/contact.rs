@@ -181,7 +181,7 @@ pub(super) async fn confirm(
     reminder::Entity::update_many()
         .col_expr(reminder::Column::NextAttemptAt, reminder::COLUMN.due_at.into_expr())
         .filter(reminder::COLUMN.alias_id.eq(alias))
-        .filter(reminder::COLUMN.kind.eq(reminder::Kind::Session))
+        .filter(reminder::COLUMN.kind.ne(reminder::Kind::ContactCode))
         .filter(reminder::COLUMN.state.eq(reminder::State::Planned))
         .exec(tx)
         .await?;

@@ -203,14 +203,14 @@ async fn write(
     let alias = claim.alias_id;
     let contact = contact::Entity::find_by_id(alias).one(db).await?;
     let session = match (claim.kind, claim.booking_id) {
-        (reminder::Kind::Session, Some(booking)) => {
+        (reminder::Kind::Session | reminder::Kind::SessionUpdate, Some(booking)) => {
             let session = booking::Entity::owned(booking, alias).one(db).await?;
             match session.filter(|session| session.state == booking::State::Booked) {
                 Some(session) => Some(session),
                 None => return Ok(Err(Verdict::Gone)),
             }
         }
-        (reminder::Kind::Session, None) => return Ok(Err(Verdict::Gone)),
+        (reminder::Kind::Session | reminder::Kind::SessionUpdate, None) => return Ok(Err(Verdict::Gone)),
         (reminder::Kind::ContactCode, _) => None,
     };
     let begun = session.as_ref().is_some_and(|session| session.starts_at <= now.into());
@@ -236,9 +236,9 @@ async fn write(
         Some(session) => {
             let start: DateTime<Utc> = session.starts_at.into();
             let zone = app.rules.zone(&safe.settings()?.time_zone);
-            match zone {
+            match zone.filter(|_| claim.kind == reminder::Kind::Session) {
                 Some(zone) => Message::Reminder { level: contact.level(), local: zone.local(start) },
-                // Rather no hour than a wrong one.
+                // Rather no hour than a wrong one; and what changed is not for a lock screen.
                 None => Message::Reminder { level: Level::Update, local: start.naive_utc() },
             }
         }

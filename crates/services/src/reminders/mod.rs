@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use self::contact::Confirmation;
 pub(crate) use self::contact::Contact;
 pub use self::deliver::{Delivered, deliver_due, run};
-pub(crate) use self::plan::{cancel, plan};
+pub(crate) use self::plan::{cancel, plan, planned, update};
 use crate::{
     App,
     access::Called,

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActi
 use store::{AliasId, BookingId, Instant, ReminderId, booking, reminder};
 
 use super::contact::DEFAULT_LEAD;
-use crate::{error::Error, once::Once};
+use crate::{error::Error, once::Once, sealed::Safe};
 
 /// How far a reminder leaves from its hour at most, so that a mail relay's log does not show when sessions are.
 /// The shortest lead time is 15 minutes, so none leaves in the last 5.
@@ -15,10 +15,40 @@ const JITTER: TimeDelta = TimeDelta::minutes(10);
 
 /// Plans the reminder of a session that was just booked, or moved and then rid of those it had.
 pub(crate) fn plan(once: &mut Once, booking: &booking::Model, now: DateTime<Utc>) -> Result<(), Error> {
-    let Some(alias) = booking.alias_id else { return Ok(()) };
-    let lead = once.safe()?.contact()?.map_or(DEFAULT_LEAD, |contact| contact.lead());
-    once.writes.insert(row(alias, booking, lead, now)?);
+    if let Some(row) = planned(once.safe()?, booking, now)? {
+        once.writes.insert(row);
+    }
     Ok(())
+}
+
+/// The reminder of a session, as the contact that the alias set wants it.
+pub(crate) fn planned(
+    safe: &Safe,
+    booking: &booking::Model,
+    now: DateTime<Utc>,
+) -> Result<Option<reminder::Model>, Error> {
+    let lead = safe.contact()?.map_or(DEFAULT_LEAD, |contact| contact.lead());
+    booking.alias_id.map(|alias| row(alias, booking, lead, now)).transpose()
+}
+
+/// Word, at once, that something about a session changed without the worker, if there is anywhere to write to.
+pub(crate) fn update(
+    safe: &Safe,
+    booking: &booking::Model,
+    now: DateTime<Utc>,
+) -> Result<Option<reminder::Model>, Error> {
+    let Some(alias_id) = safe.contact()?.and(booking.alias_id) else { return Ok(None) };
+    Ok(Some(reminder::Model {
+        id: ReminderId::random(),
+        alias_id,
+        booking_id: Some(booking.id),
+        kind: reminder::Kind::SessionUpdate,
+        lead_minutes: 0,
+        due_at: now.into(),
+        state: reminder::State::Planned,
+        attempts: 0,
+        next_attempt_at: now.into(),
+    }))
 }
 
 /// Takes back the reminders of a session that will not take place.
@@ -42,6 +72,7 @@ pub(super) async fn replan(
         .await?;
     let of_sessions = Condition::all()
         .add(reminder::COLUMN.alias_id.eq(alias))
+        .add(reminder::COLUMN.kind.eq(reminder::Kind::Session))
         .add(reminder::Column::BookingId.is_in(sessions.iter().map(|session| session.id)));
     reminder::Entity::delete_many()
         .filter(of_sessions.clone())

@@ -8,15 +8,16 @@ mod shifts;
 
 use api::v1;
 use calendar::{Roster, ShiftKind};
+use chrono::{DateTime, Utc};
 use sea_orm::EntityTrait;
-use store::roster;
+use store::{AliasId, roster};
 use tonic::{Request, Response, Status};
 
 use self::import::{Imported, Said};
 use crate::{
     App,
     access::Called,
-    booking::collisions,
+    booking::{collisions, hold_alternatives},
     error::Error,
     feeds,
     field::{to_date, to_span},
@@ -43,7 +44,7 @@ impl v1::roster_service_server::RosterService for App {
             Said::Feed(feed) => {
                 // What was fetched before may not be there to be fetched again, and the answer is the same all the same.
                 match Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await? {
-                    Turn::Again(response) => return Ok(Response::new(response)),
+                    Turn::Again(response) => return with_holds(self, alias, &request, response, now).await,
                     Turn::First(once) => feeds::take_turn(once, now).await?,
                 }
                 let News { feed, roster } = fetch(self, feed, now).await?;
@@ -51,13 +52,15 @@ impl v1::roster_service_server::RosterService for App {
             }
         };
         let begun = Once::begin(self, caller, "ImportRoster", &request, &request.request_id, now).await?;
-        let once = match begun {
-            Turn::Again(response) => return Ok(Response::new(response)),
-            Turn::First(once) => once,
+        let response = match begun {
+            Turn::Again(response) => response,
+            Turn::First(once) => {
+                import::keep(&once, alias, &imported, now).await?;
+                let collisions = collisions(self, &once.tx, once.safe()?, &imported.roster, now).await?;
+                once.commit(import::summary(&imported.roster, collisions)).await?
+            }
         };
-        import::keep(&once, alias, &imported, now).await?;
-        let collisions = collisions(self, &once.tx, once.safe()?, &imported.roster, now).await?;
-        Ok(Response::new(once.commit(import::summary(&imported.roster, collisions)).await?))
+        with_holds(self, alias, &request, response, now).await
     }
 
     async fn get_roster(
@@ -91,6 +94,18 @@ impl v1::roster_service_server::RosterService for App {
         end_feed(&once.tx, alias).await?;
         Ok(Response::new(once.commit(v1::DeleteRosterResponse {}).await?))
     }
+}
+
+/// S8: the roster is in force; what it collides with is told with what is kept instead.
+async fn with_holds(
+    app: &App,
+    alias: AliasId,
+    request: &v1::ImportRosterRequest,
+    mut response: v1::ImportRosterResponse,
+    now: DateTime<Utc>,
+) -> Result<Response<v1::ImportRosterResponse>, Status> {
+    hold_alternatives(app, alias, &request.request_id, &mut response.collisions, now).await?;
+    Ok(Response::new(response))
 }
 
 fn print(roster: &Roster) -> v1::Roster {
