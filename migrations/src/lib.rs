@@ -13,6 +13,7 @@ mod m20261125_000004_changes;
 mod m20261125_000006_feeds;
 mod m20261125_000007_limits;
 mod m20261125_000008_calendar_feed;
+mod m20261125_000011_exclusion_tags;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_feeds::Migration),
             Box::new(m20261125_000007_limits::Migration),
             Box::new(m20261125_000008_calendar_feed::Migration),
+            Box::new(m20261125_000011_exclusion_tags::Migration),
         ]
     }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod calendars;
 mod clock_changes;
 mod crash;
+mod exclusions;
 mod fresh;
 mod limits;
 mod main_job;

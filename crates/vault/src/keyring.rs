@@ -72,6 +72,8 @@ pub enum Purpose {
     Room,
     /// The secret in the address of a calendar.
     CalendarFeed,
+    /// What an alias must not meet.
+    ExclusionTag,
 }
 
 impl Keyring {
@@ -192,6 +194,7 @@ impl Purpose {
             Self::PageToken => "respite/page-token/v1",
             Self::Room => "respite/room/v1",
             Self::CalendarFeed => "respite/calendar-feed/v1",
+            Self::ExclusionTag => "respite/exclusion-tag/v1",
         }
     }
 }
@@ -260,7 +263,7 @@ mod tests {
     use hmac::Mac;
 
     const ALIAS: [u8; 16] = [7; 16];
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 8] = [
         Purpose::Challenge,
         Purpose::PairHandle,
         Purpose::RequestPayload,
@@ -268,6 +271,7 @@ mod tests {
         Purpose::PageToken,
         Purpose::Room,
         Purpose::CalendarFeed,
+        Purpose::ExclusionTag,
     ];
 
     #[test]

@@ -61,6 +61,7 @@ fn check_slots(schedule: &Schedule, session: &SessionRules, from: &str, expected
         open: &open,
         session,
         busy: &[],
+        sharing: &[],
         load: &Load::default(),
         alias_busy: &[],
         unavailable: &[],
@@ -170,6 +171,7 @@ fn every_refusal_tells_its_facts() {
         open: &open,
         session: &session,
         busy: &[span(at("2026-01-13T10:00"), 60)],
+        sharing: &[],
         load: &Load::default(),
         alias_busy: &[span(at("2026-01-13T13:00"), 60), span(at("2026-01-13T08:00"), 60)],
         unavailable: &[
@@ -200,6 +202,35 @@ fn every_refusal_tells_its_facts() {
 }
 
 #[test]
+fn d5_half_an_hour_lies_between_sessions_of_those_who_share_a_tag() {
+    let (schedule, now) = (daily("Etc/UTC", 540, 1020), at("2026-01-12T06:00"));
+    let open = schedule.open(span(now, 24 * 60));
+    let session = SessionRules { buffer_before: TimeDelta::minutes(20), ..session(50, 5, 0) };
+    let sharing = [span(at("2026-01-12T12:00"), 60)];
+    let check = |start, expected| {
+        let admission = Admission {
+            schedule: &schedule,
+            open: &open,
+            session: &session,
+            busy: &[],
+            sharing: &sharing,
+            load: &Load::default(),
+            alias_busy: &[],
+            unavailable: &[],
+            now,
+        };
+        let verdict = admit(&admission, at(start)).map(|_| ());
+        assert_eq!(verdict, expected, "{start}");
+        assert_eq!(verdict.map_err(Refusal::for_worker), expected.map_err(|_| Refusal::Taken), "{start}");
+    };
+    check("2026-01-12T10:40", Ok(()));
+    check("2026-01-12T10:45", Err(Refusal::Adjacent));
+    check("2026-01-12T12:00", Err(Refusal::Adjacent));
+    check("2026-01-12T13:25", Err(Refusal::Adjacent));
+    check("2026-01-12T13:30", Ok(()));
+}
+
+#[test]
 fn s3_a_check_in_may_be_held_in_a_break() {
     let (schedule, now) = (daily("Europe/Berlin", 540, 1020), at("2026-01-12T06:00"));
     let open = schedule.open(span(now, 24 * 60));
@@ -215,6 +246,7 @@ fn s3_a_check_in_may_be_held_in_a_break() {
             open: &open,
             session: &session(minutes, 5, 0),
             busy: &[],
+            sharing: &[],
             load: &Load::default(),
             alias_busy: &[],
             unavailable: &unavailable,
@@ -240,6 +272,7 @@ struct Case {
     schedule: Schedule,
     session: SessionRules,
     busy: Vec<Span>,
+    sharing: Vec<Span>,
     alias_busy: Vec<Span>,
     roster: Roster,
     range: Span,
@@ -278,11 +311,11 @@ fn cases() -> impl Strategy<Value = Case> {
     let travel =
         prop::option::of((0_u64..3, 0_u64..2, prop::sample::select(vec!["Asia/Tokyo", "America/New_York"])));
     let reach = (0_i64..2000, 0_u32..5);
-    (changes, week, (spans(3), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
+    (changes, week, (spans(3), spans(4), spans(2), spans(2), spans(2)), session, travel, reach).prop_map(
         |(
             (name, start),
             (windows, overrides, protected, protected_overrides),
-            (off, busy, alias_busy, shifts),
+            (off, busy, sharing, alias_busy, shifts),
             session,
             travel,
             (notice, days),
@@ -332,7 +365,8 @@ fn cases() -> impl Strategy<Value = Case> {
             let shifts = put(shifts).into_iter().map(|span| Shift { span, kind: ShiftKind::Day }).collect();
             let roster = Roster::new(&schedule.zone, shifts, Some(first + Days::new(2)), start).unwrap();
             let (busy, range) = (union(put(busy)), span(start, DAYS * 24 * 60));
-            Case { schedule, session, busy, alias_busy: put(alias_busy), roster, range, now: start }
+            let (sharing, alias_busy) = (put(sharing), put(alias_busy));
+            Case { schedule, session, busy, sharing, alias_busy, roster, range, now: start }
         },
     )
 }
@@ -361,7 +395,7 @@ impl Minutes {
 /// start or later, and closes at the last minute that reads its end, or where none does, after the last that
 /// reads earlier.
 fn model(case: &Case) -> Vec<DateTime<Utc>> {
-    let Case { schedule, session, busy, alias_busy, roster, range, now } = case;
+    let Case { schedule, session, busy, sharing, alias_busy, roster, range, now } = case;
     let minutes = Minutes::around(*range);
     let home = minutes.read(&schedule.zone);
     let laid_out = |weekly: &[Window], overrides: &[DateOverride]| {
@@ -399,7 +433,8 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
         (0..minutes.all.len()).map(|i| !off[i] && covered(&windows, i) && !covered(&protected, i)).collect();
     let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
     let away = minutes.within(&unavailable.iter().map(|time| time.span).collect::<Vec<_>>());
-    let (busy, alias_busy) = (minutes.within(busy), minutes.within(alias_busy));
+    let (busy, alias_busy, sharing) =
+        (minutes.within(busy), minutes.within(alias_busy), minutes.within(sharing));
     let Horizon::Days(days) = schedule.horizon else { unreachable!("cases have rolling horizons") };
     let last = schedule.zone.local(*now).date() + Days::new(days.into());
 
@@ -417,6 +452,7 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
             && open[whole.clone()].iter().all(|open| *open)
             && on_grid
             && !busy[whole.clone()].iter().any(|busy| *busy)
+            && !sharing[own.start - 30..own.end + 30].iter().any(|sharing| *sharing)
             && !alias_busy[whole].iter().any(|busy| *busy)
             && !away[own].iter().any(|away| *away)
     };
@@ -431,11 +467,11 @@ proptest! {
 
     #[test]
     fn t5_slots_admission_and_a_slow_model_agree_on_every_minute(case in cases()) {
-        let Case { schedule, session, busy, alias_busy, roster, range, now } = &case;
+        let Case { schedule, session, busy, sharing, alias_busy, roster, range, now } = &case;
         let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
         let open = schedule.open(*range);
         let admission = Admission {
-            schedule, open: &open, session, busy, load: &Load::default(), alias_busy,
+            schedule, open: &open, session, busy, sharing, load: &Load::default(), alias_busy,
             unavailable: &unavailable, now: *now,
         };
         let listed: Vec<Admitted> = slots(&admission, *range).collect();

@@ -3,10 +3,10 @@
 use api::v1;
 use calendar::{Admission, Load, Roster, ShiftRules, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{DatabaseTransaction, EntityTrait, QueryOrder};
+use sea_orm::{EntityTrait, QueryOrder};
 use store::{AliasId, booking, therapist};
 
-use super::admission::load;
+use super::admission::{load, sharing};
 use crate::{
     App,
     error::{Error, worker_reason},
@@ -44,7 +44,7 @@ pub(crate) async fn collisions(
         let Some(span) = Span::new(session.starts_at.into(), session.ends_at.into()) else { continue };
         let Some(refusal) = duty.refuses(span) else { continue };
         let starts = if collisions.len() < HELPED {
-            alternatives(app, &once.tx, session, &own, &duty, now).await?
+            alternatives(app, once, alias, session, &own, &duty, now).await?
         } else {
             Vec::new()
         };
@@ -78,16 +78,21 @@ impl Duty<'_> {
 /// Up to three starts of the same with the same therapist, those nearest to what it was.
 async fn alternatives(
     app: &App,
-    tx: &DatabaseTransaction,
+    once: &Once,
+    alias: AliasId,
     session: &booking::Model,
     own: &[booking::Model],
     duty: &Duty<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<DateTime<Utc>>, Error> {
+    let (tx, tags) = (&once.tx, once.safe()?.exclusion_tags());
     let id = session.therapist_id;
     let Some(therapist) = therapist::Entity::find_by_id(id).one(tx).await? else { return Ok(Vec::new()) };
     // Nothing is locked: this is an offer, and whoever takes it is judged anew.
     let listing = app.listings.at(app, tx, id, therapist.revision).await?;
+    if listing.exclusion_tags.meet(tags) {
+        return Ok(Vec::new());
+    }
     let was: DateTime<Utc> = session.starts_at.into();
     let Some(window) = Span::new(now.max(was - NEAR), was + NEAR) else { return Ok(Vec::new()) };
     let day = TimeDelta::days(1);
@@ -97,10 +102,11 @@ async fn alternatives(
         Some(schedule) => load(tx, schedule, id, window, Some(session.id), now).await?,
         None => return Ok(Vec::new()),
     };
+    let sharing = sharing(tx, id, around, alias, tags, now).await?;
     let staying = |booking: &&booking::Model| booking.id != session.id;
     let busy = theirs.iter().filter(staying).filter_map(booking::Model::busy).collect();
     let own: Vec<Span> = own.iter().filter(staying).filter_map(booking::Model::busy).collect();
-    let taken = Taken { busy: &calendar::union(busy), load: &load, own: &own };
+    let taken = Taken { busy: &calendar::union(busy), sharing: &sharing, load: &load, own: &own };
     let mut starts = open_starts(&listing, session, window, &taken, duty, now);
     starts.sort_by_key(|start| ((*start - was).abs(), *start));
     starts.truncate(NAMED);
@@ -111,6 +117,8 @@ async fn alternatives(
 /// What else there is, without the session that would move.
 struct Taken<'a> {
     busy: &'a [Span],
+    /// By others whom the alias must not meet.
+    sharing: &'a [Span],
     /// Against the therapist's limits.
     load: &'a Load,
     /// Of the alias.
@@ -132,6 +140,7 @@ fn open_starts(
         open: &schedule.open(window),
         session: &kind.rules(),
         busy: taken.busy,
+        sharing: taken.sharing,
         load: taken.load,
         alias_busy: taken.own,
         unavailable: &calendar::unavailable(duty.roster, &duty.rules, &duty.zone, window, false),
