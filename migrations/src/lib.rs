@@ -15,6 +15,7 @@ mod m20261125_000007_limits;
 mod m20261125_000008_calendar_feed;
 mod m20261125_000009_busy_feeds;
 mod m20261125_000010_zone_rules;
+mod m20261125_000011_exclusion_tags;
 mod m20261125_000012_callers;
 
 /// Every step, the oldest first.
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_calendar_feed::Migration),
             Box::new(m20261125_000009_busy_feeds::Migration),
             Box::new(m20261125_000010_zone_rules::Migration),
+            Box::new(m20261125_000011_exclusion_tags::Migration),
             Box::new(m20261125_000012_callers::Migration),
         ]
     }

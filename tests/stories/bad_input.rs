@@ -63,6 +63,22 @@ e2e::stories! {
             (|r| r.signature.push(1), "MALFORMED", "signature"),
         ]).await;
 
+        let base = v1::SetExclusionTagsRequest {
+            request_id: request_id(),
+            exclusion_tags: (0..10).map(|n| n.to_string().repeat(60)).collect(),
+        };
+        check(&world, async |request| worker.client.alias().set_exclusion_tags(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.request_id = "42".to_owned(), "MALFORMED", "request_id"),
+            (|r| r.exclusion_tags.push("x".to_owned()), "TOO_MANY", "exclusion_tags"),
+            (|r| r.exclusion_tags[1].push('x'), "TOO_LONG", "exclusion_tags[1]"),
+            (|r| r.exclusion_tags[1] = " \n ".to_owned(), "REQUIRED", "exclusion_tags[1]"),
+            (|r| r.exclusion_tags[1] = "two\nlines".to_owned(), "MALFORMED", "exclusion_tags[1]"),
+            (|r| r.exclusion_tags[1] = "ICU\u{1b}".to_owned(), "MALFORMED", "exclusion_tags[1]"),
+            (|r| r.exclusion_tags[1] = "***".to_owned(), "MALFORMED", "exclusion_tags[1]"),
+            (|r| r.exclusion_tags[1] = r.exclusion_tags[0].clone(), "DUPLICATE", "exclusion_tags[1]"),
+        ]).await;
+
         let base = v1::UpdateAliasRequest {
             request_id: request_id(),
             settings: Some(v1::AliasSettings {
@@ -523,6 +539,7 @@ e2e::stories! {
             approaches: vec!["cbt".to_owned()],
             cultural_competences: vec!["lgbtq".to_owned()],
             query: "burnout".to_owned(),
+            exclusion_tags: vec!["St. Agnes".to_owned()],
         };
         let base = v1::SearchSlotsRequest {
             filter: Some(filter()),
@@ -575,6 +592,8 @@ e2e::stories! {
             (|r| of(&mut r.filter).approaches.push("CBT".to_owned()), "UNKNOWN_TERM", "filter.approaches[1]"),
             (|r| of(&mut r.filter).approaches = vec![String::new(); 21], "TOO_MANY", "filter.approaches"),
             (|r| of(&mut r.filter).cultural_competences.push("lgbtq".to_owned()), "DUPLICATE", "filter.cultural_competences[1]"),
+            (|r| of(&mut r.filter).exclusion_tags = vec!["x".to_owned(); 11], "TOO_MANY", "filter.exclusion_tags"),
+            (|r| of(&mut r.filter).exclusion_tags.push("x".repeat(61)), "TOO_LONG", "filter.exclusion_tags[1]"),
             (|r| of(&mut r.filter).query = "ü".repeat(101), "TOO_LONG", "filter.query"),
             (|r| of(&mut r.filter).query = "burn\u{1b}out".to_owned(), "MALFORMED", "filter.query"),
             (|r| of(&mut r.filter).query = "qa qb qc qd qe qf qg qh qi qj qk".to_owned(), "TOO_MANY", "filter.query"),

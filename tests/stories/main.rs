@@ -10,6 +10,7 @@ mod calendars;
 mod clock_changes;
 mod collisions;
 mod crash;
+mod exclusions;
 mod fresh;
 mod limits;
 mod main_job;

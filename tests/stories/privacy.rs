@@ -22,6 +22,9 @@ const FEED: &str = "https://rosters.example.org/zq9canary/kestrel.ics";
 const ELSEWHERE: &str = "https://calendars.example.org/zq6canary/ada.ics";
 const GONE: &str = "https://rosters.example.org/zq5canary/gone.ics";
 const PLACE: &str = "Wing Zeta Nine Canary";
+/// Of an alias alone, in spellings of its own.
+const WARD: &str = "Zq4canary Ward";
+const UNIT: &str = "ZQ4CANARY ÜNIT";
 /// No therapist is free and no other shift begins at this minute.
 const SHIFT: &str = "2026-03-22T20:17:00Z";
 /// Nor at this one.
@@ -90,6 +93,15 @@ e2e::stories! {
         let gone = v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(v1::BusyFeed { feed_uri: GONE.to_owned(), ..request.busy_feed.clone().unwrap() }) };
         let refused = ada.client.availability().create_busy_feed(gone.clone()).await.unwrap_err();
         answers.push(format!("{refused:?} {} {gone:?} {request:?} {created:?}", refused.message()));
+        let tags = |tags: &[&str]| v1::SetExclusionTagsRequest { request_id: request_id(), exclusion_tags: tags.iter().map(|tag| (*tag).to_owned()).collect() };
+        let set = nurse.client.alias().set_exclusion_tags(tags(&[WARD, UNIT])).await.unwrap().into_inner();
+        let refused = nurse.client.alias().set_exclusion_tags(tags(&[WARD, WARD])).await.unwrap_err();
+        answers.push(format!("{set:?} {refused:?} {}", refused.message()));
+        let filter = v1::TherapistFilter { exclusion_tags: vec![WARD.to_owned()], ..Default::default() };
+        let asked = v1::SearchSlotsRequest { filter: Some(filter), window: Some(span("2026-03-23T00:00:00Z", "2026-03-31T00:00:00Z")), page_size: 1, ..Default::default() };
+        let found = nurse.client.slots().search_slots(asked).await.unwrap().into_inner();
+        assert!(!found.next_page_token.is_empty());
+        answers.push(format!("{found:?}"));
         let roster = v1::Roster { shifts: vec![v1::Shift { span: Some(span(CARRIED, "2026-04-06T05:30:00Z")), ..Default::default() }], time_zone: BERLIN.to_owned(), ..Default::default() };
         let carrying = v1::HoldSlotRequest {
             roster_use: Some(v1::RosterUse { roster: Some(roster), ..Default::default() }),
@@ -118,6 +130,9 @@ e2e::stories! {
             ("shift as text", SHIFT[..16].into()),
             ("shift on the clock", b"20260322T2017".to_vec()),
             ("shift in seconds", time(SHIFT).timestamp().to_string().into()),
+            ("tag", WARD.into()),
+            ("tag, folded", b"zq4canary ward".to_vec()),
+            ("tag, without accents", b"zq4canary unit".to_vec()),
             ("token", token.clone().into()),
             ("token's bytes", data_encoding::BASE64URL_NOPAD.decode(&token.as_bytes()[4..]).unwrap()),
             ("key", seed.to_vec()),

@@ -8,6 +8,8 @@ use client::{Client, Refusal, request_id};
 use e2e::{Therapist, Worker, World, date, profile, span, start_of, starts, time};
 use tonic::Code;
 
+use crate::availability::set;
+
 const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
 
@@ -284,6 +286,48 @@ e2e::stories! {
             }
         }
         assert!(joined == whole && whole.len() == 3);
+    }
+
+    // A2, D4
+    async fn at_one_time_who_has_more_of_the_week_left_comes_first(engine: Engine) {
+        let world = World::at(engine, FRIDAY).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 09:00-17:00").await;
+        let ben = world.therapist("Ben", BERLIN).await.works("Mon 09:00-17:00").await;
+        let nurse = world.worker().await;
+        let request = |page_size| v1::SearchSlotsRequest {
+            window: Some(span("2026-03-23T14:00:00Z", "2026-03-23T14:30:00Z")),
+            page_size,
+            ..Default::default()
+        };
+        let found = async || nurse.client.slots().search_slots(request(100)).await.unwrap().into_inner().hits;
+        let order = async || found().await.into_iter().map(|hit| hit.therapist_display_name).collect::<Vec<_>>();
+        // Nobody has anything to do: the ids decide.
+        let [first, second] = if ada.id < ben.id { [("Ada", &ada), ("Ben", &ben)] } else { [("Ben", &ben), ("Ada", &ada)] };
+        let (as_before, turned) = ([first.0, second.0], [second.0, first.0]);
+        assert_eq!(order().await, as_before);
+        // A quarter of eight hours makes a difference, and an hour does not.
+        world.worker().await.books(first.1, "2026-03-23T08:00:00Z").await.unwrap();
+        assert_eq!(order().await, as_before);
+        world.worker().await.books(first.1, "2026-03-23T09:00:00Z").await.unwrap();
+        assert_eq!(order().await, turned);
+        for start in ["2026-03-23T08:00:00Z", "2026-03-23T09:00:00Z"] {
+            world.worker().await.books(second.1, start).await.unwrap();
+        }
+        assert_eq!(order().await, as_before);
+        // Two of the four that a week may have are half of them.
+        let limits = v1::LoadLimits { max_sessions: 4, ..Default::default() };
+        set(first.1, |schedule| schedule.week_limits = Some(limits)).await.unwrap();
+        assert_eq!(order().await, turned);
+
+        // Nothing tells how much anybody has to do: every slot has the same reason, and a page's end is sealed.
+        let said = |hit: &v1::SlotHit| hit.reasons.iter().find(|reason| reason.criterion() == v1::Criterion::Load).cloned();
+        let expected = v1::MatchReason { criterion: v1::Criterion::Load.into(), label: "Has openings".to_owned(), ..Default::default() };
+        assert!(found().await.iter().all(|hit| said(hit).as_ref() == Some(&expected)));
+        let token = nurse.client.slots().search_slots(request(1)).await.unwrap().into_inner().next_page_token;
+        let token = data_encoding::BASE64URL_NOPAD.decode(token.as_bytes()).unwrap();
+        for told in ["load", "start", "2026", &ada.id, &ben.id] {
+            assert!(!token.windows(told.len()).any(|window| window == told.as_bytes()), "{told}");
+        }
     }
 
     // T5

@@ -58,6 +58,7 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
                 open: &open,
                 session: &session,
                 busy: &busy,
+                sharing: &[],
                 load: &Load::default(),
                 alias_busy: &[],
                 unavailable: &unavailable,

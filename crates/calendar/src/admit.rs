@@ -7,6 +7,10 @@ use crate::{
     HeldSession, LimitReached, Load, Open, Schedule, SessionRules, Span, Unavailable, WorkerRefusal, refuses,
 };
 
+/// D5: sessions with less than this between the end of one and the start of the other, buffers not counted, are
+/// adjacent. In that time one who leaves may still meet one who comes.
+pub const ADJACENT: TimeDelta = TimeDelta::minutes(30);
+
 /// All that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission<'a> {
@@ -18,6 +22,9 @@ pub struct Admission<'a> {
     pub session: &'a SessionRules,
     /// What keeps the therapist busy, buffers included: sorted and disjoint, as [`union`](crate::union) gives.
     pub busy: &'a [Span],
+    /// Those sessions of the therapist, without buffers, whose aliases share a tag with the one who asks (D5), in any
+    /// order. The asker's own are not among them.
+    pub sharing: &'a [Span],
     /// What the therapist holds around the starts in question, counted against the limits of the schedule by
     /// [`Schedule::load`].
     pub load: &'a Load,
@@ -63,6 +70,9 @@ pub enum Refusal {
     /// Another session of the therapist is too close.
     #[error("the time is taken")]
     Taken,
+    /// D5: somebody whom the alias must not meet would leave shortly before, or come shortly after.
+    #[error("an adjacent session is of an alias that shares a tag")]
+    Adjacent,
     /// The therapist has enough to do already.
     #[error(transparent)]
     Limit(#[from] LimitReached),
@@ -75,12 +85,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// D4: the same for the eyes of a worker, who never learns how much a therapist has to do. What a limit
-    /// refuses is taken, like any other time that somebody else has.
+    /// The same for the eyes of a worker, who never learns how much a therapist has to do (D4), nor that a colleague
+    /// is there (D5). What a limit refuses, or a neighbour, is taken, like any other time that somebody else has.
     #[must_use]
     pub fn for_worker(self) -> Refusal {
         match self {
-            Refusal::Limit(_) => Refusal::Taken,
+            Refusal::Limit(_) | Refusal::Adjacent => Refusal::Taken,
             told => told,
         }
     }
@@ -90,7 +100,8 @@ impl Refusal {
 ///
 /// The open time must have been computed for a range that holds `start`.
 pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted, Refusal> {
-    let Admission { schedule, open, session: rules, busy, load, alias_busy, unavailable, now } = *admission;
+    let Admission { schedule, open, session: rules, busy, sharing, load, alias_busy, unavailable, now } =
+        *admission;
 
     let earliest = now.checked_add_signed(schedule.notice).unwrap_or(DateTime::<Utc>::MAX_UTC);
     if start < earliest {
@@ -119,6 +130,10 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
         .is_some_and(|taken| taken.overlaps(admitted.busy))
     {
         return Err(Refusal::Taken);
+    }
+    let around = admitted.session.widened(ADJACENT, ADJACENT);
+    if sharing.iter().any(|session| session.overlaps(around)) {
+        return Err(Refusal::Adjacent);
     }
     let wanted = HeldSession { span: admitted.session, load_weight: rules.load_weight };
     schedule.check_limits(load, &wanted, date)?;

@@ -11,7 +11,7 @@ use api::v1::{
     Alias, BeginCreateAliasRequest, BeginCreateAliasResponse, BeginLoginRequest, BeginLoginResponse,
     CreateAliasRequest, CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, FinishLoginRequest,
     FinishLoginResponse, GetAliasRequest, GetAliasResponse, LogoutRequest, LogoutResponse,
-    UpdateAliasRequest, UpdateAliasResponse,
+    SetExclusionTagsRequest, SetExclusionTagsResponse, UpdateAliasRequest, UpdateAliasResponse,
     alias_service_server::{AliasService, AliasServiceServer},
 };
 use client::{Client, Error, Secret, proof_of_work, request_id};
@@ -276,6 +276,13 @@ impl AliasService for Scripted {
     }
 
     async fn get_alias(&self, _: Request<GetAliasRequest>) -> Result<Response<GetAliasResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn set_exclusion_tags(
+        &self,
+        _: Request<SetExclusionTagsRequest>,
+    ) -> Result<Response<SetExclusionTagsResponse>, Status> {
         Err(Status::unimplemented("not in the script"))
     }
 

@@ -8,10 +8,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::clock::{Clocks, DAY, Grid, HOUR, Minute, floor, instant, local, minutes, outward, span};
 use crate::kept::Kept;
-use crate::load::{Left, weeks};
+use crate::load::{Left, quarter, week, week_start, weeks};
 use crate::members::{Members, Wide};
 use crate::record::{Fit, Kind, Offer, Record, Time};
 use crate::rooms::Rooms;
+use crate::rows::Rows;
 use crate::taken::{Shapes, Taken, View};
 use crate::terms::{Terms, VERIFIED};
 use crate::{Facet, SessionTypeId, Term, TherapistId};
@@ -40,6 +41,8 @@ pub struct Index {
     pub(crate) kinds: Kinds,
     pub(crate) shapes: Shapes,
     pub(crate) rooms: Rooms,
+    /// A2: the quarters of weeks that are taken.
+    pub(crate) loads: Rows,
     pub(crate) clocks: Clocks,
     pub(crate) plans: Plans,
     /// The next record to advance.
@@ -89,16 +92,18 @@ pub struct Credential {
 }
 
 /// A session, as it takes time and counts against limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booked {
     /// When it is.
     pub time: Admitted,
     /// The load weight of its type (A2).
     pub weight: u32,
+    /// What whoever comes must not meet (D5); see [`Facet::ExclusionTag`].
+    pub tags: Vec<String>,
 }
 
 /// A session held for somebody.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hold {
     /// What would be booked.
     pub booked: Booked,
@@ -121,6 +126,7 @@ impl Index {
             kinds: Kinds::default(),
             shapes: Shapes::default(),
             rooms: Rooms::starting(since / DAY),
+            loads: Rows::starting(week(since)),
             clocks: Clocks::default(),
             plans: Plans::default(),
             turn: 0,
@@ -137,18 +143,18 @@ impl Index {
         self.numbers.is_empty()
     }
 
-    /// The term of a value, if a therapist has carried it.
+    /// The term of a value, if anything has carried it.
     pub fn term(&self, facet: Facet, value: &str) -> Option<Term> {
         self.terms.get(facet, value)
     }
 
-    /// Every value of a facet that a therapist has carried, with its term; sorted.
+    /// Every value of a facet that anything has carried, with its term; sorted.
     pub fn terms(&self, facet: Facet) -> impl Iterator<Item = (&str, Term)> {
         self.terms.of(facet)
     }
 
-    /// From when on the sessions of a therapist have to be given: those of the local week still count against limits
-    /// when they are over, and so may a row of them before it.
+    /// From when on the sessions of a therapist have to be given: those of the week still count when they are over, and so
+    /// may a row of them before it.
     pub fn counts_from(&self, schedule: &Schedule) -> DateTime<Utc> {
         instant(since_of(schedule, self.now))
     }
@@ -176,9 +182,9 @@ impl Index {
         let (since, until) = (since_of(&schedule, self.now), until(&schedule, self.now));
         let mut time = Time::starting(since);
         time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
-        time.taken.book_all(&booked, &mut self.shapes);
-        for Hold { booked, expiry } in holds {
-            time.taken.hold(booked, expiry, &self.shapes);
+        time.taken.book_all(&booked, &mut self.shapes, &mut self.terms);
+        for hold in &holds {
+            time.taken.hold(hold, &self.shapes, &mut self.terms);
         }
 
         let kept = Kept::new(schedule);
@@ -216,26 +222,27 @@ impl Index {
         }
         self.plans.members[self.glances[number as usize].plan as usize].remove(number);
         self.rooms.clear(number);
+        self.loads.clear(number);
         self.unused.entry(record.clock).or_default().push(number);
     }
 
     /// Keeps others out of a session's time, and ends a hold of it. Doing so twice is doing so once.
-    pub fn book(&mut self, therapist: TherapistId, session: Booked) {
-        self.change(therapist, session.time.busy, |taken, shapes| taken.book(session, shapes));
+    pub fn book(&mut self, therapist: TherapistId, session: &Booked) {
+        self.change(therapist, session.time.busy, |taken, shapes, terms| taken.book(session, shapes, terms));
     }
 
     /// Keeps others out of a session's time until the hold expires, unless it is booked already.
-    pub fn hold(&mut self, therapist: TherapistId, hold: Hold) {
+    pub fn hold(&mut self, therapist: TherapistId, hold: &Hold) {
         let Some(&number) = self.numbers.get(&therapist) else { return };
         if let Some(record) = self.records[number as usize].as_deref_mut() {
             record.time.taken.sweep(self.now);
-            record.time.taken.hold(hold.booked, hold.expiry, &self.shapes);
+            record.time.taken.hold(hold, &self.shapes, &mut self.terms);
         }
     }
 
     /// Gives the time of a held or booked session back: that which was `busy`, buffers included.
     pub fn release(&mut self, therapist: TherapistId, busy: Span) {
-        self.change(therapist, busy, |taken, shapes| taken.release(busy, shapes));
+        self.change(therapist, busy, |taken, shapes, _| taken.release(busy, shapes));
     }
 
     /// Lets time pass: what is over is forgotten, and new days come into reach. To be called at least every
@@ -245,6 +252,7 @@ impl Index {
         if today > before {
             self.hours.forget(today / HOUR);
             self.rooms.forget(today / DAY);
+            self.loads.forget(week(today));
             self.clocks.lay_out(clocked(now));
             self.turn = 0;
         }
@@ -273,7 +281,12 @@ impl Index {
     }
 
     /// Changes what is taken around `busy`.
-    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Taken, &mut Shapes)) {
+    fn change(
+        &mut self,
+        therapist: TherapistId,
+        busy: Span,
+        change: impl FnOnce(&mut Taken, &mut Shapes, &mut Terms),
+    ) {
         let Some(&number) = self.numbers.get(&therapist) else { return };
         let Some(record) = self.record(number) else { return };
         // Of whoever starts farther away, nothing changes, but where a week may be full.
@@ -285,17 +298,21 @@ impl Index {
         let touched = (range.0.saturating_sub(reach), range.1.saturating_add(reach));
         self.mark(number, touched, false);
         if let Some(record) = self.records[number as usize].as_deref_mut() {
-            change(&mut record.time.taken, &mut self.shapes);
+            change(&mut record.time.taken, &mut self.shapes, &mut self.terms);
         }
         self.find_room(number, range);
         self.mark(number, touched, true);
     }
 
-    /// Writes down again what room there is around a range.
+    /// Writes down again what room there is around a range, and how much of its weeks is taken.
     fn find_room(&mut self, number: u32, range: (Minute, Minute)) {
         let Some(record) = self.records[number as usize].as_deref() else { return };
         let (day, longest) = record.room(range, &self.kinds, View::booked(&self.shapes), &self.clocks);
         self.rooms.set(number, day, &longest);
+        let until = range.1.min(record.time.until);
+        let weeks = week(range.0)..week(until.saturating_sub(1)) + 1;
+        let first = weeks.start;
+        self.loads.set(number, first, weeks.map(|week| quarter(record, week, &self.shapes)));
     }
 
     /// The longest session of a therapist, with its buffers.
@@ -539,15 +556,17 @@ fn since(now: DateTime<Utc>) -> Minute {
     (floor(now) / DAY).saturating_sub(1) * DAY
 }
 
-/// From when on one therapist's time is known: limits count what is over.
+/// From when on one therapist's time is known: what is over still counts in its week, and against limits. Buffers may
+/// reach into the day before.
 fn since_of(schedule: &Schedule, now: DateTime<Utc>) -> Minute {
     let first = since(now);
-    match span((first, first + 1)) {
+    let counted = match span((first, first + 1)) {
         Some(start) if schedule.limits != Limits::default() => {
-            (floor(schedule.load_range(start).start()) / DAY).min(first / DAY) * DAY
+            floor(schedule.load_range(start).start()) / DAY * DAY
         }
         _ => first,
-    }
+    };
+    counted.min(week_start(week(first))).saturating_sub(DAY)
 }
 
 /// Up to where open time is laid out: today is at most tomorrow in UTC anywhere, the last date ends at most half a day

@@ -23,6 +23,7 @@ mod query;
 mod record;
 mod removal;
 mod rooms;
+mod rows;
 mod search;
 mod taken;
 mod terms;

@@ -27,6 +27,10 @@ pub struct Query<'a> {
     pub unavailable: &'a [Unavailable],
     /// What keeps the worker busy, buffers included.
     pub busy: &'a [Span],
+    /// What the worker must not meet: sessions that carry one of these are not adjacent to what is offered (D5).
+    pub tags: &'a [Term],
+    /// The worker's own sessions, buffers included, each with whom: these are no hindrance to each other.
+    pub own: &'a [(TherapistId, Span)],
     /// A session of the worker that is to be moved, buffers included: with that therapist its time counts as free, and
     /// it does not count against limits (B4). It is not in `busy` either.
     pub moving: Option<(TherapistId, Span)>,
@@ -67,8 +71,9 @@ pub struct Wanted {
     pub answers: Vec<Term>,
 }
 
-/// The place of an answer among all: the earlier start, the better match, whom the worker knows, more years of
-/// experience, then ids, so that no two are equal. It is also how a page says where it ended.
+/// The place of an answer among all: the earlier start, the better match, whom the worker knows, who has more of the
+/// week left, more years of experience, then ids, so that no two are equal. It is also how a page says where it ended:
+/// not for a worker's eyes, since it tells a therapist's load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Of the session.
@@ -77,6 +82,10 @@ pub struct Place {
     pub matched: Reverse<u8>,
     /// Whether the worker has seen the therapist before.
     pub seen: Reverse<bool>,
+    /// A2: in which quarter of what the therapist takes on in the week of the session they are, from 0: of the strictest
+    /// limit of their week, or without any of their open time. It is a class and not a number so that the order tells
+    /// little of it (D4): one session more or less seldom changes anything.
+    pub load: u8,
     /// The most in a specialization that met one wanted; in any, if none was wanted.
     pub years: Reverse<u8>,
     /// With whom.
@@ -152,6 +161,7 @@ mod tests {
             start: DateTime::UNIX_EPOCH,
             matched: Reverse(2),
             seen: Reverse(true),
+            load: 3,
             years: Reverse(12),
             therapist: TherapistId(Uuid::from_u128(u128::MAX)),
             session_type: SessionTypeId(Uuid::from_u128(7)),
@@ -161,22 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn d4_the_start_then_the_match_then_who_is_known_then_years_then_ids() {
-        let place = |start, matched, seen, years, therapist| Place {
+    fn d4_the_start_then_the_match_then_who_is_known_then_the_load_then_years_then_ids() {
+        let place = |start, matched, seen, load, years, therapist| Place {
             start: DateTime::UNIX_EPOCH + TimeDelta::minutes(start),
             matched: Reverse(matched),
             seen: Reverse(seen),
+            load,
             years: Reverse(years),
             therapist: TherapistId(Uuid::from_u128(therapist)),
             session_type: SessionTypeId(Uuid::nil()),
         };
         let ranked = [
-            place(0, 0, false, 0, 9),
-            place(5, 2, false, 1, 9),
-            place(5, 1, true, 1, 9),
-            place(5, 1, false, 30, 9),
-            place(5, 1, false, 2, 1),
-            place(5, 1, false, 2, 2),
+            place(0, 0, false, 3, 0, 9),
+            place(5, 2, false, 3, 1, 9),
+            place(5, 1, true, 3, 1, 9),
+            place(5, 1, false, 0, 1, 9),
+            place(5, 1, false, 1, 30, 9),
+            place(5, 1, false, 1, 2, 1),
+            place(5, 1, false, 1, 2, 2),
         ];
         assert!(ranked.is_sorted_by(|a, b| a < b));
     }

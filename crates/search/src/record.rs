@@ -100,12 +100,27 @@ impl Record {
         (first, found)
     }
 
-    /// What [`calendar::admit`] asks for to judge whether a session may start at `start`.
-    pub(crate) fn around(&self, start: Minute, clocks: &Clocks, view: View<'_>) -> Around<'_> {
+    /// What [`calendar::admit`] asks for to judge whether a session may start at `start`, for somebody who must not meet
+    /// `tags` and whose own sessions with the therapist `is_own` tells by their time.
+    pub(crate) fn around(
+        &self,
+        start: Minute,
+        clocks: &Clocks,
+        view: View<'_>,
+        tags: &[Term],
+        is_own: impl Fn((Minute, Minute)) -> bool,
+    ) -> Around<'_> {
         let time = &self.time;
         let schedule = self.kept.laid_out(&clocks.get(self.clock).zone);
         let (from, to) = (start.saturating_sub(DAY), start.saturating_add(DAY));
         let busy = time.taken.held((from, to), view).filter_map(|held| span(held.busy)).collect();
+        // Whoever has no tags does not pay for them.
+        let sharing = if tags.is_empty() {
+            Vec::new()
+        } else {
+            let sharing = time.taken.sharing((from, to), view, tags).filter(|held| !is_own(held.busy));
+            sharing.filter_map(|held| span(held.session)).collect()
+        };
         // Whoever has no limits does not pay for them.
         let load = span((start, start + 1)).filter(|_| schedule.limits != Limits::default()).map(|start| {
             let held = time.taken.held(outward(schedule.load_range(start)), view);
@@ -114,6 +129,7 @@ impl Record {
         Around {
             open: time.open_around((from, to), clocks, &schedule.zone),
             busy: calendar::union(busy),
+            sharing,
             load: load.unwrap_or_default(),
             schedule,
         }
@@ -125,6 +141,7 @@ pub(crate) struct Around<'a> {
     pub(crate) schedule: Cow<'a, Schedule>,
     pub(crate) open: Open,
     pub(crate) busy: Vec<Span>,
+    pub(crate) sharing: Vec<Span>,
     pub(crate) load: Load,
 }
 

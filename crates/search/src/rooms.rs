@@ -1,57 +1,32 @@
-//! The longest free time of each therapist's days: a byte each, close together, so that one pass over all of them reads
-//! as fast as memory gives.
+//! The longest free time of each therapist's days: a byte each.
 
 use crate::clock::{DAY, Minute};
+use crate::rows::Rows;
 
-/// Free time in fives of minutes, rounded up. Most days that are too full for a session are told by this alone.
+/// Free time in fives of minutes, rounded up, by days counted from the epoch. Most days that are too full for a session
+/// are told by this alone.
 #[derive(Debug)]
-pub(crate) struct Rooms {
-    /// The first day, counted from the epoch.
-    first: Minute,
-    /// For each 64 numbers the days from the first, as far as one of them plans.
-    blocks: Vec<Vec<[u8; 64]>>,
-}
+pub(crate) struct Rooms(Rows);
 
 impl Rooms {
     pub(crate) fn starting(first: Minute) -> Self {
-        Self { first, blocks: Vec::new() }
+        Self(Rows::starting(first))
     }
 
     /// Writes down the longest free minutes of days from `day` on.
     pub(crate) fn set(&mut self, number: u32, day: Minute, longest: &[Minute]) {
-        let block = number as usize / 64;
-        if self.blocks.len() <= block {
-            self.blocks.resize_with(block + 1, Vec::new);
-        }
-        let days = &mut self.blocks[block];
-        for (day, minutes) in (day..).zip(longest) {
-            let Some(index) = day.checked_sub(self.first) else { continue };
-            let room = u8::try_from(minutes.div_ceil(5)).unwrap_or(u8::MAX);
-            if days.len() <= index as usize {
-                if room == 0 {
-                    continue;
-                }
-                days.reserve_exact(index as usize + 1 - days.len());
-                days.resize(index as usize + 1, [0; 64]);
-            }
-            days[index as usize][number as usize % 64] = room;
-        }
+        let room = |minutes: &Minute| u8::try_from(minutes.div_ceil(5)).unwrap_or(u8::MAX);
+        self.0.set(number, day, longest.iter().map(room));
     }
 
     /// Forgets the days before `first`.
     pub(crate) fn forget(&mut self, first: Minute) {
-        let gone = first.saturating_sub(self.first) as usize;
-        for days in &mut self.blocks {
-            days.drain(..gone.min(days.len()));
-        }
-        self.first = first.max(self.first);
+        self.0.forget(first);
     }
 
     /// Forgets all days of a therapist.
     pub(crate) fn clear(&mut self, number: u32) {
-        for day in self.blocks.get_mut(number as usize / 64).into_iter().flatten() {
-            day[number as usize % 64] = 0;
-        }
+        self.0.clear(number);
     }
 
     /// The days that `[from, to)` touches and that have room for so many minutes, as far as they tell.
@@ -80,10 +55,6 @@ impl Rooms {
     }
 
     fn block(&self, block: usize, (from, to): (Minute, Minute)) -> (Minute, &[[u8; 64]]) {
-        let first = (from / DAY).max(self.first);
-        let days = self.blocks.get(block).map_or(&[][..], Vec::as_slice);
-        let index = |day: Minute| (day.saturating_sub(self.first) as usize).min(days.len());
-        let (start, end) = (index(first), index(to.div_ceil(DAY)));
-        (first, days.get(start..end).unwrap_or_default())
+        self.0.block(block, (from / DAY, to.div_ceil(DAY)))
     }
 }

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::clock::{DAY, HOUR, Minute, ceil, instant, local, minutes, outward};
 use crate::index::{End, Index, day};
-use crate::load::Left;
+use crate::load::{Left, week};
 use crate::members::Wide;
 use crate::record::{Around, Fit, Kind, Record};
 use crate::taken::View;
@@ -86,6 +86,8 @@ pub(crate) struct Search<'a> {
     seen: Wide,
     /// Of whom a session is moved, and when it was: hours and days do not know how much room that makes.
     moving: Option<(u32, (Minute, Minute))>,
+    /// The worker's own sessions.
+    own: Vec<(u32, (Minute, Minute))>,
     pub(crate) worker: Worker,
     /// Seconds since the epoch.
     now: u64,
@@ -111,12 +113,13 @@ struct Found {
 struct Rank {
     matched: Reverse<u8>,
     seen: Reverse<bool>,
+    load: u8,
     years: Reverse<u8>,
 }
 
 impl Rank {
     fn of(self, therapist: TherapistId) -> Matched {
-        let Self { matched: Reverse(matched), seen: _, years: Reverse(years) } = self;
+        let Self { matched: Reverse(matched), seen: _, load: _, years: Reverse(years) } = self;
         Matched { therapist, matched, years }
     }
 }
@@ -128,9 +131,10 @@ struct Promise(u128);
 
 impl Promise {
     fn new(minute: Minute, rank: Rank, id: u64, number: u32) -> Self {
-        let Rank { matched: Reverse(matched), seen: Reverse(seen), years: Reverse(years) } = rank;
+        let Rank { matched: Reverse(matched), seen: Reverse(seen), load, years: Reverse(years) } = rank;
         let minute = u128::from(minute % HOUR);
-        let rank = u128::from(u8::MAX - matched) << 16 | u128::from(!seen) << 8 | u128::from(u8::MAX - years);
+        let known = u128::from(!seen) << 7 | u128::from(load);
+        let rank = u128::from(u8::MAX - matched) << 16 | known << 8 | u128::from(u8::MAX - years);
         Self(minute << 120 | rank << 96 | u128::from(id) << 32 | u128::from(number))
     }
 
@@ -188,6 +192,7 @@ impl<'a> Search<'a> {
         let from = ceil(query.window.start()).max(ceil(query.now));
         let from = query.after.map_or(from, |after| from.max(ceil(after.start)));
         let range = (from, ceil(query.window.end()).max(from));
+        let taken = |(id, busy)| Some((*index.numbers.get(&id)?, outward(busy)));
         let wanted =
             || index.kinds.all.iter().zip(&kinds).filter(|(_, wanted)| **wanted).map(|(kind, _)| kind);
         Self {
@@ -197,7 +202,8 @@ impl<'a> Search<'a> {
             shortest: wanted().map(|kind| kind.duration.into()).min().unwrap_or_default(),
             least: wanted().map(Kind::whole).min().unwrap_or_default(),
             seen: among(index, query.seen),
-            moving: query.moving.and_then(|(id, busy)| Some((*index.numbers.get(&id)?, outward(busy)))),
+            moving: query.moving.and_then(taken),
+            own: query.own.iter().copied().filter_map(taken).collect(),
             worker: Worker::new(query, range, kinds.len()),
             now: u64::try_from(query.now.timestamp()).unwrap_or_default(),
             ends: index.plans.ends(&index.clocks, query.now),
@@ -270,7 +276,7 @@ impl<'a> Search<'a> {
             if minutes == 0 {
                 return None;
             }
-            let rank = self.rank(number);
+            let rank = self.rank_at(number, hour * HOUR);
             let promise = |minutes: u64| Promise::new(minutes.trailing_zeros(), rank, glance.id, number);
             if let Some(after) = after
                 && after.start / HOUR == hour
@@ -298,7 +304,7 @@ impl<'a> Search<'a> {
                     promises.pop();
                     let before = starts.len();
                     let number = promise.number();
-                    let rank = self.rank(number);
+                    let rank = self.rank_at(number, hour * HOUR);
                     let range = (hour * HOUR, (hour + 1) * HOUR);
                     for offer in 0..self.offers(number) {
                         let _: ControlFlow<()> = self.starts(number, offer, range, |search, start| {
@@ -332,6 +338,7 @@ impl<'a> Search<'a> {
                 let to = worst.map_or(range.1, |worst| range.1.min(worst + 1));
                 let _: ControlFlow<()> = self.starts(number, offer, (range.0, to), |search, start| {
                     let rank = *rank.get_or_insert_with(|| search.rank(number));
+                    let rank = Rank { load: search.load(number, start), ..rank };
                     let Some(found) = search.found(number, offer, start, rank) else {
                         return ControlFlow::Continue(());
                     };
@@ -443,13 +450,15 @@ impl<'a> Search<'a> {
         let Query { unavailable, busy: alias_busy, now, .. } = *self.query;
         let record = self.index.record(number)?;
         let Record { offers, .. } = record;
-        let Around { schedule, open, busy, load } =
-            record.around(start, &self.index.clocks, self.view(number));
+        let is_own = |busy| self.own.contains(&(number, busy));
+        let Around { schedule, open, busy, sharing, load } =
+            record.around(start, &self.index.clocks, self.view(number), self.query.tags, is_own);
         let admission = Admission {
             schedule: &schedule,
             open: &open,
             session: &rules(self.index.kinds.get(offers[offer as usize].kind)),
             busy: &busy,
+            sharing: &sharing,
             load: &load,
             alias_busy,
             unavailable,
@@ -467,9 +476,9 @@ impl<'a> Search<'a> {
 
     /// Where the page before ended, as if somebody had it.
     fn after(&self) -> Option<Found> {
-        self.query.after.map(|Place { start, matched, seen, years, therapist, session_type }| Found {
+        self.query.after.map(|Place { start, matched, seen, load, years, therapist, session_type }| Found {
             start: ceil(start),
-            rank: Rank { matched, seen, years },
+            rank: Rank { matched, seen, load, years },
             therapist,
             session_type,
             number: 0,
@@ -487,6 +496,16 @@ impl<'a> Search<'a> {
         Minute::try_from(seconds.div_ceil(60)).unwrap_or(Minute::MAX)
     }
 
+    /// How good a match is for a session that starts then.
+    fn rank_at(&self, number: u32, start: Minute) -> Rank {
+        Rank { load: self.load(number, start), ..self.rank(number) }
+    }
+
+    fn load(&self, number: u32, start: Minute) -> u8 {
+        self.index.loads.get(number, week(start))
+    }
+
+    /// The same whatever the time, and so whatever the load.
     fn rank(&self, number: u32) -> Rank {
         let (mut matched, mut years) = (0_u8, 0);
         let mut asked = false;
@@ -500,7 +519,8 @@ impl<'a> Search<'a> {
         if !asked {
             years = self.index.glances[number as usize].years;
         }
-        Rank { matched: Reverse(matched), seen: Reverse(self.seen.contains(number)), years: Reverse(years) }
+        let seen = Reverse(self.seen.contains(number));
+        Rank { matched: Reverse(matched), seen, load: 0, years: Reverse(years) }
     }
 
     fn wanted(&self) -> impl Iterator<Item = &'a Wanted> {
@@ -519,8 +539,8 @@ impl<'a> Search<'a> {
 
     #[expect(clippy::unused_self, reason = "a place belongs to the search that found it")]
     fn place(&self, found: &Found) -> Place {
-        let &Found { start, rank: Rank { matched, seen, years }, therapist, session_type, .. } = found;
-        Place { start: instant(start), matched, seen, years, therapist, session_type }
+        let &Found { start, rank: Rank { matched, seen, load, years }, therapist, session_type, .. } = found;
+        Place { start: instant(start), matched, seen, load, years, therapist, session_type }
     }
 
     fn hit(&self, found: &Found) -> Option<Hit> {

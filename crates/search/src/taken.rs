@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use calendar::{Admitted, HeldSession, Span};
 use chrono::{DateTime, Utc};
 
-use crate::Booked;
 use crate::clock::{DAY, Minute, outward, span};
+use crate::terms::Terms;
+use crate::{Booked, Facet, Hold, Term};
 
 /// A minute, counted from its record's first and so near enough for 21 bits, and 11 bits beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +87,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(Booked { time: Admitted { session, busy }, weight }: Booked) -> Self {
+    fn new(booked: &Booked) -> Self {
+        let &Booked { time: Admitted { session, busy }, weight, tags: _ } = booked;
         Self { busy: outward(busy), session: outward(session), weight }
     }
 
@@ -124,6 +126,15 @@ pub(crate) struct Taken {
     booked: Vec<Packed>,
     /// Holds with their expiry, and sessions that cannot be packed without one.
     aside: Vec<(Held, Option<DateTime<Utc>>)>,
+    /// What sessions carry, by time. Sorted.
+    tagged: Vec<Tagged>,
+}
+
+/// A session, known by its time, carries a tag (D5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Tagged {
+    busy: (Minute, Minute),
+    tag: Term,
 }
 
 impl Taken {
@@ -142,25 +153,28 @@ impl Taken {
             .filter_map(|packed| Packed::new(packed.minute().checked_sub(gone)?, packed.beside()));
         self.booked = kept.collect();
         self.aside.retain(|(held, _)| held.busy.1 > since);
+        self.tagged.retain(|tagged| tagged.busy.1 > since);
         self.since = since;
     }
 
     /// Takes the time of many sessions.
-    pub(crate) fn book_all(&mut self, sessions: &[Booked], shapes: &mut Shapes) {
+    pub(crate) fn book_all(&mut self, sessions: &[Booked], shapes: &mut Shapes, terms: &mut Terms) {
         self.booked.reserve_exact(sessions.len());
         for session in sessions {
-            self.book(*session, shapes);
+            self.book(session, shapes, terms);
         }
         self.booked.shrink_to_fit();
+        self.tagged.shrink_to_fit();
     }
 
     /// Takes the time of a session, once; a hold of the same time is done with.
-    pub(crate) fn book(&mut self, session: Booked, shapes: &mut Shapes) {
+    pub(crate) fn book(&mut self, session: &Booked, shapes: &mut Shapes, terms: &mut Terms) {
         let held = Held::new(session);
         self.aside.retain(|(known, expiry)| known.busy != held.busy || expiry.is_none());
         if held.busy.1 <= self.since || self.is_booked(held.busy, shapes) {
             return;
         }
+        self.tag(held.busy, &session.tags, terms);
         let packed = held.busy.0.checked_sub(self.since).and_then(|minute| {
             let number = shapes.number(&held)?;
             Packed::new(minute, number)
@@ -179,11 +193,12 @@ impl Taken {
     }
 
     /// Takes the time of a session until `expiry`, unless it is booked.
-    pub(crate) fn hold(&mut self, session: Booked, expiry: DateTime<Utc>, shapes: &Shapes) {
-        let held = Held::new(session);
+    pub(crate) fn hold(&mut self, Hold { booked, expiry }: &Hold, shapes: &Shapes, terms: &mut Terms) {
+        let held = Held::new(booked);
         if !self.is_booked(held.busy, shapes) {
+            self.tag(held.busy, &booked.tags, terms);
             self.aside.retain(|(known, _)| known.busy != held.busy);
-            self.aside.push((held, Some(expiry)));
+            self.aside.push((held, Some(*expiry)));
         }
     }
 
@@ -191,6 +206,7 @@ impl Taken {
     pub(crate) fn release(&mut self, busy: Span, shapes: &Shapes) {
         let busy = outward(busy);
         self.aside.retain(|(known, _)| known.busy != busy);
+        self.tagged.retain(|tagged| tagged.busy != busy);
         let Self { since, booked, .. } = self;
         booked.retain(|packed| unpacked(*packed, *since, shapes).busy != busy);
     }
@@ -198,6 +214,28 @@ impl Taken {
     /// Lets go of holds that have expired.
     pub(crate) fn sweep(&mut self, now: DateTime<Utc>) {
         self.aside.retain(|(_, expiry)| expiry.is_none_or(|expiry| expiry > now));
+    }
+
+    /// What is taken of `[from, to)` by sessions that carry one of `tags`.
+    pub(crate) fn sharing<'a>(
+        &'a self,
+        range: (Minute, Minute),
+        view: View<'a>,
+        tags: &'a [Term],
+    ) -> impl Iterator<Item = Held> + 'a {
+        self.held(range, view).filter(|held| {
+            let first = self.tagged.partition_point(|tagged| tagged.busy < held.busy);
+            let own = self.tagged[first..].iter().take_while(|tagged| tagged.busy == held.busy);
+            own.into_iter().any(|tagged| tags.contains(&tagged.tag))
+        })
+    }
+
+    /// Writes down what the session at a time carries.
+    fn tag(&mut self, busy: (Minute, Minute), tags: &[String], terms: &mut Terms) {
+        let first = self.tagged.partition_point(|tagged| tagged.busy < busy);
+        let before = self.tagged[first..].partition_point(|tagged| tagged.busy == busy);
+        let tags = tags.iter().map(|tag| Tagged { busy, tag: terms.intern(Facet::ExclusionTag, tag) });
+        self.tagged.splice(first..first + before, tags);
     }
 
     fn is_booked(&self, busy: (Minute, Minute), shapes: &Shapes) -> bool {

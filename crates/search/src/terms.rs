@@ -17,17 +17,16 @@ pub enum Facet {
     Approach,
     /// A slug.
     CulturalCompetence,
-    /// With healthcare workers, or with night staff.
-    Experience,
     /// Where a credential holds, an ISO 3166 code; until the credential ends.
     Jurisdiction,
-    /// A hospital or unit the therapist works for (D5).
+    /// What must not be met (D5), such as a hospital: of therapists who work for it, and of sessions of aliases who name
+    /// it. The caller gives a keyed hash; nothing here knows what it stands for.
     ExclusionTag,
     /// A word of what the therapist says, or is called; see [`Index::like`](crate::Index::like).
     Word,
 }
 
-/// A value of a facet that some therapist carries, or did.
+/// A value of a facet that some therapist or session carries, or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(u32);
 

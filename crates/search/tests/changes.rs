@@ -20,7 +20,7 @@ fn span(text: &str) -> Span {
 }
 
 fn booked(text: &str) -> Booked {
-    Booked { time: Admitted { session: span(text), busy: span(text) }, weight: 1 }
+    Booked { time: Admitted { session: span(text), busy: span(text) }, weight: 1, tags: Vec::new() }
 }
 
 /// Open every day between two times in UTC, for sessions of some minutes before and in them, every five minutes.
@@ -72,6 +72,8 @@ fn query<'a>(criteria: &'a [Criterion], window: &str, limit: usize) -> Query<'a>
         excluded: &[],
         unavailable: &[],
         busy: &[],
+        tags: &[],
+        own: &[],
         moving: None,
         now: at("10T00:00"),
         after: None,
@@ -100,7 +102,7 @@ fn check_release(
     assert_eq!(starts(&index), Vec::<String>::new());
     index.release(id, span(released));
     assert_eq!(starts(&index), expected);
-    index.book(id, self::booked(released));
+    index.book(id, &self::booked(released));
     assert_eq!(starts(&index), Vec::<String>::new());
 }
 
@@ -147,16 +149,67 @@ fn check_full(told: &[fn(&mut Index, TherapistId)], expected: bool) {
 
 #[test]
 fn a1_what_is_told_twice_counts_once() {
-    let book = |index: &mut Index, id| index.book(id, booked("11T13:00 11T13:30"));
+    let book = |index: &mut Index, id| index.book(id, &booked("11T13:00 11T13:30"));
     let hold = |index: &mut Index, id| {
-        index.hold(id, Hold { booked: booked("11T13:00 11T13:30"), expiry: at("10T00:10") });
+        index.hold(id, &Hold { booked: booked("11T13:00 11T13:30"), expiry: at("10T00:10") });
     };
-    let other = |index: &mut Index, id| index.book(id, booked("11T08:00 11T08:30"));
+    let other = |index: &mut Index, id| index.book(id, &booked("11T08:00 11T08:30"));
     check_full(&[book, book], true);
     check_full(&[hold, hold], true);
     check_full(&[hold, book, hold], true);
     check_full(&[book, other], false);
     check_full(&[hold, other], false);
+}
+
+#[test]
+fn a1_the_first_session_of_a_week_counts_although_its_buffer_is_of_the_week_before() {
+    let mut index = Index::new(at("05T00:00"));
+    let mut therapist = therapist(1, ("00:00", "02:00"), (20, 40));
+    therapist.schedule.limits.week.sessions = Some(1);
+    let time = Admitted { session: span("08T00:00 08T00:40"), busy: span("07T23:40 08T00:40") };
+    therapist.booked = vec![Booked { time, weight: 1, tags: Vec::new() }];
+    let id = therapist.id;
+    index.upsert(therapist);
+    for day in ["07T00:00", "09T00:00", "10T00:00"] {
+        while !index.advance(at(day), 9) {}
+    }
+    // Somebody else comes and goes, so that the week is counted again.
+    index.book(id, &booked("12T00:20 12T01:00"));
+    index.release(id, span("12T00:20 12T01:00"));
+    assert!(search(&index, &[], "10T00:00 14T23:00", 9).hits.is_empty());
+    assert!(!search(&index, &[], "15T00:00 16T00:00", 9).hits.is_empty());
+}
+
+#[test]
+fn d5_what_shares_a_tag_is_not_adjacent_unless_it_is_ones_own() {
+    let mut index = Index::new(at("10T00:00"));
+    let therapist = therapist(1, ("13:00", "17:00"), (0, 50));
+    let id = therapist.id;
+    index.upsert(therapist);
+    let session =
+        Booked { tags: vec!["ward".to_owned(), "clinic".to_owned()], ..booked("11T14:40 11T15:30") };
+    index.book(id, &session);
+    let tags = [index.term(Facet::ExclusionTag, "clinic").unwrap()];
+    let first_and_last = |index: &Index, own: &[(TherapistId, Span)]| {
+        let page = index.search(&Query { tags: &tags, own, ..query(&[], "11T13:00 11T17:00", 99) });
+        let starts = page.hits.iter().map(|hit| hit.session.start());
+        let (before, after): (Vec<_>, Vec<_>) = starts.partition(|start| *start < at("11T15:00"));
+        [before.last().copied(), after.first().copied()]
+    };
+    let free = [Some(at("11T13:50")), Some(at("11T15:30"))];
+    let apart = [Some(at("11T13:20")), Some(at("11T16:00"))];
+    assert_eq!(first_and_last(&index, &[]), apart);
+    assert_eq!(first_and_last(&index, &[(id, session.time.busy)]), free);
+    let other = TherapistId(Uuid::from_u128(2));
+    assert_eq!(
+        first_and_last(&index, &[(other, session.time.busy)]),
+        apart,
+        "somebody else at the same time"
+    );
+
+    index.release(id, session.time.busy);
+    index.book(id, &Booked { tags: Vec::new(), ..session });
+    assert_eq!(first_and_last(&index, &[]), free, "the alias names nothing any more");
 }
 
 #[test]

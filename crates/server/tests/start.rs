@@ -11,7 +11,7 @@ use server::doctor::{self, Verdict};
 use server::key;
 use server::open::{self, OpenError};
 use server::schema::{self, Schema};
-use store::{AliasId, Opaque, alias, alias_key};
+use store::{AliasId, Opaque, Tags, alias, alias_key};
 use tempfile::TempDir;
 
 fn config(files: &TempDir) -> Config {
@@ -40,6 +40,7 @@ async fn a_key_of_another_database_is_refused() {
         public_key: Opaque(vec![1; 32]),
         handle: "quiet-heron-482136".to_owned(),
         settings: Opaque(vec![2]),
+        exclusion_tags: Tags::default(),
     };
     alias::Entity::insert(row.into_active_model()).exec_without_returning(app.db.read()).await.unwrap();
     let kek_id = Opaque(app.keyring.kek_id().to_vec());

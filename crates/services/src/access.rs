@@ -76,7 +76,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 59] = [
+pub const POLICIES: [(&str, Policy); 60] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -84,6 +84,7 @@ pub const POLICIES: [(&str, Policy); 59] = [
     ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
+    ("/respite.v1.AliasService/SetExclusionTags", Policy::Alias),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
     ("/respite.v1.AvailabilityService/CreateBusyFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateCalendarFeed", Policy::Therapist),

@@ -14,7 +14,7 @@ use std::{
 use calendar::Roster;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use store::{AliasId, Instant, Opaque, access_token, booking};
+use store::{AliasId, Instant, Opaque, Tags, access_token, booking};
 use tokio::time::Instant as Moment;
 use uuid::Uuid;
 
@@ -41,6 +41,8 @@ pub struct Callers {
 pub(crate) struct Own {
     pub(crate) settings: AliasSettings,
     pub(crate) roster: Option<Arc<Roster>>,
+    /// Whom they must not meet (D5).
+    pub(crate) tags: Tags,
     /// All of them.
     pub(crate) bookings: Vec<booking::Model>,
 }
@@ -100,7 +102,12 @@ impl Own {
         let db = app.db.read();
         let safe = Safe::open(app, db, alias).await?;
         let bookings = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
-        Ok(Self { settings: safe.settings()?, roster: safe.roster()?.map(Arc::new), bookings })
+        Ok(Self {
+            settings: safe.settings()?,
+            roster: safe.roster()?.map(Arc::new),
+            tags: safe.exclusion_tags().clone(),
+            bookings,
+        })
     }
 }
 

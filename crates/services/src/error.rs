@@ -50,6 +50,9 @@ pub enum Error {
     /// The slot is not to be had (T5).
     #[error("{0}")]
     Slot(#[from] Refusal),
+    /// The alias must not meet the therapist, as it said itself (D5).
+    #[error("the therapist works where one of your exclusion tags says")]
+    Excluded,
     /// The alias holds as much as it may (B1).
     #[error("an alias holds at most {most} slots at a time")]
     TooManyHolds {
@@ -258,7 +261,9 @@ impl From<Error> for Status {
             Error::KeyInUse
             | Error::DateOverridden
             | Error::CalendarFeedExists
-            | Error::Slot(Refusal::Taken | Refusal::Limit(_) | Refusal::AliasBusy) => Code::AlreadyExists,
+            | Error::Slot(Refusal::Taken | Refusal::Adjacent | Refusal::Limit(_) | Refusal::AliasBusy) => {
+                Code::AlreadyExists
+            }
             Error::Slot(refusal) => {
                 match refusal {
                     Refusal::TooSoon { earliest } => {
@@ -279,7 +284,8 @@ impl From<Error> for Status {
                 facts.insert("open_time".to_owned(), instant(*opens));
                 Code::FailedPrecondition
             }
-            Error::HoldExpired
+            Error::Excluded
+            | Error::HoldExpired
             | Error::JoinTooLate
             | Error::SessionNotBegun
             | Error::FeedUnavailable
@@ -380,10 +386,11 @@ fn reason(error: &Error) -> &'static str {
             Refusal::BeyondHorizon { .. } => "BEYOND_HORIZON",
             Refusal::OutsideHours => "OUTSIDE_HOURS",
             Refusal::OffGrid => "OFF_GRID",
-            Refusal::Taken | Refusal::Limit(_) => "SLOT_TAKEN",
+            Refusal::Taken | Refusal::Adjacent | Refusal::Limit(_) => "SLOT_TAKEN",
             Refusal::AliasBusy => "OWN_BOOKING_OVERLAPS",
             Refusal::Worker(refusal) => worker_reason(*refusal),
         },
+        Error::Excluded => "EXCLUDED",
         Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
         Error::HoldExpired => "HOLD_EXPIRED",
         Error::WrongState { .. } => "WRONG_STATE",

@@ -12,6 +12,7 @@ mod clock;
 mod crisis;
 mod directory;
 mod error;
+mod exclusions;
 pub mod feeds;
 mod field;
 mod listing;

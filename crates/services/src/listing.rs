@@ -11,12 +11,13 @@ use std::{
 use calendar::Schedule;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
-use store::{SessionTypeId, TherapistId, credential, session_type, therapist};
+use store::{SessionTypeId, Tags, TherapistId, credential, session_type, therapist};
 
 use crate::{
     App, availability,
     directory::{self, by_therapist},
     error::Error,
+    exclusions,
 };
 
 /// One therapist, as of one revision.
@@ -28,6 +29,8 @@ pub(crate) struct Listing {
     pub(crate) session_types: Vec<session_type::Model>,
     /// If one was saved.
     pub(crate) schedule: Option<Schedule>,
+    /// Where the therapist may be met (D5).
+    pub(crate) exclusion_tags: Tags,
 }
 
 impl Listing {
@@ -73,6 +76,7 @@ impl Listing {
             credentials: credentials.remove(&therapist.id).unwrap_or_default(),
             session_types: session_types.remove(&therapist.id).unwrap_or_default(),
             schedule: schedules.remove(&therapist.id),
+            exclusion_tags: exclusions::of(&app.keyring, &therapist.profile.exclusion_tags),
             therapist,
         };
         Ok(therapists.into_iter().map(listing).collect())

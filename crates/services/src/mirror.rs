@@ -20,7 +20,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use search::{Booked, Facet, Hold, Index};
 use store::{
-    Instant, TherapistId, booking,
+    Instant, TherapistId,
+    booking::{self, Tagged},
     change::{self, Change, Position},
     therapist,
 };
@@ -29,7 +30,7 @@ use tokio::{
     time::{Instant as Moment, sleep, timeout},
 };
 
-use crate::{App, availability, directory, error::Error, listing::Listing};
+use crate::{App, availability, directory, error::Error, exclusions, listing::Listing};
 
 /// How often it looks without being told to.
 const LOOK: Duration = Duration::from_secs(1);
@@ -298,10 +299,9 @@ async fn apply(app: &App, changes: &[Change], now: DateTime<Utc>) -> Result<(), 
     let range = all().map(|span| span.start()).min().zip(all().map(|span| span.end()).max());
     let Some(range) = range.and_then(|(start, end)| Span::new(start, end)) else { return Ok(()) };
     let taken = booking::Entity::busy_during(range, now)
-        .filter(booking::Column::TherapistId.is_in(times.keys().copied()))
-        .all(app.db.read())
-        .await?;
-    let taken = taken.iter().filter(|row| {
+        .filter(booking::Column::TherapistId.is_in(times.keys().copied()));
+    let taken = booking::Entity::with_tags(taken).all(app.db.read()).await?;
+    let taken = taken.iter().filter(|Tagged { booking: row, .. }| {
         let touched = |span: &Span| row.busy().is_some_and(|busy| busy.overlaps(*span));
         times[&row.therapist_id].iter().any(touched)
     });
@@ -312,12 +312,13 @@ async fn apply(app: &App, changes: &[Change], now: DateTime<Utc>) -> Result<(), 
             }
         }
         for row in taken {
-            let listing = app.listings.get(row.therapist_id);
+            let therapist = row.booking.therapist_id;
+            let listing = app.listings.get(therapist);
             let Some(booked) = listing.and_then(|listing| booked(&listing, row)) else { continue };
-            let therapist = search::TherapistId(row.therapist_id.0);
-            match row.hold_expires_at {
-                Some(expiry) => index.hold(therapist, Hold { booked, expiry: expiry.into() }),
-                None => index.book(therapist, booked),
+            let therapist = search::TherapistId(therapist.0);
+            match row.booking.hold_expires_at {
+                Some(expiry) => index.hold(therapist, &Hold { booked, expiry: expiry.into() }),
+                None => index.book(therapist, &booked),
             }
         }
     });
@@ -338,10 +339,9 @@ async fn therapists(
     let rows = booking::Entity::find()
         .filter(booking::Column::TherapistId.is_in(ids.iter().copied()))
         .filter(booking::COLUMN.occupies.eq(true))
-        .filter(booking::COLUMN.ends_at.gt(Instant::from(now - COUNTED)))
-        .all(app.db.read())
-        .await?;
-    let mut bookings = directory::by_therapist(rows, |row| row.therapist_id);
+        .filter(booking::COLUMN.ends_at.gt(Instant::from(now - COUNTED)));
+    let rows = booking::Entity::with_tags(rows).all(app.db.read()).await?;
+    let mut bookings = directory::by_therapist(rows, |row| row.booking.therapist_id);
     let found = ids.iter().map(|id| {
         let listing = listings.remove(id);
         match &listing {
@@ -354,7 +354,7 @@ async fn therapists(
     Ok(found.collect())
 }
 
-fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
+fn entry(listing: &Listing, bookings: &[Tagged]) -> search::Therapist {
     let profile = &listing.therapist.profile;
     let of = |facet, values: &[String]| -> Vec<(Facet, String)> {
         values.iter().map(|value| (facet, value.clone())).collect()
@@ -363,8 +363,11 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
     terms.extend(of(Facet::Approach, &profile.approaches));
     terms.extend(of(Facet::CulturalCompetence, &profile.cultural_competences));
     terms.extend(profile.gender.map(|gender| (Facet::Gender, directory::gender_name(gender).to_owned())));
+    terms
+        .extend(exclusions::terms(&listing.exclusion_tags).into_iter().map(|tag| (Facet::ExclusionTag, tag)));
     terms.extend(directory::said(profile).into_iter().map(|word| (Facet::Word, word)));
-    let (held, settled): (Vec<_>, Vec<_>) = bookings.iter().partition(|row| row.hold_expires_at.is_some());
+    let (held, settled): (Vec<_>, Vec<_>) =
+        bookings.iter().partition(|row| row.booking.hold_expires_at.is_some());
     search::Therapist {
         id: search::TherapistId(listing.therapist.id.0),
         schedule: listing.schedule.clone().unwrap_or_else(availability::empty),
@@ -390,15 +393,19 @@ fn entry(listing: &Listing, bookings: &[booking::Model]) -> search::Therapist {
         holds: held
             .iter()
             .filter_map(|row| {
-                Some(Hold { booked: booked(listing, row)?, expiry: row.hold_expires_at?.into() })
+                Some(Hold { booked: booked(listing, row)?, expiry: row.booking.hold_expires_at?.into() })
             })
             .collect(),
     }
 }
 
 /// A booking as the index counts it; a session weighs what its type does today.
-fn booked(listing: &Listing, row: &booking::Model) -> Option<Booked> {
+fn booked(listing: &Listing, Tagged { booking: row, exclusion_tags }: &Tagged) -> Option<Booked> {
     let session = Span::new(row.starts_at.into(), row.ends_at.into())?;
     let kind = listing.session_type(row.session_type_id)?;
-    Some(Booked { time: Admitted { session, busy: row.busy()? }, weight: kind.rules().load_weight })
+    Some(Booked {
+        time: Admitted { session, busy: row.busy()? },
+        weight: kind.rules().load_weight,
+        tags: exclusion_tags.as_ref().map(exclusions::terms).unwrap_or_default(),
+    })
 }

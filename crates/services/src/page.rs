@@ -1,5 +1,5 @@
-//! Page tokens: where the next page begins, good for one caller and one list alone. What is in one is no secret,
-//! since the page before ended with it; it cannot be forged.
+//! Page tokens: where the next page begins, good for one caller and one list alone. They are sealed: a place says how
+//! somebody was ranked, and so how much they have to do (D4).
 
 use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
@@ -20,8 +20,8 @@ const MOST: u32 = 100;
 /// Which list a token is for: the call, who makes it, and everything asked but page size and token.
 pub(crate) struct List<'a> {
     app: &'a App,
-    /// Covers caller, call and question.
-    digest: [u8; 32],
+    /// Of caller, call and question.
+    digest: [u8; 16],
 }
 
 impl<'a> List<'a> {
@@ -34,7 +34,9 @@ impl<'a> List<'a> {
             Caller::Operator(id) => id.0.into_bytes(),
         };
         let question = question.encode_to_vec();
-        let digest = app.keyring.mac(Purpose::PageToken, &[call.as_bytes(), &caller, &question]);
+        let mac = app.keyring.mac(Purpose::PageToken, &[call.as_bytes(), &caller, &question]);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&mac[..16]);
         Self { app, digest }
     }
 
@@ -44,20 +46,15 @@ impl<'a> List<'a> {
             return Ok(None);
         }
         let refused = || Error::invalid("page_token", Violation::PageToken);
-        let bytes = BASE64URL_NOPAD.decode(page_token.as_bytes()).map_err(|_| refused())?;
-        let (tag, position) = bytes.split_first_chunk::<32>().ok_or_else(refused)?;
-        if !self.app.keyring.verify_mac(Purpose::PageToken, &[&self.digest, position], tag) {
-            return Err(refused());
-        }
-        serde_json::from_slice(position).map(Some).map_err(|_| refused())
+        let sealed = BASE64URL_NOPAD.decode(page_token.as_bytes()).map_err(|_| refused())?;
+        let position = self.app.keyring.open_page(self.digest, &sealed).map_err(|_| refused())?;
+        serde_json::from_slice(&position).map(Some).map_err(|_| refused())
     }
 
     /// The token of the page that begins after `position`.
     pub(crate) fn token(&self, position: &impl Serialize) -> Result<String, Error> {
         let position = serde_json::to_vec(position).map_err(|_| Error::Sealed("page_token"))?;
-        let mut bytes = self.app.keyring.mac(Purpose::PageToken, &[&self.digest, &position]).to_vec();
-        bytes.extend_from_slice(&position);
-        Ok(BASE64URL_NOPAD.encode(&bytes))
+        Ok(BASE64URL_NOPAD.encode(&self.app.keyring.seal_page(self.digest, &position)))
     }
 }
 

@@ -1,11 +1,11 @@
-//! What is kept sealed for an alias, opened for the length of a call.
+//! What is kept for an alias, most of it sealed, opened for the length of a call.
 
 use std::ops::Deref;
 
 use calendar::Roster;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Serialize, de::DeserializeOwned};
-use store::{AliasId, Opaque, RequestId, alias, alias_key};
+use store::{AliasId, Opaque, RequestId, Tags, alias, alias_key};
 use vault::{DataKey, Padding};
 
 use crate::{App, alias::AliasSettings, error::Error, reminders::Contact, roster::Feed};
@@ -28,11 +28,12 @@ const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(25
 /// An answer already given.
 const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
 
-/// One alias's data key, and what was sealed under it when the call looked.
+/// One alias's data key, and what was kept for it when the call looked.
 pub(crate) struct Safe {
     alias: AliasId,
     key: DataKey,
     settings: Opaque,
+    exclusion_tags: Tags,
     roster: Option<Opaque>,
     contact: Option<Opaque>,
 }
@@ -56,7 +57,14 @@ impl Safe {
             wrapped_key: Opaque(app.keyring.wrap(&key, alias.0.into_bytes())),
             kek_id: Opaque(app.keyring.kek_id().to_vec()),
         };
-        let mut safe = Self { alias, key, settings: Opaque(Vec::new()), roster: None, contact: None };
+        let mut safe = Self {
+            alias,
+            key,
+            settings: Opaque(Vec::new()),
+            exclusion_tags: Tags::default(),
+            roster: None,
+            contact: None,
+        };
         safe.settings = safe.seal_settings(settings)?;
         Ok((safe.settings, row))
     }
@@ -80,14 +88,15 @@ impl Safe {
     }
 
     fn unwrap(app: &App, alias: AliasId, kept: alias::Kept) -> Result<(Self, Option<Given>), Error> {
-        let alias::Kept { wrapped_key, settings, roster, contact, payload_mac, response } = kept;
+        let alias::Kept { wrapped_key, settings, exclusion_tags, roster, contact, payload_mac, response } =
+            kept;
         let key = app
             .keyring
             .unwrap(&wrapped_key.0, alias.0.into_bytes())
             .map_err(|_| Error::Sealed("alias_key.wrapped_key"))?;
         let given = payload_mac.zip(response);
         let given = given.map(|(payload_mac, response)| Given { payload_mac, response });
-        Ok((Self { alias, key, settings, roster, contact }, given))
+        Ok((Self { alias, key, settings, exclusion_tags, roster, contact }, given))
     }
 
     /// Whose it is.
@@ -98,6 +107,11 @@ impl Safe {
     /// How sessions are fitted between the alias's shifts.
     pub(crate) fn settings(&self) -> Result<AliasSettings, Error> {
         self.unseal_json(SETTINGS, &self.settings)
+    }
+
+    /// What the alias must not meet (D5); not sealed, since it is compared with what others must not.
+    pub(crate) fn exclusion_tags(&self) -> &Tags {
+        &self.exclusion_tags
     }
 
     pub(crate) fn seal_settings(&self, settings: &AliasSettings) -> Result<Opaque, Error> {

@@ -698,6 +698,11 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// A text without case, accents and punctuation, its words apart by one space.
+pub(crate) fn folded(text: &str) -> String {
+    Folded::new(text).text().to_owned()
+}
+
 /// How many typing errors a word of so many letters may have.
 pub(crate) fn tolerance(letters: usize) -> usize {
     match letters {

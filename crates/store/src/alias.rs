@@ -6,7 +6,7 @@ use sea_orm::{
     sea_query::{ExprTrait, LockType, SelectStatement},
 };
 
-use crate::{AliasId, Opaque, RequestId, alias_key, contact, request, roster};
+use crate::{AliasId, Opaque, RequestId, Tags, alias_key, contact, request, roster};
 
 /// An alias. No column says who it is, or when it was made.
 #[sea_orm::model]
@@ -23,17 +23,21 @@ pub struct Model {
     pub handle: String,
     /// Sealed under the alias's data key: how sessions are fitted between shifts.
     pub settings: Opaque,
+    /// What it must not meet (D5). A sealed list could not be compared with those of others.
+    pub exclusion_tags: Tags,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// All that is kept sealed for one alias, and what it was answered when it asked the same before.
+/// All that is kept for one alias alone, and what it was answered when it asked the same before.
 #[derive(Clone, Debug, FromQueryResult)]
 pub struct Kept {
     /// The data key that opens the rest, as `vault` wraps it.
     pub wrapped_key: Opaque,
     /// How sessions are fitted between shifts.
     pub settings: Opaque,
+    /// What must not be met (D5).
+    pub exclusion_tags: Tags,
     /// Shifts, if there are any.
     pub roster: Option<Opaque>,
     /// Where to write, if anywhere.
@@ -73,7 +77,7 @@ fn kept(id: AliasId, request: Option<RequestId>) -> SelectStatement {
     let mut kept = Entity::find_by_id(id)
         .select_only()
         .column_as(alias_key::Column::WrappedKey, "wrapped_key")
-        .column(Column::Settings)
+        .columns([Column::Settings, Column::ExclusionTags])
         .column_as(roster::Column::Sealed, "roster")
         .column_as(contact::Column::Sealed, "contact")
         .column(request::Column::PayloadMac)

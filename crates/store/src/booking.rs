@@ -9,7 +9,9 @@ use sea_orm::{
     sea_query::{ExprTrait, LockType, UnionType},
 };
 
-use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId, session_type, therapist};
+use crate::{
+    AliasId, BookingId, Instant, Modality, SessionTypeId, Tags, TherapistId, alias, session_type, therapist,
+};
 
 /// A booking.
 #[sea_orm::model]
@@ -61,6 +63,16 @@ pub struct Locked {
     pub revision: i64,
 }
 
+/// A booking with what its alias must not meet.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Tagged {
+    /// The booking.
+    #[sea_orm(nested)]
+    pub booking: Model,
+    /// Of whoever's it is; nothing once the alias is erased.
+    pub exclusion_tags: Option<Tags>,
+}
+
 /// States of a FHIR R5 Appointment; they only move forward (B8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
@@ -84,6 +96,12 @@ impl Model {
     #[must_use]
     pub fn busy(&self) -> Option<Span> {
         Span::new(self.busy_from.into(), self.busy_until.into())
+    }
+
+    /// The session without buffers; the table's check keeps it from being empty.
+    #[must_use]
+    pub fn session(&self) -> Option<Span> {
+        Span::new(self.starts_at.into(), self.ends_at.into())
     }
 
     /// Whether it is a hold that has ended by itself (B1).
@@ -125,6 +143,14 @@ impl Entity {
     /// What keeps `therapist` busy at some moment of `span`.
     pub fn keeping(therapist: TherapistId, span: Span, now: DateTime<Utc>) -> Select<Self> {
         Self::busy_during(span, now).filter(COLUMN.therapist_id.eq(therapist))
+    }
+
+    /// The same bookings, each with what its alias must not meet (D5).
+    pub fn with_tags(bookings: Select<Self>) -> Selector<SelectModel<Tagged>> {
+        let whose = Expr::col((alias::Entity, alias::Column::Id)).equals((Entity, Column::AliasId));
+        let mut tagged = bookings.column(alias::Column::ExclusionTags);
+        QueryTrait::query(&mut tagged).join(JoinType::LeftJoin, alias::Entity, whose);
+        tagged.into_model()
     }
 
     /// What keeps `alias` busy at some moment of `span`.

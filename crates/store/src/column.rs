@@ -1,5 +1,7 @@
 //! Types of columns.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue, DeriveActiveEnum, EnumIter, FromJsonQueryResult, IntoActiveValue, Value,
@@ -43,6 +45,44 @@ impl std::fmt::Debug for Opaque {
 impl sea_orm::TryFromU64 for Opaque {
     fn try_from_u64(_: u64) -> Result<Self, sea_orm::DbErr> {
         Err(sea_orm::DbErr::ConvertFromU64("Opaque"))
+    }
+}
+
+/// What an alias must not meet (D5): keyed hashes, one after the other. They are never printed, only counted.
+#[derive(Clone, Default, PartialEq, Eq, DeriveValueType)]
+pub struct Tags(Vec<u8>);
+
+impl Tags {
+    /// Of hashes in any order, of which each counts once.
+    pub fn new(hashes: impl IntoIterator<Item = [u8; Self::LENGTH]>) -> Self {
+        let each: BTreeSet<_> = hashes.into_iter().collect();
+        Self(each.into_iter().flatten().collect())
+    }
+
+    /// Of one hash.
+    pub const LENGTH: usize = 16;
+
+    /// The hashes, ascending.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8; Self::LENGTH]> {
+        self.0.as_chunks().0.iter()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one is also in `other`.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> bool {
+        self.iter().any(|hash| other.iter().any(|known| known == hash))
+    }
+}
+
+impl std::fmt::Debug for Tags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tags({})", self.iter().len())
     }
 }
 

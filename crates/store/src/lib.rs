@@ -34,7 +34,7 @@ mod error;
 mod id;
 mod writes;
 
-pub use column::{Horizon, Instant, Limits, List, Modality, Opaque};
+pub use column::{Horizon, Instant, Limits, List, Modality, Opaque, Tags};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{

@@ -66,12 +66,14 @@ pub enum Purpose {
     RequestPayload,
     /// The code that confirms a contact.
     ContactCode,
-    /// The place in a list where the next page begins.
+    /// The list that a page token is for.
     PageToken,
     /// The name of the room in which a session takes place.
     Room,
     /// The secret in the address of a calendar.
     CalendarFeed,
+    /// What an alias must not meet.
+    ExclusionTag,
 }
 
 impl Keyring {
@@ -159,6 +161,20 @@ impl Keyring {
         self.mac(purpose, parts).ct_eq(tag).into()
     }
 
+    /// Seals where the next page of a list begins, for a client to bring back: it can neither be read nor changed, and
+    /// opens for that list alone.
+    #[must_use]
+    pub fn seal_page(&self, list: [u8; 16], position: &[u8]) -> Vec<u8> {
+        let secret = self.derive("respite/page-position/v1");
+        SealingKey { id: self.id, secret: &secret }.seal(page_of(list), position)
+    }
+
+    /// Undoes [`seal_page`](Self::seal_page).
+    pub fn open_page(&self, list: [u8; 16], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let secret = self.derive("respite/page-position/v1");
+        SealingKey { id: self.id, secret: &secret }.open(page_of(list), sealed)
+    }
+
     fn new(secret: Zeroizing<[u8; 32]>) -> Self {
         let id = *derive(&secret, "respite/key-id/v1");
         Self { secret, id }
@@ -185,6 +201,7 @@ impl Purpose {
             Self::PageToken => "respite/page-token/v1",
             Self::Room => "respite/room/v1",
             Self::CalendarFeed => "respite/calendar-feed/v1",
+            Self::ExclusionTag => "respite/exclusion-tag/v1",
         }
     }
 }
@@ -212,6 +229,10 @@ fn parse_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
 
 fn wrapped_of(alias: [u8; 16]) -> Place {
     Place { column: "alias_key.wrapped_dek", row: alias }
+}
+
+fn page_of(list: [u8; 16]) -> Place {
+    Place { column: "page_token", row: list }
 }
 
 /// HKDF-SHA256 with one salt for the whole house and the label as info.
@@ -249,7 +270,7 @@ mod tests {
     use hmac::Mac;
 
     const ALIAS: [u8; 16] = [7; 16];
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 8] = [
         Purpose::Challenge,
         Purpose::PairHandle,
         Purpose::RequestPayload,
@@ -257,6 +278,7 @@ mod tests {
         Purpose::PageToken,
         Purpose::Room,
         Purpose::CalendarFeed,
+        Purpose::ExclusionTag,
     ];
 
     #[test]
@@ -309,6 +331,20 @@ mod tests {
             ours.unwrap(&wrapped, ALIAS).unwrap_err(),
             OpenError::WrongKey { expected: ours.kek_id(), found: theirs.kek_id() }
         );
+    }
+
+    #[test]
+    fn a_page_opens_for_its_list_alone_and_cannot_be_read() {
+        let keyring = Keyring::generate();
+        let sealed = keyring.seal_page([1; 16], b"after the load class 3");
+        assert_eq!(&keyring.open_page([1; 16], &sealed).unwrap()[..], b"after the load class 3");
+        assert!(!sealed.windows(4).any(|window| window == b"load"));
+        assert_eq!(keyring.open_page([2; 16], &sealed), Err(OpenError::Forged));
+        for byte in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[byte] ^= 1;
+            assert!(keyring.open_page([1; 16], &changed).is_err(), "{byte}");
+        }
     }
 
     #[track_caller]

@@ -62,6 +62,7 @@ fn check_slots(schedule: &Schedule, session: &SessionRules, from: &str, expected
         open: &open,
         session,
         busy: &[],
+        sharing: &[],
         load: &Load::default(),
         alias_busy: &[],
         unavailable: &[],
@@ -171,6 +172,7 @@ fn every_refusal_tells_its_facts() {
         open: &open,
         session: &session,
         busy: &[span(at("2026-01-13T10:00"), 60)],
+        sharing: &[],
         load: &Load::default(),
         alias_busy: &[span(at("2026-01-13T13:00"), 60), span(at("2026-01-13T08:00"), 60)],
         unavailable: &[
@@ -201,6 +203,35 @@ fn every_refusal_tells_its_facts() {
 }
 
 #[test]
+fn d5_half_an_hour_lies_between_sessions_of_those_who_share_a_tag() {
+    let (schedule, now) = (daily("Etc/UTC", 540, 1020), at("2026-01-12T06:00"));
+    let open = schedule.open(span(now, 24 * 60));
+    let session = SessionRules { buffer_before: TimeDelta::minutes(20), ..session(50, 5, 0) };
+    let sharing = [span(at("2026-01-12T12:00"), 60)];
+    let check = |start, expected| {
+        let admission = Admission {
+            schedule: &schedule,
+            open: &open,
+            session: &session,
+            busy: &[],
+            sharing: &sharing,
+            load: &Load::default(),
+            alias_busy: &[],
+            unavailable: &[],
+            now,
+        };
+        let verdict = admit(&admission, at(start)).map(|_| ());
+        assert_eq!(verdict, expected, "{start}");
+        assert_eq!(verdict.map_err(Refusal::for_worker), expected.map_err(|_| Refusal::Taken), "{start}");
+    };
+    check("2026-01-12T10:40", Ok(()));
+    check("2026-01-12T10:45", Err(Refusal::Adjacent));
+    check("2026-01-12T12:00", Err(Refusal::Adjacent));
+    check("2026-01-12T13:25", Err(Refusal::Adjacent));
+    check("2026-01-12T13:30", Ok(()));
+}
+
+#[test]
 fn s3_a_check_in_may_be_held_in_a_break() {
     let (schedule, now) = (daily("Europe/Berlin", 540, 1020), at("2026-01-12T06:00"));
     let open = schedule.open(span(now, 24 * 60));
@@ -216,6 +247,7 @@ fn s3_a_check_in_may_be_held_in_a_break() {
             open: &open,
             session: &session(minutes, 5, 0),
             busy: &[],
+            sharing: &[],
             load: &Load::default(),
             alias_busy: &[],
             unavailable: &unavailable,
@@ -241,6 +273,7 @@ struct Case {
     schedule: Schedule,
     session: SessionRules,
     busy: Vec<Span>,
+    sharing: Vec<Span>,
     alias_busy: Vec<Span>,
     roster: Roster,
     range: Span,
@@ -279,64 +312,67 @@ fn cases() -> impl Strategy<Value = Case> {
     let travel =
         prop::option::of((0_u64..3, 0_u64..2, prop::sample::select(vec!["Asia/Tokyo", "America/New_York"])));
     let reach = (0_i64..2000, 0_u32..5);
-    (changes, week, (spans(3), spans(2), spans(4), spans(2), spans(2)), session, travel, reach).prop_map(
-        |(
-            (name, start),
-            (windows, overrides, protected, protected_overrides),
-            (off, elsewhere, busy, alias_busy, shifts),
-            session,
-            travel,
-            (notice, days),
-        )| {
-            let start = at(start);
-            let first = start.date_naive();
-            let put = |list: Vec<(i64, i64)>| -> Vec<Span> {
-                list.into_iter()
-                    .map(|(from, minutes)| span(start + TimeDelta::minutes(from), minutes))
-                    .collect()
-            };
-            let differing = |list: Vec<(u64, bool, Vec<DayWindow>)>| -> Vec<DateOverride> {
-                list.into_iter()
-                    .map(|(day, replace, windows)| DateOverride {
-                        date: first + Days::new(day),
-                        kind: if replace { OverrideKind::Replace } else { OverrideKind::Add },
-                        windows,
-                    })
-                    .collect()
-            };
-            let schedule = Schedule {
-                windows,
-                overrides: differing(overrides),
-                protected: Protected { windows: protected, overrides: differing(protected_overrides) },
-                time_off: put(off),
-                busy_elsewhere: put(elsewhere),
-                travels: travel
-                    .into_iter()
-                    .map(|(day, length, name)| Travel {
-                        from: first + Days::new(day),
-                        until: first + Days::new(day + length),
-                        zone: zone(name),
-                    })
-                    .collect(),
-                notice: TimeDelta::minutes(notice),
-                horizon: Horizon::Days(days),
-                ..daily(name, 0, 0)
-            };
-            let (duration, before, after, grid_interval_minutes, grid_offset_minutes) = session;
-            let session = SessionRules {
-                duration: TimeDelta::minutes(duration),
-                buffer_before: TimeDelta::minutes(before),
-                buffer_after: TimeDelta::minutes(after),
-                grid_interval_minutes,
-                grid_offset_minutes,
-                load_weight: 1,
-            };
-            let shifts = put(shifts).into_iter().map(|span| Shift { span, kind: ShiftKind::Day }).collect();
-            let roster = Roster::new(&schedule.zone, shifts, Some(first + Days::new(2)), start).unwrap();
-            let (busy, range) = (union(put(busy)), span(start, DAYS * 24 * 60));
-            Case { schedule, session, busy, alias_busy: put(alias_busy), roster, range, now: start }
-        },
-    )
+    (changes, week, (spans(3), spans(2), spans(4), spans(2), spans(2), spans(2)), session, travel, reach)
+        .prop_map(
+            |(
+                (name, start),
+                (windows, overrides, protected, protected_overrides),
+                (off, elsewhere, busy, sharing, alias_busy, shifts),
+                session,
+                travel,
+                (notice, days),
+            )| {
+                let start = at(start);
+                let first = start.date_naive();
+                let put = |list: Vec<(i64, i64)>| -> Vec<Span> {
+                    list.into_iter()
+                        .map(|(from, minutes)| span(start + TimeDelta::minutes(from), minutes))
+                        .collect()
+                };
+                let differing = |list: Vec<(u64, bool, Vec<DayWindow>)>| -> Vec<DateOverride> {
+                    list.into_iter()
+                        .map(|(day, replace, windows)| DateOverride {
+                            date: first + Days::new(day),
+                            kind: if replace { OverrideKind::Replace } else { OverrideKind::Add },
+                            windows,
+                        })
+                        .collect()
+                };
+                let schedule = Schedule {
+                    windows,
+                    overrides: differing(overrides),
+                    protected: Protected { windows: protected, overrides: differing(protected_overrides) },
+                    time_off: put(off),
+                    busy_elsewhere: put(elsewhere),
+                    travels: travel
+                        .into_iter()
+                        .map(|(day, length, name)| Travel {
+                            from: first + Days::new(day),
+                            until: first + Days::new(day + length),
+                            zone: zone(name),
+                        })
+                        .collect(),
+                    notice: TimeDelta::minutes(notice),
+                    horizon: Horizon::Days(days),
+                    ..daily(name, 0, 0)
+                };
+                let (duration, before, after, grid_interval_minutes, grid_offset_minutes) = session;
+                let session = SessionRules {
+                    duration: TimeDelta::minutes(duration),
+                    buffer_before: TimeDelta::minutes(before),
+                    buffer_after: TimeDelta::minutes(after),
+                    grid_interval_minutes,
+                    grid_offset_minutes,
+                    load_weight: 1,
+                };
+                let shifts =
+                    put(shifts).into_iter().map(|span| Shift { span, kind: ShiftKind::Day }).collect();
+                let roster = Roster::new(&schedule.zone, shifts, Some(first + Days::new(2)), start).unwrap();
+                let (busy, range) = (union(put(busy)), span(start, DAYS * 24 * 60));
+                let (sharing, alias_busy) = (put(sharing), put(alias_busy));
+                Case { schedule, session, busy, sharing, alias_busy, roster, range, now: start }
+            },
+        )
 }
 
 /// The minutes around the range, with nothing clever.
@@ -363,7 +399,7 @@ impl Minutes {
 /// start or later, and closes at the last minute that reads its end, or where none does, after the last that
 /// reads earlier.
 fn model(case: &Case) -> Vec<DateTime<Utc>> {
-    let Case { schedule, session, busy, alias_busy, roster, range, now } = case;
+    let Case { schedule, session, busy, sharing, alias_busy, roster, range, now } = case;
     let minutes = Minutes::around(*range);
     let home = minutes.read(&schedule.zone);
     let laid_out = |weekly: &[Window], overrides: &[DateOverride]| {
@@ -401,7 +437,8 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
     let open: Vec<bool> = (0..minutes.all.len()).map(|i| covered(&windows, i) && !closed(i)).collect();
     let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
     let away = minutes.within(&unavailable.iter().map(|time| time.span).collect::<Vec<_>>());
-    let (busy, alias_busy) = (minutes.within(busy), minutes.within(alias_busy));
+    let (busy, alias_busy, sharing) =
+        (minutes.within(busy), minutes.within(alias_busy), minutes.within(sharing));
     let Horizon::Days(days) = schedule.horizon else { unreachable!("cases have rolling horizons") };
     let last = schedule.zone.local(*now).date() + Days::new(days.into());
 
@@ -419,6 +456,7 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
             && open[whole.clone()].iter().all(|open| *open)
             && on_grid
             && !busy[whole.clone()].iter().any(|busy| *busy)
+            && !sharing[own.start - 30..own.end + 30].iter().any(|sharing| *sharing)
             && !alias_busy[whole].iter().any(|busy| *busy)
             && !away[own].iter().any(|away| *away)
     };
@@ -433,11 +471,11 @@ proptest! {
 
     #[test]
     fn t5_slots_admission_and_a_slow_model_agree_on_every_minute(case in cases()) {
-        let Case { schedule, session, busy, alias_busy, roster, range, now } = &case;
+        let Case { schedule, session, busy, sharing, alias_busy, roster, range, now } = &case;
         let unavailable = unavailable(roster, &ShiftRules::default(), &schedule.zone, *range, false);
         let open = schedule.open(*range);
         let admission = Admission {
-            schedule, open: &open, session, busy, load: &Load::default(), alias_busy,
+            schedule, open: &open, session, busy, sharing, load: &Load::default(), alias_busy,
             unavailable: &unavailable, now: *now,
         };
         let listed: Vec<Admitted> = slots(&admission, *range).collect();

@@ -60,6 +60,7 @@ fn decide_for(
         open: &schedule.open(wanted.span),
         session: &rules,
         busy: &union(sessions.iter().map(|session| session.span).collect()),
+        sharing: &[],
         load: &schedule.load(sessions.iter().copied()),
         alias_busy,
         unavailable: &[],

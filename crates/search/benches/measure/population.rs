@@ -83,7 +83,6 @@ impl Population {
             (Facet::Approach, chance.pick(&APPROACHES)),
             (Facet::Approach, chance.pick(&APPROACHES)),
             (Facet::CulturalCompetence, chance.pick(&COMPETENCES)),
-            (Facet::Experience, chance.pick(&["healthcare-workers", "night-staff"])),
             (Facet::Language, languages[0]),
             (Facet::Language, chance.pick(languages)),
         ];
@@ -154,7 +153,7 @@ impl Population {
         let sessions = hours.filter(|start| *start > now() + TimeDelta::days(1)).filter_map(|start| {
             let session = Span::new(start, start + TimeDelta::minutes(50))?;
             let busy = Span::new(start, start + TimeDelta::hours(1))?;
-            Some(Booked { time: Admitted { session, busy }, weight: 1 })
+            Some(Booked { time: Admitted { session, busy }, weight: 1, tags: Vec::new() })
         });
         let mut every_other = false;
         sessions.partition(|_| match self.density {
@@ -246,6 +245,8 @@ impl Question {
             excluded: &[],
             unavailable: &self.unavailable,
             busy: &[],
+            tags: &[],
+            own: &[],
             moving: None,
             now: now(),
             after: None,

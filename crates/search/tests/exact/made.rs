@@ -35,6 +35,10 @@ pub(crate) struct Ask {
     pub(crate) window: Span,
     pub(crate) excluded: Vec<Span>,
     pub(crate) busy: Vec<Span>,
+    /// What must not be met, and sessions that are the worker's own: which ones of whom, and which those are.
+    pub(crate) tags: Vec<&'static str>,
+    pub(crate) owns: Vec<(usize, usize)>,
+    pub(crate) own: Vec<(TherapistId, Span)>,
     /// A booking that is to be moved: which one of whom, and which that is.
     pub(crate) moves: Option<(usize, usize)>,
     pub(crate) moving: Option<(TherapistId, Span)>,
@@ -70,12 +74,13 @@ pub(crate) enum Change {
 impl Ask {
     /// The same about these therapists.
     pub(crate) fn about(self, therapists: &[Therapist]) -> Self {
-        let moving = self.moves.and_then(|(which, session)| {
-            let therapist = therapists.get(which % therapists.len().max(1))?;
+        let one = |(which, session): (usize, usize)| {
+            let therapist: &Therapist = therapists.get(which % therapists.len().max(1))?;
             let booked = therapist.booked.get(session % therapist.booked.len().max(1))?;
             Some((therapist.id, booked.time.busy))
-        });
-        Self { moving, ..self }
+        };
+        let (moving, own) = (self.moves.and_then(one), self.owns.iter().copied().filter_map(one).collect());
+        Self { own, moving, ..self }
     }
 
     pub(crate) fn unavailable(&self, zone: &Zone) -> Vec<Unavailable> {
@@ -130,6 +135,7 @@ const DAYS: [&str; 8] = [
 ];
 const ZONES: [&str; 4] = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"];
 const TAGS: [&str; 3] = ["de", "en", "fr"];
+const EXCLUSIONS: [&str; 3] = ["ward", "clinic", "group"];
 const PLACES: [&str; 3] = ["AT", "DE", "US-NY"];
 
 fn zone() -> impl Strategy<Value = Zone> {
@@ -181,11 +187,19 @@ fn near(now: DateTime<Utc>, longest: i64) -> impl Strategy<Value = Span> {
 
 /// Whole minutes, seconds and all between buffers that need not be.
 fn session(now: DateTime<Utc>) -> impl Strategy<Value = Booked> {
-    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..]), weight())
-        .prop_map(|(span, before, after, weight)| booked(span, (before, after), weight))
+    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..]), weight(), exclusions())
+        .prop_map(|(span, before, after, weight, tags)| booked(span, (before, after), weight, &tags))
 }
 
-fn booked(span: Span, (before, after): (i64, i64), weight: u32) -> Booked {
+/// What must not be met; often nothing.
+fn exclusions() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![
+        1 => prop::sample::subsequence(&EXCLUSIONS[..], 0..=0),
+        1 => prop::sample::subsequence(&EXCLUSIONS[..], 1..=3),
+    ]
+}
+
+fn booked(span: Span, (before, after): (i64, i64), weight: u32, tags: &[&str]) -> Booked {
     let (start, end) =
         (span.start().timestamp().div_euclid(60) * 60, span.end().timestamp().div_euclid(60) * 60);
     let at = |second| DateTime::from_timestamp(second, 0).unwrap();
@@ -194,19 +208,27 @@ fn booked(span: Span, (before, after): (i64, i64), weight: u32) -> Booked {
     let early = TimeDelta::seconds(span.start().timestamp() % 60);
     let late = TimeDelta::seconds(span.end().timestamp() % 60);
     let busy = Span::new(session.start() - before - early, session.end() + after + late).unwrap();
-    Booked { time: Admitted { session, busy }, weight }
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Booked { time: Admitted { session, busy }, weight, tags }
 }
 
 /// Some one after the other, with little between them.
 fn row(now: DateTime<Utc>) -> impl Strategy<Value = Vec<Booked>> {
-    (-8_000_i64..8_000, 1_usize..6, select(&[20_i64, 50][..]), select(&[0_i64, 10, 15][..]), weight())
-        .prop_map(move |(start, count, length, between, weight)| {
+    (
+        -8_000_i64..8_000,
+        1_usize..6,
+        select(&[20_i64, 50][..]),
+        select(&[0_i64, 10, 15][..]),
+        weight(),
+        exclusions(),
+    )
+        .prop_map(move |(start, count, length, between, weight, tags)| {
             let midnight = now.timestamp().div_euclid(86_400) * 86_400;
             let first = DateTime::from_timestamp(midnight + start * 60, 0).unwrap();
             let starts = (0..count)
                 .map(|n| first + TimeDelta::minutes((length + between) * i64::try_from(n).unwrap()));
             let spans = starts.map(|start| Span::new(start, start + TimeDelta::minutes(length)).unwrap());
-            spans.map(|span| booked(span, (0, between), weight)).collect()
+            spans.map(|span| booked(span, (0, between), weight, &tags)).collect()
         })
 }
 
@@ -296,6 +318,7 @@ prop_compose! {
         schedule in schedule(now),
         session_types in prop_oneof![1 => vec(session_type(), 0..3), 4 => vec(session_type(), 1..3)],
         languages in prop::sample::subsequence(&TAGS[..], 0..=3),
+        exclusions in exclusions(),
         specializations in prop::sample::subsequence(&["anxiety", "ptsd", "trauma"][..], 0..=3),
         years in 0_u8..4,
         credentials in vec((prop::sample::subsequence(&PLACES[..], 0..=2), -1_i64..9), 0..3),
@@ -312,7 +335,11 @@ prop_compose! {
             id,
             schedule,
             session_types: session_types.into_iter().filter(|offered: &SessionType| types.insert(offered.id)).collect(),
-            terms: languages.into_iter().map(|tag| (Facet::Language, tag.to_owned())).collect(),
+            terms: languages
+                .into_iter()
+                .map(|tag| (Facet::Language, tag.to_owned()))
+                .chain(exclusions.into_iter().map(|tag| (Facet::ExclusionTag, tag.to_owned())))
+                .collect(),
             specializations: (years..).zip(specializations).map(|(years, slug)| (slug.to_owned(), years)).collect(),
             credentials: credentials.into_iter().map(|(places, until)| Credential {
                 jurisdictions: places.into_iter().map(str::to_owned).collect(),
@@ -343,7 +370,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         prop::sample::subsequence(vec![trauma(), plain("anxiety"), plain("ptsd"), plain("grief")], 0..4);
     prop_oneof![
         3 => prop::sample::subsequence(&TAGS[..], 1..=3).prop_map(|tags| Asked::Any(Facet::Language, tags)),
-        1 => some(&TAGS).prop_map(|tags| Asked::NoneOf(Facet::Language, tags)),
+        1 => some(&EXCLUSIONS).prop_map(|tags| Asked::NoneOf(Facet::ExclusionTag, tags)),
         2 => prop::sample::subsequence(&PLACES[..], 1..=3).prop_map(|places| Asked::Any(Facet::Jurisdiction, places)),
         4 => (wanted, prop::bool::weighted(0.2)).prop_map(|(wanted, all)| Asked::Specializations(wanted, all)),
         2 => (1_u8..8).prop_map(Asked::Modalities),
@@ -362,6 +389,8 @@ prop_compose! {
         length in prop_oneof![1 => 1_i64..300, 4 => 300_i64..1_300],
         excluded in vec(near(now, 300), 0..2),
         busy in vec(near(now, 120), 0..3),
+        tags in exclusions(),
+        owns in vec(any::<(usize, usize)>(), 0..5),
         shifts in prop_oneof![vec((near(now, 720), any::<bool>()), 0..=0), vec((near(now, 720), any::<bool>()), 1..4)],
         beyond_roster in prop::bool::weighted(0.8),
         breaks_only in prop::bool::weighted(0.2),
@@ -379,6 +408,9 @@ prop_compose! {
             window: Span::new(start, start + TimeDelta::seconds(length * 60 + seconds)).unwrap(),
             excluded,
             busy,
+            tags,
+            owns,
+            own: Vec::new(),
             moves,
             moving: None,
             shifts: shifts.into_iter().map(|(span, night)| Shift { span, kind: kind(night) }).collect(),

@@ -9,7 +9,7 @@ use calendar::{Rules, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use made::{Ask, Change, Made, minutes};
 use proptest::prelude::*;
-use search::{Index, Page, Place, Query, Therapist};
+use search::{Booked, Facet, Index, Page, Place, Query, Therapist};
 
 /// What the index says, page by page, with what each page says took time away.
 fn pages(index: &Index, ask: &Ask, limit: usize) -> Vec<Page> {
@@ -35,6 +35,7 @@ fn with_query<T>(
     let zone = Rules::compiled_in().zone("Europe/Berlin").unwrap();
     let unavailable = ask.unavailable(&zone);
     let criteria = ask.criteria(index);
+    let tags: Vec<_> = ask.tags.iter().filter_map(|tag| index.term(Facet::ExclusionTag, tag)).collect();
     asked(&Query {
         criteria: &criteria,
         therapists: &ask.therapists,
@@ -44,6 +45,8 @@ fn with_query<T>(
         excluded: &ask.excluded,
         unavailable: &unavailable,
         busy: &ask.busy,
+        tags: &tags,
+        own: &ask.own,
         moving: ask.moving,
         now: ask.now,
         after,
@@ -136,28 +139,28 @@ fn change_both(index: &mut Index, therapists: &mut Vec<Therapist>, now: &mut Dat
             let same = |known: Span| minutes(known) == minutes(session.time.busy);
             therapist.holds.retain(|hold| !same(hold.booked.time.busy));
             if !therapist.booked.iter().any(|known| same(known.time.busy)) {
-                therapist.booked.push(session);
+                therapist.booked.push(session.clone());
             }
-            index.book(therapist.id, session);
+            index.book(therapist.id, &session);
         }
         Change::Hold(which, hold) if count > 0 => {
             let therapist = &mut therapists[which % count];
             let same = |known: Span| minutes(known) == minutes(hold.booked.time.busy);
             if !therapist.booked.iter().any(|known| same(known.time.busy)) {
                 therapist.holds.retain(|known| !same(known.booked.time.busy));
-                therapist.holds.push(hold);
+                therapist.holds.push(hold.clone());
             }
-            index.hold(therapist.id, hold);
+            index.hold(therapist.id, &hold);
         }
         Change::Release(which, session) if count > 0 => {
             let therapist = &mut therapists[which % count];
-            let known =
-                therapist.booked.iter().copied().chain(therapist.holds.iter().map(|hold| hold.booked));
-            let Some(gone) = known.clone().nth(session % known.count().max(1)) else { return };
-            let other = |known: Span| minutes(known) != minutes(gone.time.busy);
+            let known = therapist.booked.iter().chain(therapist.holds.iter().map(|hold| &hold.booked));
+            let gone = known.clone().nth(session % known.count().max(1));
+            let Some(Booked { time: gone, .. }) = gone.cloned() else { return };
+            let other = |known: Span| minutes(known) != minutes(gone.busy);
             therapist.booked.retain(|known| other(known.time.busy));
             therapist.holds.retain(|hold| other(hold.booked.time.busy));
-            index.release(therapist.id, gone.time.busy);
+            index.release(therapist.id, gone.busy);
         }
         Change::Advance(minutes, most) => {
             *now += TimeDelta::minutes(minutes);

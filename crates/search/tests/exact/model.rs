@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use calendar::{
-    Admission, HeldSession, Horizon, Limits, Load, Schedule, SessionRules, Span, WorkerRefusal, slots,
+    ADJACENT, Admission, HeldSession, Horizon, Limits, Load, Schedule, SessionRules, Span, WorkerRefusal,
+    slots,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use search::{
     Booked, Constraint, Facet, Index, Matched, Opening, Place, Query, SLACK_DAYS, SessionType, Therapist,
+    TherapistId,
 };
 
 use crate::made::{Ask, Asked, minutes};
@@ -33,6 +35,7 @@ pub(crate) fn search(
         let (matched, years) = rank(therapist, ask);
         let moving = query.moving.filter(|(moving, _)| *moving == therapist.id).map(|(_, busy)| busy);
         let (busy, load) = taken(therapist, Some(query.now), moving, &therapist.schedule);
+        let sharing = sharing(therapist, query, ask);
         for offered in therapist.session_types.iter().filter(|offered| fits(offered, ask, ask.criteria.len()))
         {
             if !query.session_types.is_empty() && !query.session_types.contains(&offered.id) {
@@ -40,6 +43,7 @@ pub(crate) fn search(
             }
             let open = therapist.schedule.open(query.window);
             let admission = Admission {
+                sharing: &sharing,
                 alias_busy: query.busy,
                 unavailable: query.unavailable,
                 ..alone(&therapist.schedule, &open, &offered.rules, (&busy, &load), query.now)
@@ -48,10 +52,16 @@ pub(crate) fn search(
                 if query.excluded.iter().any(|span| span.overlaps(admitted.session)) {
                     continue;
                 }
+                let between = |other: &Span| {
+                    let before = admitted.session.start() - other.end();
+                    before.max(other.start() - admitted.session.end())
+                };
+                assert!(sharing.iter().all(|other| between(other) >= ADJACENT), "D5");
                 let place = Place {
                     start: admitted.session.start(),
                     matched: Reverse(matched),
                     seen: Reverse(query.seen.contains(&therapist.id)),
+                    load: quarter(therapist, admitted.session.start(), ask),
                     years: Reverse(years),
                     therapist: therapist.id,
                     session_type: offered.id,
@@ -148,12 +158,7 @@ pub(crate) fn removals(
 /// The hours with a start that no booked session is in the way of, on days that these leave room, as far as time is
 /// laid out.
 fn opening_hours(therapist: &Therapist, (from, to): (DateTime<Utc>, DateTime<Utc>), ask: &Ask) -> Vec<i64> {
-    let days = match therapist.schedule.horizon {
-        Horizon::Days(days) => i64::from(days),
-        Horizon::Until(date) => (date - ask.laid_out.date_naive()).num_days().max(0),
-    };
-    let day = ask.laid_out.timestamp().div_euclid(86_400) + days + 2 + i64::from(SLACK_DAYS);
-    let until = DateTime::from_timestamp(day * 86_400, 0).unwrap();
+    let until = until(therapist, ask);
     let schedule = Schedule {
         notice: TimeDelta::zero(),
         horizon: Horizon::Until(chrono::NaiveDate::MAX),
@@ -170,6 +175,66 @@ fn opening_hours(therapist: &Therapist, (from, to): (DateTime<Utc>, DateTime<Utc
         hours.extend(inside.map(|admitted| admitted.session.start().timestamp().div_euclid(3600)));
     }
     hours
+}
+
+/// Up to where time is laid out.
+fn until(therapist: &Therapist, ask: &Ask) -> DateTime<Utc> {
+    let days = match therapist.schedule.horizon {
+        Horizon::Days(days) => i64::from(days),
+        Horizon::Until(date) => (date - ask.laid_out.date_naive()).num_days().max(0),
+    };
+    let day = ask.laid_out.timestamp().div_euclid(86_400) + days + 2 + i64::from(SLACK_DAYS);
+    DateTime::from_timestamp(day * 86_400, 0).unwrap()
+}
+
+/// In which quarter of its week what is booked is.
+fn quarter(therapist: &Therapist, start: DateTime<Utc>, ask: &Ask) -> u8 {
+    let monday = start.date_naive() - Days::new(start.weekday().num_days_from_monday().into());
+    let monday = monday.and_time(chrono::NaiveTime::MIN).and_utc();
+    let week = Span::new(monday, monday + TimeDelta::days(7)).unwrap();
+    let held: Vec<&Booked> =
+        therapist.booked.iter().filter(|booked| week.contains_instant(booked.time.session.start())).collect();
+    let number = |count: usize| i64::try_from(count).unwrap();
+    let sessions = number(held.len());
+    let minutes = held.iter().map(|booked| booked.time.session.duration().num_minutes()).sum();
+    let load = held.iter().map(|booked| i64::from(booked.weight)).sum();
+    let caps = therapist.schedule.limits.week;
+    let parts = [(sessions, caps.sessions), (minutes, caps.minutes), (load, caps.load)];
+    let strictest = parts.into_iter().filter_map(|(taken, most)| Some((taken, i64::from(most?)))).collect();
+    let parts: Vec<(i64, i64)> = strictest;
+    let of_open = || {
+        let whole = |span: Span| {
+            let (from, to) = (span.start().timestamp() + 59, span.end().timestamp());
+            (to.div_euclid(60) - from.div_euclid(60)).max(0)
+        };
+        let laid_out = Span::new(week.start(), week.end().min(until(therapist, ask))).unwrap();
+        let open = therapist.schedule.open(laid_out);
+        let open = open.spans().iter().filter_map(|span| span.intersection(laid_out));
+        let open: i64 = open.map(whole).sum();
+        let busy = held.iter().map(|booked| minutes_of(booked.time.busy)).sum();
+        (busy, open)
+    };
+    let parts = if parts.is_empty() { vec![of_open()] } else { parts };
+    let quarters = parts.into_iter().map(|(taken, most)| (taken * 4 / most.max(1)).min(3));
+    u8::try_from(quarters.max().unwrap()).unwrap()
+}
+
+fn minutes_of(span: Span) -> i64 {
+    let (from, to) = minutes(span);
+    to - from
+}
+
+/// The sessions of others that carry a tag which must not be met.
+fn sharing(therapist: &Therapist, query: &Query<'_>, ask: &Ask) -> Vec<Span> {
+    let is = |own: &(TherapistId, Span), session: &Booked| {
+        own.0 == therapist.id && minutes(own.1) == minutes(session.time.busy)
+    };
+    let live = therapist.holds.iter().filter(|hold| hold.expiry > query.now).map(|hold| &hold.booked);
+    let others = therapist.booked.iter().chain(live).filter(|session| {
+        session.tags.iter().any(|tag| ask.tags.contains(&tag.as_str()))
+            && !query.own.iter().chain(&query.moving).any(|own| is(own, session))
+    });
+    others.map(|session| session.time.session).collect()
 }
 
 fn taken_by(query: &Query<'_>, minute: Span) -> Option<Constraint> {
@@ -198,7 +263,7 @@ fn alone<'a>(
     (busy, load): (&'a [Span], &'a Load),
     now: DateTime<Utc>,
 ) -> Admission<'a> {
-    Admission { schedule, open, session, busy, load, alias_busy: &[], unavailable: &[], now }
+    Admission { schedule, open, session, busy, sharing: &[], load, alias_busy: &[], unavailable: &[], now }
 }
 
 /// What keeps a therapist busy, and what of it limits count.
@@ -209,12 +274,12 @@ fn taken(
     schedule: &Schedule,
 ) -> (Vec<Span>, Load) {
     let live = therapist.holds.iter().filter(|hold| now.is_some_and(|now| hold.expiry > now));
-    let known = therapist.booked.iter().copied().chain(live.map(|hold| hold.booked));
-    let known: Vec<Booked> = known
+    let known = therapist.booked.iter().chain(live.map(|hold| &hold.booked));
+    let known: Vec<&Booked> = known
         .filter(|session| moving.is_none_or(|moving| minutes(session.time.busy) != minutes(moving)))
         .collect();
     let counted =
-        known.iter().map(|Booked { time, weight }| HeldSession { span: time.session, load_weight: *weight });
+        known.iter().map(|session| HeldSession { span: session.time.session, load_weight: session.weight });
     (calendar::union(known.iter().map(|session| session.time.busy).collect()), schedule.load(counted))
 }
 

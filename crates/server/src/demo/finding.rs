@@ -374,6 +374,7 @@ fn in_words(reasons: &[v1::MatchReason]) -> String {
             v1::Criterion::Verified => "verified".to_owned(),
             v1::Criterion::Query => format!("says {label}"),
             v1::Criterion::Continuity => "known to her".to_owned(),
+            v1::Criterion::Load => "has openings".to_owned(),
             v1::Criterion::Approach => format!("works by {label}"),
             v1::Criterion::CulturalCompetence => format!("understands {label}"),
             v1::Criterion::Unspecified => label.clone(),
@@ -404,6 +405,7 @@ fn constraint_in_words(constraint: v1::Constraint) -> (&'static str, &'static st
         C::Query => "say other things",
         C::Approach => "work by other approaches",
         C::CulturalCompetence => "have other competences",
+        C::Exclusion => "work where she must not meet anybody",
         C::TimeOfDay => "she asks for other times of day",
         C::Break => "it does not fit into a break",
     };
@@ -424,6 +426,7 @@ fn is_of_therapists(constraint: v1::Constraint) -> bool {
             | C::Query
             | C::Approach
             | C::CulturalCompetence
+            | C::Exclusion
     )
 }
 

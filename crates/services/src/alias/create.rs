@@ -4,7 +4,7 @@ use api::v1;
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, sea_query::OnConflict};
 use sha2::{Digest, Sha256};
-use store::{AliasId, Opaque, alias};
+use store::{AliasId, Opaque, Tags, alias};
 
 use super::{
     challenge::{self, Kind},
@@ -81,7 +81,13 @@ pub(super) async fn create(
 async fn insert(app: &App, tx: &sea_orm::DatabaseTransaction, key: Opaque) -> Result<alias::Model, Error> {
     let id = AliasId::random();
     let (settings, wrapped) = Safe::create(app, id, &AliasSettings::default())?;
-    let row = alias::Model { id, public_key: key.clone(), handle: handle::random()?, settings };
+    let row = alias::Model {
+        id,
+        public_key: key.clone(),
+        handle: handle::random()?,
+        settings,
+        exclusion_tags: Tags::default(),
+    };
     let inserted = alias::Entity::insert(row.into_active_model())
         .on_conflict(OnConflict::column(alias::Column::PublicKey).do_nothing().to_owned())
         .exec_without_returning(tx)

@@ -7,8 +7,8 @@ use sea_orm::{
     sea_query::{Expr, LockType},
 };
 use store::{
-    AliasId, Instant, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change, contact,
-    fetch_turn, reminder, request, roster, therapist,
+    AliasId, Instant, Tags, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change,
+    contact, fetch_turn, reminder, request, roster, therapist,
 };
 
 use crate::{
@@ -33,6 +33,12 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     reminder::Entity::delete_many().filter(reminder::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     request::Entity::delete_many().filter(request::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;
+    // While its bookings still name it, so that whoever keeps a copy of these lets go of the tags, too.
+    alias::Entity::update_many()
+        .col_expr(alias::Column::ExclusionTags, Expr::value(Tags::default()))
+        .filter(alias::COLUMN.id.eq(alias))
+        .exec(&tx)
+        .await?;
     lock_therapists(&tx, alias).await?;
     let cancelled = cancel_all(&tx, alias, now).await?;
     booking::Entity::update_many()

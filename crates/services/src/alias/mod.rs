@@ -20,6 +20,7 @@ use crate::{
     App,
     access::{Called, TokenHash},
     error::{Error, Unauthenticated},
+    exclusions,
     once::{Once, Turn},
     sealed::Safe,
 };
@@ -90,6 +91,23 @@ impl v1::alias_service_server::AliasService for App {
         let v1::UpdateAliasRequest { request_id: _, settings, update_mask } = request;
         let alias = settings::update(self, &once, alias, settings, update_mask).await?;
         Ok(Response::new(once.commit(v1::UpdateAliasResponse { alias: Some(alias) }).await?))
+    }
+
+    async fn set_exclusion_tags(
+        &self,
+        request: Request<v1::SetExclusionTagsRequest>,
+    ) -> Result<Response<v1::SetExclusionTagsResponse>, Status> {
+        let now = self.clock.now();
+        let (caller, alias) = (request.caller(), request.alias()?);
+        let request = request.into_inner();
+        let once =
+            match Once::begin(self, caller, "SetExclusionTags", &request, &request.request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let v1::SetExclusionTagsRequest { request_id: _, exclusion_tags } = request;
+        let set = exclusions::set(self, &once, alias, exclusion_tags).await?;
+        Ok(Response::new(once.commit(set).await?))
     }
 
     async fn erase_alias(

@@ -47,8 +47,8 @@ pub(super) async fn update(
 }
 
 pub(super) fn print(row: alias::Model, settings: AliasSettings) -> v1::Alias {
-    // What the alias signs in with is its own to know.
-    let alias::Model { id, public_key: _, handle, settings: _ } = row;
+    // What the alias signs in with, and whom it must not meet, is its own to know.
+    let alias::Model { id, public_key: _, handle, settings: _, exclusion_tags } = row;
     let AliasSettings { shift_rules, time_zone } = settings;
     let ShiftRules { commute, rest_before, sleep_after_night, on_call_blocks } = shift_rules;
     let settings = v1::AliasSettings {
@@ -58,7 +58,8 @@ pub(super) fn print(row: alias::Model, settings: AliasSettings) -> v1::Alias {
         on_call_blocks,
         time_zone,
     };
-    v1::Alias { id: id.to_string(), handle, settings: Some(settings) }
+    let exclusion_tag_count = field::count(exclusion_tags.iter().len());
+    v1::Alias { id: id.to_string(), handle, settings: Some(settings), exclusion_tag_count }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,6 +42,7 @@ pub(super) async fn preview_availability(
             open: &schedule.open(window),
             session: &rules,
             busy: &calendar::union(near.iter().filter_map(booking::Model::busy).collect()),
+            sharing: &[],
             load: &schedule.load(counted.iter().filter_map(Held::session)),
             alias_busy: &[],
             unavailable: &[],
@@ -161,8 +162,8 @@ impl Causes {
             Refusal::Limit(LimitReached::WeekFull { .. }) => GapReason::WeekFull,
             Refusal::Limit(LimitReached::DayFull { .. }) => GapReason::DayFull,
             Refusal::Limit(LimitReached::InARow { .. }) => GapReason::InARow,
-            // Nobody asks, and so nobody has shifts or other sessions.
-            Refusal::AliasBusy | Refusal::Worker(_) => GapReason::Unspecified,
+            // Nobody asks, and so nobody has tags, shifts or other sessions.
+            Refusal::Adjacent | Refusal::AliasBusy | Refusal::Worker(_) => GapReason::Unspecified,
         }
     }
 }

@@ -6,7 +6,7 @@ use calendar::{Admission, Admitted, Limits, Load, Refusal, Schedule, Span, Zone}
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use store::{
-    AliasId, BookingId, TherapistId, booking,
+    AliasId, BookingId, Tags, TherapistId, booking,
     booking::{Held, Occupied},
     session_type,
 };
@@ -15,6 +15,7 @@ use super::LOCAL_START;
 use crate::{
     App,
     error::Error,
+    exclusions,
     listing::Listing,
     sealed::Safe,
     slots::{Asked, RosterUse, Worker},
@@ -51,6 +52,10 @@ pub(super) async fn admit(
     now: DateTime<Utc>,
 ) -> Result<Decided, Error> {
     let &Wanted { alias, listing, session_type, start, roster_use, moving } = wanted;
+    let tags = safe.exclusion_tags();
+    if listing.exclusion_tags.meet(tags) {
+        return Err(Error::Excluded);
+    }
     let therapist = session_type.therapist_id;
     let schedule = listing.schedule.as_ref().ok_or(Refusal::OutsideHours)?;
     let session = session_type.rules();
@@ -75,12 +80,14 @@ pub(super) async fn admit(
     let worker = Worker::during(app, asked)?;
     let at = Span::new(start, start + TimeDelta::seconds(1)).ok_or(Refusal::OutsideHours)?;
     let load = load(tx, schedule, therapist, at, moving, now).await?;
+    let sharing = sharing(tx, therapist, range, alias, tags, now).await?;
     let admitted = calendar::admit(
         &Admission {
             schedule,
             open: &schedule.open(range),
             session: &session,
             busy: &calendar::union(busy),
+            sharing: &sharing,
             load: &load,
             alias_busy: &worker.busy,
             unavailable: &worker.unavailable,
@@ -114,6 +121,25 @@ pub(super) async fn load(
     let held = booking::Entity::held_by(therapist, schedule.load_range(range), now).all(db).await?;
     let staying = held.iter().filter(|held| Some(held.id) != moving);
     Ok(schedule.load(staying.filter_map(Held::session)))
+}
+
+/// The sessions with the therapist at some moment of `range` of others who share a tag with the alias (D5); for one
+/// without tags nothing is asked.
+pub(super) async fn sharing(
+    db: &impl ConnectionTrait,
+    therapist: TherapistId,
+    range: Span,
+    alias: AliasId,
+    tags: &Tags,
+    now: DateTime<Utc>,
+) -> Result<Vec<Span>, Error> {
+    if tags.is_empty() {
+        return Ok(Vec::new());
+    }
+    let near = booking::Entity::keeping(therapist, range, now);
+    let near = booking::Entity::with_tags(near).all(db).await?;
+    let others = near.iter().filter(|other| exclusions::shares(other, alias, tags));
+    Ok(others.filter_map(|other| other.booking.session()).collect())
 }
 
 /// Writes the admitted time into a booking.

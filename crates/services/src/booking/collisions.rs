@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use store::{booking, booking::State, therapist};
 
-use super::{admission::load, hold::MOST};
+use super::{
+    admission::{load, sharing},
+    hold::MOST,
+};
 use crate::{
     App,
     error::{Error, worker_reason},
@@ -49,7 +52,7 @@ pub(crate) async fn collisions(
         let others = own.iter().filter(|other| other.id != session.id).filter_map(booking::Model::busy);
         let busy: Vec<Span> = others.chain(promised.iter().copied()).collect();
         let alternatives = if collisions.len() < HELPED {
-            alternatives(app, db, session, &busy, &duty, now).await?
+            alternatives(app, db, safe, session, &busy, &duty, now).await?
         } else {
             Vec::new()
         };
@@ -93,15 +96,20 @@ impl Duty<'_> {
 async fn alternatives(
     app: &App,
     db: &impl ConnectionTrait,
+    safe: &Safe,
     session: &booking::Model,
     own: &[Span],
     duty: &Duty<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Admitted>, Error> {
+    let (alias, tags) = (safe.alias(), safe.exclusion_tags());
     let id = session.therapist_id;
     let Some(therapist) = therapist::Entity::find_by_id(id).one(db).await? else { return Ok(Vec::new()) };
     // Nothing is locked: this is an offer, and whoever takes it is judged anew.
     let listing = app.listings.at(app, db, id, therapist.revision).await?;
+    if listing.exclusion_tags.meet(tags) {
+        return Ok(Vec::new());
+    }
     let was: DateTime<Utc> = session.starts_at.into();
     let Some(window) = Span::new(now.max(was - NEAR), was + NEAR) else { return Ok(Vec::new()) };
     let day = TimeDelta::days(1);
@@ -113,7 +121,8 @@ async fn alternatives(
     };
     let staying = theirs.iter().filter(|booking| booking.id != session.id);
     let busy = calendar::union(staying.filter_map(booking::Model::busy).collect());
-    let taken = Taken { busy: &busy, load: &load, own };
+    let sharing = sharing(db, id, around, alias, tags, now).await?;
+    let taken = Taken { busy: &busy, sharing: &sharing, load: &load, own };
     let mut open = open_slots(&listing, session, window, &taken, duty, now);
     open.sort_by_key(|other| ((other.session.start() - was).abs(), other.session.start()));
     if let Some(kept) = open.iter().copied().find(|other| beside(session, other)) {
@@ -136,6 +145,8 @@ fn beside(session: &booking::Model, other: &Admitted) -> bool {
 /// What else there is, without the session that would move.
 struct Taken<'a> {
     busy: &'a [Span],
+    /// By others whom the alias must not meet.
+    sharing: &'a [Span],
     /// Against the therapist's limits.
     load: &'a Load,
     /// Of the alias.
@@ -157,6 +168,7 @@ fn open_slots(
         open: &schedule.open(window),
         session: &kind.rules(),
         busy: taken.busy,
+        sharing: taken.sharing,
         load: taken.load,
         alias_busy: taken.own,
         unavailable: &calendar::unavailable(duty.roster, &duty.rules, &duty.zone, window, false),

@@ -6,15 +6,16 @@ use api::v1;
 use chrono::{DateTime, NaiveDate, Utc};
 use search::{Criterion, Facet, Index};
 use store::{
-    Modality, TherapistId, credential, session_type,
+    Modality, Tags, TherapistId, credential, session_type,
     therapist::{Gender, Profile},
 };
+use vault::Keyring;
 
 use super::{labels, profile};
 use crate::{
     crisis,
     error::{Error, Violation},
-    field,
+    exclusions, field,
     listing::Listing,
     vocabulary::{self, LONGEST_QUERY, Term, Vocabulary},
 };
@@ -40,6 +41,8 @@ pub(crate) struct Filter {
     competences: Vec<&'static str>,
     words: Vec<Word>,
     therapists: Vec<TherapistId>,
+    /// None of which they carry (D5).
+    excluded: Tags,
 }
 
 /// A word of free text.
@@ -61,7 +64,7 @@ struct Wanted {
 }
 
 impl Filter {
-    pub(crate) fn parse(filter: Option<v1::TherapistFilter>) -> Result<Self, Error> {
+    pub(crate) fn parse(keyring: &Keyring, filter: Option<v1::TherapistFilter>) -> Result<Self, Error> {
         let v1::TherapistFilter {
             specializations,
             specialization_match,
@@ -73,6 +76,7 @@ impl Filter {
             approaches,
             cultural_competences,
             query,
+            exclusion_tags,
         } = filter.unwrap_or_default();
         let (specializations, urgent) = wanted(specializations)?;
         Ok(Self {
@@ -98,7 +102,14 @@ impl Filter {
             therapists: field::list(therapist_ids, 100, "filter.therapist_ids", |id, path| {
                 field::id(&id, path)
             })?,
+            excluded: exclusions::read(keyring, exclusion_tags, "filter.exclusion_tags")?,
         })
+    }
+
+    /// The same for somebody who must not meet these either.
+    pub(crate) fn without(self, tags: &Tags) -> Self {
+        let excluded = Tags::new(self.excluded.iter().chain(tags.iter()).copied());
+        Self { excluded, ..self }
     }
 
     /// ISO 3166-1 code of where the worker is, if they say.
@@ -157,6 +168,11 @@ impl Filter {
             terms.extend(meant.iter().filter_map(|slug| index.term(Facet::Specialization, slug)));
             criteria.push((v1::Constraint::Query, Criterion::Any(terms)));
         }
+        if !self.excluded.is_empty() {
+            let tags = exclusions::terms(&self.excluded).into_iter();
+            let carried = tags.filter_map(|tag| index.term(Facet::ExclusionTag, &tag));
+            criteria.push((v1::Constraint::Exclusion, Criterion::NoneOf(carried.collect())));
+        }
         criteria
     }
 
@@ -172,6 +188,9 @@ impl Filter {
         language: &str,
         now: DateTime<Utc>,
     ) -> Option<Vec<v1::MatchReason>> {
+        if self.excluded.meet(&listing.exclusion_tags) {
+            return None;
+        }
         let holding: Vec<_> = listing
             .credentials
             .iter()
@@ -462,7 +481,7 @@ mod tests {
     use super::*;
 
     fn asked(filter: v1::TherapistFilter) -> Filter {
-        Filter::parse(Some(filter)).unwrap()
+        Filter::parse(&Keyring::generate(), Some(filter)).unwrap()
     }
 
     fn specializations(texts: &[&str]) -> v1::TherapistFilter {
@@ -540,7 +559,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(filter: v1::TherapistFilter, field: &str, wanted: &Violation) {
-        match Filter::parse(Some(filter)).unwrap_err() {
+        match Filter::parse(&Keyring::generate(), Some(filter)).unwrap_err() {
             Error::Invalid { field: found, violation } => {
                 assert_eq!((found.as_str(), &violation), (field, wanted));
             }

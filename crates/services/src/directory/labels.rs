@@ -49,6 +49,7 @@ pub(crate) fn criterion(criterion: Criterion, language: &str) -> &'static str {
         Criterion::Continuity => {
             ["You have met before", "Ihr kennt euch schon", "Ya se conocen", "Vous vous connaissez déjà"]
         }
+        Criterion::Load => ["Has openings", "Hat Termine frei", "Tiene huecos", "A des disponibilités"],
         Criterion::Specialization
         | Criterion::Approach
         | Criterion::CulturalCompetence

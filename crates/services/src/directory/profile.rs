@@ -10,7 +10,7 @@ use super::credential as credentials;
 use crate::{
     App,
     error::{Error, Violation},
-    field,
+    exclusions, field,
     vocabulary::{Term, Vocabulary},
 };
 
@@ -64,7 +64,7 @@ pub(crate) fn set(
         "exclusion_tags" => {
             profile.exclusion_tags =
                 field::list(from.exclusion_tags.clone(), 20, "therapist.exclusion_tags", |tag, path| {
-                    field::line(tag, 60, path)
+                    field::line(tag, exclusions::LONGEST, path)
                 })?;
         }
         "experienced_with_healthcare_workers" => {

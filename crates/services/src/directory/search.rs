@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use api::v1;
 use calendar::Span;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use sea_orm::EntityTrait;
 use search::{Index, Matched, Opening, Query};
 use serde::{Deserialize, Serialize};
-use store::TherapistId;
+use store::{TherapistId, alias};
 use uuid::Uuid;
 
 use super::{
@@ -28,11 +29,19 @@ pub(crate) async fn search(
     let question = v1::SearchTherapistsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let list = page::List::new(app, caller, "SearchTherapists", &question);
     let v1::SearchTherapistsRequest { filter, window, page_size, page_token, language_code } = request;
-    let filter = Filter::parse(filter)?;
+    let filter = Filter::parse(&app.keyring, filter)?;
     let window = window.map(|window| searchable(window, "window")).transpose()?;
     let language = display_language(language_code, "language_code")?;
     let size = page::size(page_size)?;
     let after: Option<Place> = list.position(&page_token)?;
+
+    let filter = match caller {
+        Caller::Alias(alias) => {
+            let alias = alias::Entity::find_by_id(alias).one(app.db.read()).await?;
+            filter.without(&alias.ok_or(Error::NotFound("alias"))?.exclusion_tags)
+        }
+        Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => filter,
+    };
 
     app.mirror.catch_up(now).await?;
     let found = app.mirror.ask(|index| find(index, &filter, window, now));
@@ -99,6 +108,8 @@ fn find(index: &Index, filter: &Filter, window: Option<Span>, now: DateTime<Utc>
         excluded: &[],
         unavailable: &[],
         busy: &[],
+        tags: &[],
+        own: &[],
         moving: None,
         now,
         after: None,

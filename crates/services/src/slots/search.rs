@@ -5,8 +5,8 @@ use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 use api::v1;
 use calendar::{DayWindow, Schedule, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
-use search::{Hit, Index, Page, Place, Query};
-use store::{AliasId, BookingId, SessionTypeId, TherapistId, booking, booking::State};
+use search::{Facet, Hit, Index, Page, Place, Query};
+use store::{AliasId, BookingId, SessionTypeId, Tags, TherapistId, booking, booking::State};
 
 use super::{Asked, RosterUse, Worker};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     callers::Own,
     directory::{self, Filter},
     error::Error,
-    field, page,
+    exclusions, field, page,
 };
 
 pub(super) async fn search_slots(
@@ -67,6 +67,10 @@ pub(super) struct Looking {
     worker: Worker,
     /// The time of a booking that shall move, buffers included.
     moving: Option<(search::TherapistId, Span)>,
+    /// The time of all others, and with whom.
+    own: Vec<(search::TherapistId, Span)>,
+    /// What they must not meet (D5).
+    tags: Tags,
     /// Whom they have had a session with.
     seen: Vec<search::TherapistId>,
     /// Where sessions may not be, since they ask for other times of day.
@@ -93,7 +97,7 @@ impl Search {
             moving_booking_id,
         } = request;
         Ok(Self {
-            filter: Filter::parse(filter)?,
+            filter: Filter::parse(&app.keyring, filter)?,
             window: directory::searchable(field::given(window, "window")?, "window")?,
             duration: duration.map(|duration| field::minutes(Some(duration), "duration")).transpose()?,
             times_of_day: field::list(times_of_day, 10, "times_of_day", |hours, path| {
@@ -109,13 +113,18 @@ impl Search {
     }
 
     /// Looks up when the alias has time, once the mirror has caught up.
-    pub(super) async fn begin(self, app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Looking, Error> {
+    pub(super) async fn begin(
+        mut self,
+        app: &App,
+        alias: AliasId,
+        now: DateTime<Utc>,
+    ) -> Result<Looking, Error> {
         let own = if app.mirror.catch_up(now).await? {
             app.callers.own(app, alias).await?
         } else {
             Arc::new(Own::read(app, alias).await?)
         };
-        let Own { settings, roster, bookings } = &*own;
+        let Own { settings, roster, tags, bookings } = &*own;
         let held = |row: &&booking::Model| row.occupies && !row.hold_expired(now);
         let met = |row: &&booking::Model| matches!(row.state, State::Arrived | State::Fulfilled);
         let mut seen: Vec<_> =
@@ -129,8 +138,12 @@ impl Search {
             return Err(Error::NotFound("booking"));
         }
         let moving = moving.and_then(|row| Some((search::TherapistId(row.therapist_id.0), row.busy()?)));
-        let busy = bookings.iter().filter(held).filter(|row| !moves(row)).filter_map(booking::Model::busy);
-        let busy = busy.filter(|busy| busy.overlaps(range)).collect();
+        let own = bookings.iter().filter(held).filter(|row| !moves(row)).filter_map(|row| {
+            let busy = row.busy().filter(|busy| busy.overlaps(range))?;
+            Some((search::TherapistId(row.therapist_id.0), busy))
+        });
+        let own: Vec<_> = own.collect();
+        let busy = own.iter().map(|(_, busy)| *busy).collect();
         let asked = Asked { range, settings, stored: roster.as_ref(), roster_use: &self.roster_use, busy };
         let worker = Worker::during(app, asked)?;
         let excluded = if self.times_of_day.is_empty() {
@@ -139,7 +152,9 @@ impl Search {
             let zone = app.rules.zone(&settings.time_zone).ok_or(Error::Sealed("alias.settings"))?;
             outside(&self.times_of_day, zone, range)
         };
-        Ok(Looking { search: self, worker, moving, seen, excluded, constraints: Vec::new() })
+        self.filter = self.filter.without(tags);
+        let tags = tags.clone();
+        Ok(Looking { search: self, worker, moving, own, tags, seen, excluded, constraints: Vec::new() })
     }
 }
 
@@ -159,6 +174,8 @@ impl Looking {
         );
         let (constraints, criteria): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         self.constraints = constraints;
+        let tags = exclusions::terms(&self.tags);
+        let tags: Vec<_> = tags.iter().filter_map(|tag| index.term(Facet::ExclusionTag, tag)).collect();
         index.search(&Query {
             criteria: &criteria,
             therapists: &self.search.filter.therapists(),
@@ -168,6 +185,8 @@ impl Looking {
             excluded: &self.excluded,
             unavailable: &self.worker.unavailable,
             busy: &self.worker.busy,
+            tags: &tags,
+            own: &self.own,
             moving: self.moving,
             now,
             after,
@@ -188,6 +207,8 @@ impl Looking {
         if hit.place.seen.0 {
             reasons.push(directory::plain_reason(v1::Criterion::Continuity, "", language));
         }
+        // Of everybody: that it counts is told, how much there is to do is not.
+        reasons.push(directory::plain_reason(v1::Criterion::Load, "", language));
         Some(v1::SlotHit {
             slot: Some(v1::Slot {
                 therapist_id: listing.therapist.id.to_string(),
