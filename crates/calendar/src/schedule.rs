@@ -204,8 +204,16 @@ impl Schedule {
         }
         let protected = HoursByDate::new(&self.protected.windows, &self.protected.overrides);
         let protected = dates().flat_map(|date| protected.spans(date, self.zone_on(date)));
-        let away = self.time_off.iter().chain(&self.busy_elsewhere).copied();
-        Open::new(windows, &protected.chain(away).collect::<Vec<_>>())
+        // Calendars elsewhere may have thousands of events, all but a few of them at other times.
+        let all = || windows.iter().flat_map(|(_, spans)| spans);
+        let (opens, closes) = (all().map(|span| span.start()).min(), all().map(|span| span.end()).max());
+        let matters = |away: &Span| {
+            opens.is_some_and(|opens| opens < away.end())
+                && closes.is_some_and(|closes| away.start() < closes)
+        };
+        let away = self.time_off.iter().chain(&self.busy_elsewhere).copied().filter(matters);
+        let closed: Vec<_> = protected.chain(away).collect();
+        Open::new(windows, &closed)
     }
 
     /// The last local date on which a session may start.
