@@ -4,7 +4,7 @@
 
 mod measure;
 
-use measure::population::Density;
+use measure::population::{Density, Question};
 use measure::{
     build, bytes_each, bytes_here, lay_out, quantile, read_once, search_in_vain, searches, updates,
 };
@@ -32,6 +32,9 @@ fn parts() {
     let mut turns: Vec<_> = (0..31).map(|_| (search_in_vain(&built.index), read_once(bytes))).collect();
     turns.sort_unstable_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
     let (vain, read) = turns[turns.len() / 2];
+    let heaviest = searches(&built.index, 200, Question::heaviest);
+    let [median, p99] = [0.5, 0.99].map(|part| quantile(&heaviest, part) * 1e6);
+    println!("a hundred criteria, 31 days, 400 shifts: {median:.0} µs, p99 {p99:.0} µs");
     println!("nobody qualifies: {:.0} µs, {:.1} times one reading of the index", vain * 1e6, vain / read);
     let changes = updates(&mut built);
     let [median, p99] = [0.5, 0.99].map(|part| quantile(&changes, part) * 1e6);
@@ -50,7 +53,7 @@ fn curve(varies: &str, values: &[u32], of: impl Fn(u32) -> (u32, u32, u64)) {
         .map(|value| {
             let (therapists, days, percent) = of(*value);
             let built = build(therapists, days, Density::Percent(percent));
-            let times = searches(&built.index, 2_000);
+            let times = searches(&built.index, 2_000, Question::random);
             let bytes = bytes_each(therapists, days, percent);
             let mut reads: Vec<_> = (0..9).map(|_| read_once(bytes * f64::from(therapists))).collect();
             reads.sort_unstable_by(f64::total_cmp);

@@ -40,7 +40,7 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
     "hold_confirm_postgres_asked",
@@ -51,6 +51,7 @@ const NAMES: [&str; 16] = [
     "search_10k_median",
     "search_10k_p99",
     "search_100k_median",
+    "search_heaviest",
     "search_worst_over_memread",
     "index_bytes_per_therapist",
     "index_build_10k",
@@ -96,6 +97,7 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
             "search_10k_median" => engine::search_median("search_10k_median", 10_000),
             "search_10k_p99" => engine::search_p99("search_10k_p99", 10_000),
             "search_100k_median" => engine::search_median("search_100k_median", 100_000),
+            "search_heaviest" => engine::heaviest(),
             "search_worst_over_memread" => engine::worst(),
             "index_bytes_per_therapist" => engine::bytes(),
             "index_build_10k" => engine::building(),

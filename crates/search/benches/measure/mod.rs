@@ -77,11 +77,11 @@ pub(crate) fn lay_out(therapists: u32, days: u32) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// Seconds that each of so many random searches takes; sorted.
-pub(crate) fn searches(index: &Index, count: u32) -> Vec<f64> {
+/// Seconds that each of so many searches takes; sorted.
+pub(crate) fn searches(index: &Index, count: u32, question: fn(&Index, u32) -> Question) -> Vec<f64> {
     let mut times: Vec<f64> = (0..count)
         .map(|number| {
-            let question = Question::random(index, number);
+            let question = question(index, number);
             let started = Instant::now();
             black_box(question.ask(index, PAGE));
             started.elapsed().as_secs_f64()

@@ -234,6 +234,31 @@ impl Question {
         Self { criteria, unavailable, window }
     }
 
+    /// The most that can be asked: a hundred things, over 31 days, around the 400 short shifts of a made-up roster.
+    pub(crate) fn heaviest(index: &Index, number: u32) -> Self {
+        let mut chance = Chance(u64::from(number) << 20 | 0xbcde);
+        let everybody: Vec<_> =
+            ["en", "de", "ne"].iter().filter_map(|language| index.term(Facet::Language, language)).collect();
+        let wanted = SPECIALIZATIONS.iter().filter_map(|slug| index.term(Facet::Specialization, slug));
+        let wanted = wanted.map(|term| Wanted { asked: Some(term), answers: vec![term] }).collect();
+        let mut criteria = vec![Criterion::Specializations { wanted, all: false }];
+        criteria.resize(99, Criterion::Any(everybody));
+        let place = ZONES[usize::try_from(chance.below(8)).expect("small")].1;
+        criteria.push(Criterion::Any(index.term(Facet::Jurisdiction, place).into_iter().collect()));
+        let (zone, window) = (zone("Europe/Berlin"), window(0, 31));
+        let shifts = (0..400).filter_map(|number| {
+            let start = window.start() + TimeDelta::minutes(110 * number);
+            Some(Shift { span: Span::new(start, start + TimeDelta::minutes(25))?, kind: ShiftKind::Day })
+        });
+        let roster = Roster::new(&zone, shifts.collect(), None, now()).expect("shifts of less than a day");
+        let commute = ShiftRules {
+            commute: TimeDelta::zero(),
+            rest_before: TimeDelta::zero(),
+            ..ShiftRules::default()
+        };
+        Self { criteria, unavailable: unavailable(&roster, &commute, &zone, window, true), window }
+    }
+
     /// The answer.
     pub(crate) fn ask(&self, index: &Index, limit: usize) -> Page {
         index.search(&Query {
