@@ -212,8 +212,8 @@ impl Schedule {
                 && closes.is_some_and(|closes| away.start() < closes)
         };
         let away = self.time_off.iter().chain(&self.busy_elsewhere).copied().filter(matters);
-        let closed: Vec<_> = protected.chain(away).collect();
-        Open::new(windows, &closed)
+        let taken: Vec<_> = protected.chain(away).collect();
+        Open::new(windows, &taken)
     }
 
     /// The last local date on which a session may start.

@@ -12,9 +12,9 @@ use std::{
 };
 
 use calendar::Roster;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use store::{AliasId, Instant, Opaque, Tags, access_token, booking};
+use store::{AliasId, Instant, Opaque, Tags, TherapistId, access_token, booking, booking::State};
 use tokio::time::Instant as Moment;
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ const KEPT: Duration = Duration::from_mins(1);
 /// How much of each kind.
 const MOST: usize = 4_000;
 
+/// After which a session keeps nobody busy, whatever its buffers.
+const OVER: TimeDelta = TimeDelta::days(1);
+
 /// What is kept.
 #[derive(Default)]
 pub struct Callers {
@@ -43,8 +46,10 @@ pub(crate) struct Own {
     pub(crate) roster: Option<Arc<Roster>>,
     /// Whom they must not meet (D5).
     pub(crate) tags: Tags,
-    /// All of them.
+    /// What keeps them busy and is not long over, holds that expired among it.
     pub(crate) bookings: Vec<booking::Model>,
+    /// Whom they have had a session with (D4).
+    pub(crate) seen: Vec<TherapistId>,
 }
 
 impl Callers {
@@ -69,12 +74,12 @@ impl Callers {
     }
 
     /// When the alias has time.
-    pub(crate) async fn own(&self, app: &App, alias: AliasId) -> Result<Arc<Own>, Error> {
+    pub(crate) async fn own(&self, app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Arc<Own>, Error> {
         let reading = match lock(&self.aliases).get(&alias) {
             Ok(own) => return Ok(own),
             Err(reading) => reading,
         };
-        let own = Arc::new(Own::read(app, alias).await?);
+        let own = Arc::new(Own::read(app, alias, now).await?);
         lock(&self.aliases).keep(&reading, own.clone());
         Ok(own)
     }
@@ -98,15 +103,21 @@ impl Callers {
 }
 
 impl Own {
-    pub(crate) async fn read(app: &App, alias: AliasId) -> Result<Self, Error> {
+    pub(crate) async fn read(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Self, Error> {
         let db = app.db.read();
         let safe = Safe::open(app, db, alias).await?;
-        let bookings = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        let mut bookings = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        let met = bookings.iter().filter(|row| matches!(row.state, State::Arrived | State::Fulfilled));
+        let mut seen: Vec<_> = met.map(|row| row.therapist_id).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        bookings.retain(|row| row.occupies && row.ends_at > Instant::from(now - OVER));
         Ok(Self {
             settings: safe.settings()?,
             roster: safe.roster()?.map(Arc::new),
             tags: safe.exclusion_tags().clone(),
             bookings,
+            seen,
         })
     }
 }

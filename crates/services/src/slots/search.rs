@@ -120,17 +120,12 @@ impl Search {
         now: DateTime<Utc>,
     ) -> Result<Looking, Error> {
         let own = if app.mirror.catch_up(now).await? {
-            app.callers.own(app, alias).await?
+            app.callers.own(app, alias, now).await?
         } else {
-            Arc::new(Own::read(app, alias).await?)
+            Arc::new(Own::read(app, alias, now).await?)
         };
-        let Own { settings, roster, tags, bookings } = &*own;
-        let held = |row: &&booking::Model| row.occupies && !row.hold_expired(now);
-        let met = |row: &&booking::Model| matches!(row.state, State::Arrived | State::Fulfilled);
-        let mut seen: Vec<_> =
-            bookings.iter().filter(met).map(|row| search::TherapistId(row.therapist_id.0)).collect();
-        seen.sort_unstable();
-        seen.dedup();
+        let Own { settings, roster, tags, bookings, seen } = &*own;
+        let held = |row: &&booking::Model| !row.hold_expired(now);
         let range = around(self.window);
         let moves = |row: &booking::Model| Some(row.id) == self.moving && row.state == State::Booked;
         let moving = bookings.iter().find(|row| moves(row));
@@ -153,6 +148,7 @@ impl Search {
             outside(&self.times_of_day, zone, range)
         };
         self.filter = self.filter.without(tags);
+        let seen = seen.iter().map(|id| search::TherapistId(id.0)).collect();
         let tags = tags.clone();
         Ok(Looking { search: self, worker, moving, own, tags, seen, excluded, constraints: Vec::new() })
     }
