@@ -124,6 +124,12 @@ pub(crate) struct Taken {
     longest: Minute,
     /// Sessions that are not given up: the start of the buffer before, and the number of a shape. Sorted.
     booked: Vec<Packed>,
+    /// What most therapists have nothing of at most times, so that it takes them no room.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
     /// Holds with their expiry, and sessions that cannot be packed without one.
     aside: Vec<(Held, Option<DateTime<Utc>>)>,
     /// What sessions carry, by time. Sorted.
@@ -152,8 +158,7 @@ impl Taken {
             .iter()
             .filter_map(|packed| Packed::new(packed.minute().checked_sub(gone)?, packed.beside()));
         self.booked = kept.collect();
-        self.aside.retain(|(held, _)| held.busy.1 > since);
-        self.tagged.retain(|tagged| tagged.busy.1 > since);
+        self.retain(|(held, _)| held.busy.1 > since, |tagged| tagged.busy.1 > since);
         self.since = since;
     }
 
@@ -164,13 +169,12 @@ impl Taken {
             self.book(session, shapes, terms);
         }
         self.booked.shrink_to_fit();
-        self.tagged.shrink_to_fit();
     }
 
     /// Takes the time of a session, once; a hold of the same time is done with.
     pub(crate) fn book(&mut self, session: &Booked, shapes: &mut Shapes, terms: &mut Terms) {
         let held = Held::new(session);
-        self.aside.retain(|(known, expiry)| known.busy != held.busy || expiry.is_none());
+        self.retain(|(known, expiry)| known.busy != held.busy || expiry.is_none(), |_| true);
         if held.busy.1 <= self.since || self.is_booked(held.busy, shapes) {
             return;
         }
@@ -180,7 +184,7 @@ impl Taken {
             Packed::new(minute, number)
         });
         let Some(packed) = packed else {
-            self.aside.push((held, None));
+            self.rare().aside.push((held, None));
             return;
         };
         self.longest = self.longest.max(held.busy.1 - held.busy.0);
@@ -197,23 +201,23 @@ impl Taken {
         let held = Held::new(booked);
         if !self.is_booked(held.busy, shapes) {
             self.tag(held.busy, &booked.tags, terms);
-            self.aside.retain(|(known, _)| known.busy != held.busy);
-            self.aside.push((held, Some(*expiry)));
+            let aside = &mut self.rare().aside;
+            aside.retain(|(known, _)| known.busy != held.busy);
+            aside.push((held, Some(*expiry)));
         }
     }
 
     /// Gives the time of a session back, held or booked.
     pub(crate) fn release(&mut self, busy: Span, shapes: &Shapes) {
         let busy = outward(busy);
-        self.aside.retain(|(known, _)| known.busy != busy);
-        self.tagged.retain(|tagged| tagged.busy != busy);
+        self.retain(|(known, _)| known.busy != busy, |tagged| tagged.busy != busy);
         let Self { since, booked, .. } = self;
         booked.retain(|packed| unpacked(*packed, *since, shapes).busy != busy);
     }
 
     /// Lets go of holds that have expired.
     pub(crate) fn sweep(&mut self, now: DateTime<Utc>) {
-        self.aside.retain(|(_, expiry)| expiry.is_none_or(|expiry| expiry > now));
+        self.retain(|(_, expiry)| expiry.is_none_or(|expiry| expiry > now), |_| true);
     }
 
     /// What is taken of `[from, to)` by sessions that carry one of `tags`.
@@ -223,19 +227,42 @@ impl Taken {
         view: View<'a>,
         tags: &'a [Term],
     ) -> impl Iterator<Item = Held> + 'a {
-        self.held(range, view).filter(|held| {
-            let first = self.tagged.partition_point(|tagged| tagged.busy < held.busy);
-            let own = self.tagged[first..].iter().take_while(|tagged| tagged.busy == held.busy);
+        let tagged = self.rare.as_ref().map_or(&[][..], |rare| rare.tagged.as_slice());
+        self.held(range, view).filter(move |held| {
+            let first = tagged.partition_point(|tagged| tagged.busy < held.busy);
+            let own = tagged[first..].iter().take_while(|tagged| tagged.busy == held.busy);
             own.into_iter().any(|tagged| tags.contains(&tagged.tag))
         })
     }
 
     /// Writes down what the session at a time carries.
     fn tag(&mut self, busy: (Minute, Minute), tags: &[String], terms: &mut Terms) {
-        let first = self.tagged.partition_point(|tagged| tagged.busy < busy);
-        let before = self.tagged[first..].partition_point(|tagged| tagged.busy == busy);
+        if tags.is_empty() && self.rare.is_none() {
+            return;
+        }
+        let tagged = &mut self.rare().tagged;
+        let first = tagged.partition_point(|tagged| tagged.busy < busy);
+        let before = tagged[first..].partition_point(|tagged| tagged.busy == busy);
         let tags = tags.iter().map(|tag| Tagged { busy, tag: terms.intern(Facet::ExclusionTag, tag) });
-        self.tagged.splice(first..first + before, tags);
+        tagged.splice(first..first + before, tags);
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Keeps of what is rare what these say.
+    fn retain(
+        &mut self,
+        aside: impl Fn(&(Held, Option<DateTime<Utc>>)) -> bool,
+        tagged: impl Fn(&Tagged) -> bool,
+    ) {
+        let Some(rare) = &mut self.rare else { return };
+        rare.aside.retain(aside);
+        rare.tagged.retain(tagged);
+        if rare.aside.is_empty() && rare.tagged.is_empty() {
+            self.rare = None;
+        }
     }
 
     fn is_booked(&self, busy: (Minute, Minute), shapes: &Shapes) -> bool {
@@ -250,11 +277,11 @@ impl Taken {
     ) -> impl Iterator<Item = Held> + 'a {
         let View { shapes, now, moving } = view;
         let mut aside: Vec<Held> = Vec::new();
-        if !self.aside.is_empty() {
+        if let Some(rare) = &self.rare {
             let counts = |expiry: &Option<DateTime<Utc>>| {
                 expiry.is_none_or(|expiry| now.is_some_and(|now| expiry > now))
             };
-            let counting = self.aside.iter().filter(|(held, expiry)| held.busy.1 > from && counts(expiry));
+            let counting = rare.aside.iter().filter(|(held, expiry)| held.busy.1 > from && counts(expiry));
             aside.extend(counting.map(|(held, _)| *held));
             aside.sort_unstable();
         }
