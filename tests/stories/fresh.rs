@@ -274,6 +274,40 @@ e2e::stories! {
         comes_to(&elsewhere, &ada.id, &["12:30", "13:00", "13:30"]).await;
     }
 
+    // Neither whose token it is nor when they have time nor who is free: until it has been behind for too long.
+    async fn a_search_asks_no_database(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        nurse.works(BERLIN, &[("2026-03-23T08:30:00Z", "2026-03-23T11:00:00Z")], "2026-04-30").await;
+        assert_eq!(offered(&nurse.client, &ada.id).await, ["11:30", "12:00", "12:30"]);
+        let request = || watched(&ada.id).search.unwrap();
+        world.app.db.read().clone().close().await.unwrap();
+        let found = nurse.client.slots().search_slots(request()).await.unwrap().into_inner();
+        assert_eq!(hours(found.hits.iter().map(|hit| hit.slot.as_ref().unwrap())), ["11:30", "12:00", "12:30"]);
+        for _ in 0..200 {
+            if let Err(refused) = nurse.client.slots().search_slots(request()).await {
+                assert_eq!(refused.code(), Code::Unavailable);
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("what nobody can check any more is still believed");
+    }
+
+    // Every server knows by itself when a token ends: sweeping many is no reason to read everything anew.
+    async fn a_token_that_ends_by_itself_is_no_news(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let nurse = world.worker().await;
+        nurse.works(BERLIN, &[], "2026-04-30").await;
+        world.pass(chrono::TimeDelta::minutes(16));
+        let before = world.count("select count(*) from change").await;
+        assert!(before > 0 && world.count("select count(*) from access_token").await > 0);
+        services::retention::sweep(&world.app).await.unwrap();
+        assert_eq!(world.count("select count(*) from access_token").await, 0);
+        assert_eq!(world.count("select count(*) from change").await, before);
+    }
+
     // Signed out is signed out: at once where it was said, and everywhere else as soon as it is heard.
     async fn a_token_that_was_given_back_searches_no_more(engine: Engine) {
         let world = World::at(engine, NOW).await;

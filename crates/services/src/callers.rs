@@ -13,7 +13,7 @@ use std::{
 
 use calendar::Roster;
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::ExprTrait};
 use store::{AliasId, Instant, Opaque, Tags, TherapistId, access_token, booking, booking::State};
 use tokio::time::Instant as Moment;
 use uuid::Uuid;
@@ -73,8 +73,11 @@ impl Callers {
         if token.expires_at > Instant::from(now) { Ok(token) } else { Err(Unauthenticated::Token.into()) }
     }
 
-    /// When the alias has time.
+    /// What is known of the alias, once the mirror has caught up, from memory if that may be believed.
     pub(crate) async fn own(&self, app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Arc<Own>, Error> {
+        if !app.mirror.catch_up(now).await? {
+            return Ok(Arc::new(Own::read(app, alias, now).await?));
+        }
         let reading = match lock(&self.aliases).get(&alias) {
             Ok(own) => return Ok(own),
             Err(reading) => reading,
@@ -103,15 +106,22 @@ impl Callers {
 }
 
 impl Own {
-    pub(crate) async fn read(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Self, Error> {
+    async fn read(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Self, Error> {
         let db = app.db.read();
         let safe = Safe::open(app, db, alias).await?;
-        let mut bookings = booking::Entity::find().filter(booking::COLUMN.alias_id.eq(alias)).all(db).await?;
+        let over = Instant::from(now - OVER);
+        let busy = booking::COLUMN.occupies.eq(true).and(booking::COLUMN.ends_at.gt(over));
+        let met = booking::COLUMN.state.is_in([State::Arrived, State::Fulfilled]);
+        let mut bookings = booking::Entity::find()
+            .filter(booking::COLUMN.alias_id.eq(alias))
+            .filter(busy.or(met))
+            .all(db)
+            .await?;
         let met = bookings.iter().filter(|row| matches!(row.state, State::Arrived | State::Fulfilled));
         let mut seen: Vec<_> = met.map(|row| row.therapist_id).collect();
         seen.sort_unstable();
         seen.dedup();
-        bookings.retain(|row| row.occupies && row.ends_at > Instant::from(now - OVER));
+        bookings.retain(|row| row.occupies && row.ends_at > over);
         Ok(Self {
             settings: safe.settings()?,
             roster: safe.roster()?.map(Arc::new),
@@ -152,14 +162,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
         let asked = Moment::now();
         if let Some(entry) = self.0.get_mut(key) {
             entry.asked = asked;
-            if let Ok(value) = &entry.value {
-                return Ok(value.clone());
-            }
+            // Whoever of those who read it at once is the first to know says it to all.
+            return entry.value.clone().map_err(|id| Reading { key: key.clone(), id });
+        }
+        if self.0.len() >= MOST {
+            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.asked).map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| self.0.remove(&oldest));
         }
         let id = Uuid::new_v4();
-        if self.0.len() < MOST || self.0.contains_key(key) {
-            self.0.insert(key.clone(), Entry { asked, value: Err(id) });
-        }
+        self.0.insert(key.clone(), Entry { asked, value: Err(id) });
         Err(Reading { key: key.clone(), id })
     }
 
@@ -202,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn of_many_who_read_at_once_the_first_to_know_says_it() {
+        let mut kept = Kept::default();
+        let readings = [read(&mut kept, 1), read(&mut kept, 1), read(&mut kept, 1)];
+        kept.keep(&readings[0], 10);
+        kept.keep(&readings[2], 12);
+        assert_eq!(kept.get(&1).ok(), Some(10));
+    }
+
+    #[test]
     fn it_stays_while_it_is_asked_for_and_there_is_room() {
         let mut kept = Kept::default();
         let reading = read(&mut kept, 1);
@@ -211,9 +231,11 @@ mod tests {
         assert_eq!(kept.get(&1).ok(), Some(10));
         kept.retain(later, |_, _| true);
         read(&mut kept, 1);
-        for key in 0..2 * u32::try_from(MOST).unwrap() {
+        for key in 2..2 * u32::try_from(MOST).unwrap() {
             let _ = kept.get(&key);
         }
         assert_eq!(kept.0.len(), MOST);
+        // Whoever asks now has room, and whoever asked first has none.
+        assert!(!kept.0.contains_key(&1));
     }
 }

@@ -60,7 +60,10 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     let now = Instant::from(now);
 
     let tx = app.db.write().await?;
+    let stood = change::position(&tx).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.expires_at.lte(now)).exec(&tx).await?;
+    // Everybody knows by themselves when a token ends.
+    change::take_back(&tx, stood).await?;
     used_challenge::Entity::delete_many()
         .filter(used_challenge::COLUMN.expires_at.lte(now))
         .exec(&tx)

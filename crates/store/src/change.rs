@@ -1,7 +1,7 @@
 //! What changed, as the database's triggers wrote it down, for whoever keeps a copy in memory.
 
 use calendar::Span;
-use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
+use sea_orm::{DatabaseTransaction, DbBackend, FromQueryResult, Statement, entity::prelude::*};
 use uuid::Uuid;
 
 use crate::{AliasId, Instant, TherapistId};
@@ -84,15 +84,27 @@ pub async fn forget(db: &impl ConnectionTrait, Position(before): Position) -> Re
     db.execute_raw(statement).await.map(|_| ())
 }
 
-/// Takes an alias that is about to be erased out of what is written down; that it is gone is written after.
+/// Takes an alias that is about to be erased out of what is written down; that it is gone is written after. The rows
+/// stay, as [`Changes::gap`] is told by the oldest.
 pub async fn forget_alias(tx: &impl ConnectionTrait, AliasId(id): AliasId) -> Result<(), DbErr> {
-    for text in [
-        "delete from change where caller_id = $1 and therapist_id is null",
-        "update change set caller_id = null where caller_id = $1",
-    ] {
-        tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, [id.into()])).await?;
-    }
+    let text = "update change set caller_id = null where caller_id = $1";
+    tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, [id.into()])).await?;
     Ok(())
+}
+
+/// Takes back what a transaction that has written nothing else wrote down since it stood at `since`: it is no news.
+pub async fn take_back(tx: &DatabaseTransaction, Position(since): Position) -> Result<(), DbErr> {
+    let backend = tx.get_database_backend();
+    let statement = match backend {
+        DbBackend::Postgres => Statement::from_string(
+            backend,
+            "delete from change where position = pg_current_xact_id()::text::bigint",
+        ),
+        _ => {
+            Statement::from_sql_and_values(backend, "delete from change where position >= $1", [since.into()])
+        }
+    };
+    tx.execute_raw(statement).await.map(|_| ())
 }
 
 /// Tells other servers of the same database that something changed; what they hear sooner or later anyway.

@@ -35,13 +35,16 @@ pub(super) struct Secret([u8; 16]);
 pub(super) struct Key([u8; 16]);
 
 impl Secret {
-    /// The secret that grows from a seed.
-    pub(super) fn of(app: &App, therapist: TherapistId, seed: &[u8]) -> Self {
+    /// The secret that grows from a seed. An answer of a version that remembered something else has none.
+    pub(super) fn of(app: &App, therapist: TherapistId, seed: &[u8]) -> Result<Self, Error> {
+        if seed.len() != SEED {
+            return Err(Error::RequestIdReused);
+        }
         let parts = [therapist.0.as_bytes().as_slice(), seed];
         let mac = app.keyring.mac(Purpose::CalendarFeed, &parts);
         let mut secret = [0; 16];
         secret.copy_from_slice(&mac[..16]);
-        Self(secret)
+        Ok(Self(secret))
     }
 
     pub(super) fn addresses(&self) -> v1::CalendarFeed {
@@ -77,9 +80,12 @@ impl Key {
     }
 }
 
+/// The length of what a secret grows from.
+const SEED: usize = 16;
+
 /// What a secret grows from.
 pub(super) fn seed() -> Result<Vec<u8>, Error> {
-    let mut seed = vec![0; 16];
+    let mut seed = vec![0; SEED];
     getrandom::fill(&mut seed).map_err(|_| Error::Randomness)?;
     Ok(seed)
 }

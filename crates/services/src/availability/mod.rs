@@ -271,11 +271,11 @@ impl v1::availability_service_server::AvailabilityService for App {
             Turn::Again(seed) => seed,
             Turn::First(once) => {
                 let seed = calendar_feed::seed()?;
-                calendar_feed::create(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                calendar_feed::create(&once.tx, own, &Secret::of(self, own, &seed)?).await?;
                 once.commit(seed).await?
             }
         };
-        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
+        let calendar_feed = Some(Secret::of(self, own, &seed)?.addresses());
         Ok(Response::new(v1::CreateCalendarFeedResponse { calendar_feed }))
     }
 
@@ -299,11 +299,11 @@ impl v1::availability_service_server::AvailabilityService for App {
             Turn::Again(seed) => seed,
             Turn::First(once) => {
                 let seed = calendar_feed::seed()?;
-                calendar_feed::rotate(&once.tx, own, &Secret::of(self, own, &seed)).await?;
+                calendar_feed::rotate(&once.tx, own, &Secret::of(self, own, &seed)?).await?;
                 once.commit(seed).await?
             }
         };
-        let calendar_feed = Some(Secret::of(self, own, &seed).addresses());
+        let calendar_feed = Some(Secret::of(self, own, &seed)?.addresses());
         Ok(Response::new(v1::RotateCalendarFeedResponse { calendar_feed }))
     }
 

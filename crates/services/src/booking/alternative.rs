@@ -84,6 +84,8 @@ async fn hold(
         let decided = match admission::admit(app, &once.tx, once.safe()?, &wanted, now).await {
             // Somebody was faster, or it overlaps the booking itself.
             Err(Error::Slot(_)) => continue,
+            // The worker named whom they must not meet since.
+            Err(Error::Excluded) => return Ok(None),
             decided => decided?,
         };
         if decided.holds >= MOST {

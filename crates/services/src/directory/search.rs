@@ -5,10 +5,9 @@ use std::cmp::Reverse;
 use api::v1;
 use calendar::Span;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use sea_orm::EntityTrait;
 use search::{Index, Matched, Opening, Query};
 use serde::{Deserialize, Serialize};
-use store::{TherapistId, alias};
+use store::TherapistId;
 use uuid::Uuid;
 
 use super::{
@@ -36,10 +35,7 @@ pub(crate) async fn search(
     let after: Option<Place> = list.position(&page_token)?;
 
     let filter = match caller {
-        Caller::Alias(alias) => {
-            let alias = alias::Entity::find_by_id(alias).one(app.db.read()).await?;
-            filter.without(&alias.ok_or(Error::NotFound("alias"))?.exclusion_tags)
-        }
+        Caller::Alias(alias) => filter.without(&app.callers.own(app, alias, now).await?.tags),
         Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => filter,
     };
 

@@ -179,6 +179,7 @@ async fn record(
                 roster::renew(app, &tx, alias, news).await?;
             }
             tx.commit().await?;
+            app.mirror.committed();
         }
         Some(Brought::Busy(therapist, news)) => {
             therapist::Entity::lock(therapist).into_tuple::<i64>().one(&tx).await?;

@@ -1,6 +1,6 @@
 //! Slots over all therapists that fit, the earliest first (S5), from memory.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use api::v1;
 use calendar::{DayWindow, Schedule, Span, WorkerRefusal, Zone};
@@ -119,11 +119,7 @@ impl Search {
         alias: AliasId,
         now: DateTime<Utc>,
     ) -> Result<Looking, Error> {
-        let own = if app.mirror.catch_up(now).await? {
-            app.callers.own(app, alias, now).await?
-        } else {
-            Arc::new(Own::read(app, alias, now).await?)
-        };
+        let own = app.callers.own(app, alias, now).await?;
         let Own { settings, roster, tags, bookings, seen } = &*own;
         let held = |row: &&booking::Model| !row.hold_expired(now);
         let range = around(self.window);
