@@ -14,6 +14,7 @@ mod m20261125_000006_feeds;
 mod m20261125_000007_limits;
 mod m20261125_000008_calendar_feed;
 mod m20261125_000012_callers;
+mod m20261125_000013_programmes;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000007_limits::Migration),
             Box::new(m20261125_000008_calendar_feed::Migration),
             Box::new(m20261125_000012_callers::Migration),
+            Box::new(m20261125_000013_programmes::Migration),
         ]
     }
 }

@@ -14,6 +14,7 @@ mod main_job;
 mod migrations;
 mod preview;
 mod privacy;
+mod programmes;
 mod races;
 mod reminders;
 mod retention;

@@ -9,7 +9,9 @@ use sea_orm::{
     sea_query::{ExprTrait, LockType, UnionType},
 };
 
-use crate::{AliasId, BookingId, Instant, Modality, SessionTypeId, TherapistId, session_type, therapist};
+use crate::{
+    AliasId, BookingId, Instant, Modality, ProgrammeId, SessionTypeId, TherapistId, session_type, therapist,
+};
 
 /// A booking.
 #[sea_orm::model]
@@ -47,6 +49,8 @@ pub struct Model {
     pub hold_expires_at: Option<Instant>,
     /// Cancelled less than 24 hours ahead (B4).
     pub late_cancellation: bool,
+    /// Which programme pays, if one does (E2); not by which pass.
+    pub programme_id: Option<ProgrammeId>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

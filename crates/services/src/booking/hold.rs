@@ -76,6 +76,7 @@ pub(super) async fn hold_slot(
         modality,
         hold_expires_at: Some((now + HOLD).into()),
         late_cancellation: false,
+        programme_id: None,
     };
     admission::place(&mut booking, &decided);
     once.writes.insert(booking.clone());

@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     field,
     once::{Once, Turn},
+    programme::payment,
     reminders,
     slots::RosterUse,
 };
@@ -53,6 +54,7 @@ pub(super) async fn reschedule_booking(
         moving: Some(booking.id),
     };
     let decided = admission::admit(app, tx, once.safe()?, &wanted, now).await?;
+    payment::check_move(app, tx, &booking, start).await?;
     admission::place(&mut booking, &decided);
     // One that was sent for the old time must not stand in the way of the new one.
     reminders::cancel(tx, booking.id).await?;
