@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const EDGES: [(&str, &[&str]); 13] = [
     ("api", &[]),
     ("calendar", &[]),
-    ("client", &["api"]),
+    ("client", &["api", "pass"]),
     (
         "e2e",
         &[

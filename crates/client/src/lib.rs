@@ -26,6 +26,8 @@ mod phrase;
 pub mod proof_of_work;
 mod session;
 mod sign_in;
+#[cfg(feature = "wallet")]
+mod wallet;
 
 use std::{fmt, time::Duration};
 
@@ -41,6 +43,8 @@ pub use ed25519_dalek::SigningKey;
 pub use error::{Error, Refusal, Violation};
 pub use phrase::{PhraseError, Secret};
 pub use session::Session;
+#[cfg(feature = "wallet")]
+pub use wallet::{PassError, Wallet, WalletError};
 
 /// Somebody who calls the server: nobody in particular, a worker, a therapist, an operator or a manager.
 ///
