@@ -161,6 +161,15 @@ e2e::stories! {
             (|r| r.last_date = Some(date("2025-07-02")), "OUT_OF_RANGE", "last_date"),
         ]).await;
 
+        let key_id = hospital.issuer.public_key().id().as_bytes().to_vec();
+        let base = v1::RevokeProgrammeKeyRequest { request_id: request_id(), key_id };
+        check(&world, async |request| hospital.manager.programmes().revoke_programme_key(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.key_id.clear(), "REQUIRED", "key_id"),
+            (|r| r.key_id.truncate(31), "MALFORMED", "key_id"),
+            (|r| r.key_id.push(0), "MALFORMED", "key_id"),
+        ]).await;
+
         let anybody = world.anybody().await;
         let base = v1::GetProgrammeRequest { programme_id: hospital.id.clone() };
         check(&world, async |request| anybody.programmes().get_programme(request).await, base, &[

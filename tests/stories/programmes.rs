@@ -408,6 +408,49 @@ e2e::stories! {
         assert_eq!(quarter.spent().await, 1);
     }
 
+    // Whoever stole a key has passes; they are worthless from one moment to the next, on every server.
+    async fn a_stolen_key_is_revoked(engine: Engine) {
+        let mut quarter = Quarter::of(engine, programme()).await;
+        let [one, two, stolen] = quarter.passes(3).try_into().unwrap();
+        let elsewhere = Client::connect(quarter.world.serves_elsewhere().await).await.unwrap();
+        let booked = quarter.pays(MONDAY, by_pass(&one)).await.unwrap();
+        let cancelled = quarter.pays("2026-01-26T10:00:00Z", by_pass(&two)).await.unwrap();
+        let key_id = quarter.hospital.issuer.public_key().id().as_bytes().to_vec();
+        let request = || v1::RevokeProgrammeKeyRequest { request_id: request_id(), key_id: key_id.clone() };
+        // Another hospital's is not there.
+        let other = quarter.world.hospital(programme()).await;
+        let refused = Refusal::from(other.manager.programmes().revoke_programme_key(request()).await.unwrap_err());
+        assert_eq!(refused.reason, "NOT_FOUND");
+        let revoke = async |request| quarter.hospital.manager.programmes().revoke_programme_key(request).await;
+        let once = request();
+        revoke(once.clone()).await.unwrap();
+        revoke(once).await.unwrap();
+        assert_eq!(Refusal::from(revoke(request()).await.unwrap_err()).reason, "NOT_FOUND", "it is retired");
+        let log = key_log(&quarter.world.anybody().await).await;
+        assert_eq!((log.head().length, log.records().next().unwrap().state(time(WINTER).timestamp())), (2, KeyState::Retired));
+
+        let held = quarter.nurse.holds(&quarter.ada, "2026-01-19T12:00:00Z").await.unwrap();
+        assert_eq!(quarter.nurse.pays(&held, by_pass(&stolen)).await.unwrap_err().reason, "PASS_KEY_NOT_LIVE");
+        let here = std::mem::replace(&mut quarter.nurse.client, elsewhere.login(quarter.nurse.key.clone()).await.unwrap());
+        assert_eq!(quarter.nurse.pays(&held, by_pass(&stolen)).await.unwrap_err().reason, "PASS_KEY_NOT_LIVE");
+        quarter.nurse.client = here;
+        // What is booked stays, and what is given back is worth what it was.
+        let get = v1::GetBookingRequest { booking_id: booked.id };
+        let stays = quarter.nurse.client.bookings().get_booking(get).await.unwrap().into_inner().booking.unwrap();
+        assert_eq!(stays.state(), v1::BookingState::Booked);
+        quarter.nurse.cancels(&cancelled).await;
+        quarter.nurse.pays(&held, quarter.by_credit()).await.unwrap();
+
+        // Another key takes its place for the same days, and no others.
+        quarter.hospital.issuer = Issuer::generate();
+        assert_eq!(quarter.hospital.publishes("2026-01-10", "2026-03-31").await.unwrap_err().reason, "PERIODS_OVERLAP");
+        quarter.hospital.publishes("2026-01-01", "2026-03-31").await.unwrap();
+        quarter.world.set_clock("2026-01-20T00:00:00Z");
+        let log = key_log(&quarter.world.anybody().await).await;
+        let token = quarter.hospital.signs(&log, "2026-01-20T00:00:00Z", 1).remove(0);
+        quarter.pays("2026-01-26T12:00:00Z", by_pass(&token)).await.unwrap();
+    }
+
     async fn a_server_for_programmes_alone_asks_for_a_pass(engine: Engine) {
         let mut quarter = Quarter::of(engine, programme()).await;
         let settings = Settings { pass_required: true, ..Settings::clone(&quarter.world.app.settings) };

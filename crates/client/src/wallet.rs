@@ -160,7 +160,10 @@ impl Wallet {
         if now.timestamp() < self.kept.rests_until {
             return None;
         }
-        let covers = |key: &KeyRecord| days(key).is_some_and(|days| days.contains(&start.date_naive()));
+        let covers = |key: &KeyRecord| {
+            matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace)
+                && days(key).is_some_and(|days| days.contains(&start.date_naive()))
+        };
         self.kept.passes.iter().find(|pass| self.log.record(pass.key_id()).is_some_and(covers))
     }
 

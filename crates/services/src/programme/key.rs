@@ -1,13 +1,13 @@
-//! A key is published: for one programme and one period, for everybody to see.
+//! A key is published, for one programme and one period, for everybody to see; or revoked.
 
 use api::v1;
 use chrono::{DateTime, Utc};
-use pass::{KeyRecord, LogError, PublicKey, Schedule, TokenChallenge};
-use sea_orm::{ActiveModelTrait, DatabaseTransaction, IntoActiveModel};
-use store::{Opaque, ProgrammeId, key_log};
+use pass::{KeyId, KeyRecord, KeyState, LogError, PublicKey, Schedule, TokenChallenge};
+use sea_orm::DatabaseTransaction;
+use store::ProgrammeId;
 
 use super::{
-    log::{DAMAGED, position},
+    log::{DAMAGED, append, position},
     period::Period,
 };
 use crate::{App, error::Error, field};
@@ -47,8 +47,12 @@ pub(super) async fn publish(
     let key_id = key.id();
     let mut directory = pass::Directory::clone(&*app.keys.current(tx).await?);
     let id = pass::ProgrammeId(programme.0.into_bytes());
-    let others = directory.records().filter(|record| record.programme == id);
-    if others.filter_map(Period::of).any(|other| other.overlaps(period)) {
+    // One that was revoked is replaced for the same days, so that each day is still in one period.
+    let in_the_way = |other: &KeyRecord| {
+        let replaced = other.state(now.timestamp()) == KeyState::Retired;
+        Period::of(other).is_some_and(|days| days.overlaps(period) && !(replaced && days == period))
+    };
+    if directory.records().any(|record| record.programme == id && in_the_way(record)) {
         return Err(Error::PeriodsOverlap);
     }
     let schedule = period.schedule(now);
@@ -72,12 +76,7 @@ pub(super) async fn publish(
         | LogError::Forked { .. }
         | LogError::NotLive { .. } => DAMAGED,
     })?;
-    let row = key_log::Model { position, entry: Opaque(entry) };
-    row.into_active_model().insert(tx).await.map_err(|error| match store::Error::from(error) {
-        // Another manager's entry took the place.
-        store::Error::Duplicate => store::Error::Unavailable("another key was published meanwhile"),
-        other => other,
-    })?;
+    append(tx, position, entry).await?;
     let Schedule { published: _, active_from, grace_from, retired_from } = schedule;
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     Ok(v1::ProgrammeKey {
@@ -89,4 +88,25 @@ pub(super) async fn publish(
         grace_time: time(grace_from),
         retire_time: time(retired_from),
     })
+}
+
+/// Retires a key of the programme at once.
+pub(super) async fn revoke(
+    app: &App,
+    tx: &DatabaseTransaction,
+    programme: ProgrammeId,
+    key_id: &[u8],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if key_id.is_empty() {
+        return Err(field::required("key_id"));
+    }
+    let key_id: [u8; 32] =
+        key_id.try_into().map_err(|_| field::malformed("key_id", "the 32 bytes of a SHA-256"))?;
+    let key_id = KeyId::from(key_id);
+    let mut directory = pass::Directory::clone(&*app.keys.current(tx).await?);
+    let position = position(&directory)?;
+    let own = directory.record(key_id).is_some_and(|record| record.programme.0 == programme.0.into_bytes());
+    let entry = own.then(|| directory.revoke(key_id, now.timestamp())).and_then(Result::ok);
+    append(tx, position, entry.ok_or(Error::NotFound("key"))?).await
 }

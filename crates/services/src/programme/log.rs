@@ -1,10 +1,10 @@
 //! The public log of keys, as this server has read it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pass::Directory;
-use sea_orm::ConnectionTrait;
-use store::key_log;
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, IntoActiveModel};
+use store::{Opaque, key_log};
 
 use crate::error::Error;
 
@@ -32,7 +32,7 @@ impl KeyLog {
         Ok(directory)
     }
 
-    fn read(&self) -> std::sync::MutexGuard<'_, Arc<Directory>> {
+    fn read(&self) -> MutexGuard<'_, Arc<Directory>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -40,6 +40,17 @@ impl KeyLog {
 /// Where the next entry goes.
 pub(super) fn position(directory: &Directory) -> Result<i32, Error> {
     i32::try_from(directory.head().length).map_err(|_| DAMAGED)
+}
+
+/// Writes the next entry; nobody reads it before the transaction's end.
+pub(super) async fn append(tx: &DatabaseTransaction, position: i32, entry: Vec<u8>) -> Result<(), Error> {
+    let row = key_log::Model { position, entry: Opaque(entry) };
+    row.into_active_model().insert(tx).await.map_err(|error| match store::Error::from(error) {
+        // Another manager's entry took the place.
+        store::Error::Duplicate => store::Error::Unavailable("another entry was written meanwhile"),
+        other => other,
+    })?;
+    Ok(())
 }
 
 /// Somebody changed the table by other ways than ours.

@@ -89,6 +89,22 @@ impl v1::programme_service_server::ProgrammeService for App {
         Ok(Response::new(once.commit(v1::CreateProgrammeKeyResponse { key }).await?))
     }
 
+    async fn revoke_programme_key(
+        &self,
+        request: Request<v1::RevokeProgrammeKeyRequest>,
+    ) -> Result<Response<v1::RevokeProgrammeKeyResponse>, Status> {
+        let (now, caller, programme) = (self.clock.now(), request.caller(), request.manager()?);
+        let request = request.into_inner();
+        let once = match Once::begin(self, caller, "RevokeProgrammeKey", &request, &request.request_id, now)
+            .await?
+        {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        key::revoke(self, &once.tx, programme, &request.key_id, now).await?;
+        Ok(Response::new(once.commit(v1::RevokeProgrammeKeyResponse {}).await?))
+    }
+
     async fn list_key_log(
         &self,
         request: Request<v1::ListKeyLogRequest>,
