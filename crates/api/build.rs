@@ -6,7 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
 
-    let services = ["alias", "availability", "booking", "directory", "reminder", "roster", "slot"];
+    let services =
+        ["alias", "availability", "booking", "directory", "programme", "reminder", "roster", "slot"];
     let files = services.map(|name| root.join(format!("respite/v1/{name}.proto")));
     let descriptors = protox::compile(files, [&root])?;
 

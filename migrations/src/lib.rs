@@ -17,6 +17,7 @@ mod m20261125_000009_busy_feeds;
 mod m20261125_000010_zone_rules;
 mod m20261125_000011_exclusion_tags;
 mod m20261125_000012_callers;
+mod m20261125_000013_programmes;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000010_zone_rules::Migration),
             Box::new(m20261125_000011_exclusion_tags::Migration),
             Box::new(m20261125_000012_callers::Migration),
+            Box::new(m20261125_000013_programmes::Migration),
         ]
     }
 }

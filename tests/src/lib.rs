@@ -4,6 +4,8 @@
 //! **Invariant:** what a story does, it does through gRPC; the database is looked into only to prove what is,
 //! or is not, in it.
 
+pub mod hospital;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use api::{
@@ -107,11 +109,13 @@ impl World {
                 audience: "respite-test".to_owned(),
                 proof_of_work_bits: 4,
                 join_template: "https://meet.example.org/{room}".to_owned(),
+                pass_required: false,
             }),
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
             callers: std::sync::Arc::default(),
             watches: std::sync::Arc::default(),
+            keys: std::sync::Arc::default(),
             feeds: std::sync::Arc::new(Feeds::Canned(calendars.clone())),
         };
         let operator_key = Secret::generate().login_key();
@@ -272,6 +276,7 @@ impl World {
             listings: std::sync::Arc::default(),
             mirror: std::sync::Arc::default(),
             callers: std::sync::Arc::default(),
+            keys: std::sync::Arc::default(),
             ..self.app.clone()
         };
         tokio::spawn(services::mirror::run(own.clone(), std::future::pending()));
@@ -399,15 +404,18 @@ impl Worker {
         Ok(held.into_inner().booking.expect("a booking"))
     }
 
-    /// Confirms a hold.
-    pub async fn confirms(&self, booking: &v1::Booking) -> Result<v1::Booking, client::Refusal> {
-        let request = v1::ConfirmBookingRequest {
+    /// What it takes to confirm a hold that nobody pays for.
+    pub fn confirm_request(booking: &v1::Booking) -> v1::ConfirmBookingRequest {
+        v1::ConfirmBookingRequest {
             request_id: request_id(),
             booking_id: booking.id.clone(),
-            book_if_free: false,
-            roster_use: None,
-        };
-        let confirmed = self.client.bookings().confirm_booking(request).await?;
+            ..Default::default()
+        }
+    }
+
+    /// Confirms a hold.
+    pub async fn confirms(&self, booking: &v1::Booking) -> Result<v1::Booking, client::Refusal> {
+        let confirmed = self.client.bookings().confirm_booking(Self::confirm_request(booking)).await?;
         Ok(confirmed.into_inner().booking.expect("a booking"))
     }
 

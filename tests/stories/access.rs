@@ -23,6 +23,7 @@ enum Visitor {
     Alias,
     Therapist,
     Operator,
+    Manager,
     /// With a token that nobody was ever given.
     Garbage,
     /// With a token whose quarter of an hour is over.
@@ -32,11 +33,12 @@ enum Visitor {
 }
 
 impl Visitor {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Anonymous,
         Self::Alias,
         Self::Therapist,
         Self::Operator,
+        Self::Manager,
         Self::Garbage,
         Self::Expired,
         Self::Erased,
@@ -54,8 +56,9 @@ impl Visitor {
             (P::Alias, _) => self == Self::Alias,
             (P::Therapist, _) => self == Self::Therapist,
             (P::Operator, _) => self == Self::Operator,
-            (P::AliasOrTherapist, _) => self != Self::Operator,
-            (P::TherapistOrOperator, _) => self != Self::Alias,
+            (P::Manager, _) => self == Self::Manager,
+            (P::AliasOrTherapist, _) => matches!(self, Self::Alias | Self::Therapist),
+            (P::TherapistOrOperator, _) => matches!(self, Self::Therapist | Self::Operator),
             (P::Anyone, _) => true,
         };
         if admitted { None } else { Some((Code::PermissionDenied, "CALLER_NOT_ALLOWED")) }
@@ -109,7 +112,7 @@ fn the_contract_says_which_calls_are_open_and_which_are_the_operators() {
         let rows = POLICIES.iter().filter(|(_, policy)| wanted.contains(policy));
         rows.map(|(path, _)| (*path).to_owned()).collect()
     };
-    assert_eq!((open.len(), operators.len()), (8, 4));
+    assert_eq!((open.len(), operators.len()), (10, 6));
     assert_eq!(open, of(&[Policy::Open, Policy::Public]));
     assert_eq!(operators, of(&[Policy::Operator]));
 }
@@ -118,7 +121,7 @@ e2e::stories! {
     async fn every_call_is_for_those_its_policy_names_and_for_nobody_else(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let channel = channel(world.address).await;
-        let (alias, therapist, operator) = (key(), key(), key());
+        let (alias, therapist, operator, manager) = (key(), key(), key(), key());
         world.anybody().await.create_alias(&alias).await.unwrap();
         let new = v1::CreateTherapistRequest {
             request_id: request_id(),
@@ -128,6 +131,12 @@ e2e::stories! {
         world.operator().await.directory().create_therapist(new).await.unwrap();
         let public_key = operator.verifying_key().to_bytes();
         services::operators::create(&world.app, "the second", &public_key).await.unwrap();
+        let new = v1::CreateProgrammeRequest {
+            request_id: request_id(),
+            programme: Some(e2e::hospital::programme()),
+            public_key: public(&manager),
+        };
+        world.operator().await.programmes().create_programme(new).await.unwrap();
 
         let expired = sign_in(&channel, &alias).await;
         world.pass(TimeDelta::minutes(15));
@@ -135,7 +144,7 @@ e2e::stories! {
         world.anybody().await.create_alias(&gone).await.unwrap();
         world.anybody().await.create_alias(&erased).await.unwrap();
         let of_erased = sign_in(&channel, &erased).await;
-                AliasServiceClient::new(channel.clone()).erase_alias(with_token(v1::EraseAliasRequest {}, &of_erased)).await.unwrap();
+        AliasServiceClient::new(channel.clone()).erase_alias(with_token(v1::EraseAliasRequest {}, &of_erased)).await.unwrap();
 
         let mut seen = BTreeMap::new();
         for visitor in Visitor::ALL {
@@ -147,6 +156,7 @@ e2e::stories! {
                     Visitor::Alias => Some(sign_in(&channel, &alias).await),
                     Visitor::Therapist => Some(sign_in(&channel, &therapist).await),
                     Visitor::Operator => Some(sign_in(&channel, &operator).await),
+                    Visitor::Manager => Some(sign_in(&channel, &manager).await),
                     Visitor::Garbage => Some("ct1_".to_owned() + &"A".repeat(43)),
                     Visitor::Expired => Some(expired.clone()),
                     Visitor::Erased => Some(of_erased.clone()),

@@ -8,9 +8,12 @@
 
 use std::fmt::Write as _;
 
-use api::{google::r#type as gtype, v1};
+use api::{
+    google::r#type as gtype,
+    v1::{self, confirm_booking_request::Payment},
+};
 use client::{Client, Refusal, Secret, request_id};
-use e2e::{Worker, World, date, hours_of, minutes, profile, span, time, timestamp};
+use e2e::{Worker, World, date, hospital::Hospital, hours_of, minutes, profile, span, time, timestamp};
 use prost_types::{Duration, FieldMask, Timestamp};
 use tonic::{Code, Response, Status};
 
@@ -115,6 +118,88 @@ e2e::stories! {
             (|r| of(&mut r.update_mask).paths = vec!["handle".to_owned()], "MALFORMED", "update_mask"),
             (|r| of(&mut r.update_mask).paths = vec!["*".to_owned(), "commute".to_owned()], "MALFORMED", "update_mask"),
             (|r| of(&mut r.update_mask).paths = vec!["settings.commute".to_owned(); 1_000], "TOO_MANY", "update_mask.paths"),
+        ]).await;
+    }
+
+    async fn programmes(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let operator = world.operator().await;
+        let base = v1::CreateProgrammeRequest {
+            request_id: request_id(),
+            programme: Some(v1::Programme {
+                durations: vec![minutes(20), minutes(480)],
+                modalities: vec![v1::Modality::Video.into(), v1::Modality::Chat.into()],
+                ..e2e::hospital::programme()
+            }),
+            public_key: Secret::generate().login_key().verifying_key().to_bytes().to_vec(),
+        };
+        check(&world, async |request| operator.programmes().create_programme(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.programme = None, "REQUIRED", "programme"),
+            (|r| of(&mut r.programme).display_name.clear(), "REQUIRED", "programme.display_name"),
+            (|r| of(&mut r.programme).display_name = "x".repeat(101), "TOO_LONG", "programme.display_name"),
+            (|r| of(&mut r.programme).display_name = "St.\nAda".to_owned(), "MALFORMED", "programme.display_name"),
+            (|r| of(&mut r.programme).sessions_per_period = 0, "OUT_OF_RANGE", "programme.sessions_per_period"),
+            (|r| of(&mut r.programme).sessions_per_period = 101, "OUT_OF_RANGE", "programme.sessions_per_period"),
+            (|r| of(&mut r.programme).sessions_per_period = i32::MIN, "OUT_OF_RANGE", "programme.sessions_per_period"),
+            (|r| of(&mut r.programme).durations[1] = minutes(4), "OUT_OF_RANGE", "programme.durations[1]"),
+            (|r| of(&mut r.programme).durations[1] = minutes(481), "OUT_OF_RANGE", "programme.durations[1]"),
+            (|r| of(&mut r.programme).durations[1] = minutes(-20), "MALFORMED", "programme.durations[1]"),
+            (|r| of(&mut r.programme).durations[1] = minutes(20), "DUPLICATE", "programme.durations[1]"),
+            (|r| of(&mut r.programme).durations = vec![minutes(20); 21], "TOO_MANY", "programme.durations"),
+            (|r| of(&mut r.programme).modalities[1] = 0, "REQUIRED", "programme.modalities[1]"),
+            (|r| of(&mut r.programme).modalities[1] = 17, "MALFORMED", "programme.modalities[1]"),
+            (|r| of(&mut r.programme).modalities[1] = r.programme.as_ref().unwrap().modalities[0], "DUPLICATE", "programme.modalities[1]"),
+            (|r| of(&mut r.programme).modalities = vec![1; 4], "TOO_MANY", "programme.modalities"),
+            (|r| r.public_key.clear(), "REQUIRED", "public_key"),
+            (|r| r.public_key = vec![0; 32], "MALFORMED", "public_key"),
+            (|r| r.public_key.truncate(31), "MALFORMED", "public_key"),
+        ]).await;
+
+        let hospital = world.hospital(e2e::hospital::programme()).await;
+        let base = Hospital::key_request(&hospital.issuer, "2026-07-01", "2026-09-30");
+        let publish = async |request| hospital.manager.programmes().create_programme_key(request).await;
+        check(&world, publish, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.public_key.clear(), "REQUIRED", "public_key"),
+            (|r| r.public_key.truncate(341), "MALFORMED", "public_key"),
+            (|r| r.public_key.push(0), "MALFORMED", "public_key"),
+            // An even modulus, another salt, the exponent 3.
+            (|r| r.public_key[336] &= 0xfe, "MALFORMED", "public_key"),
+            (|r| r.public_key[66] = 0x20, "MALFORMED", "public_key"),
+            (|r| r.public_key[339..].copy_from_slice(&[0, 0, 3]), "MALFORMED", "public_key"),
+            (|r| r.first_date = None, "REQUIRED", "first_date"),
+            (|r| r.first_date = Some(day(2026, 2, 30)), "MALFORMED", "first_date"),
+            (|r| r.last_date = None, "REQUIRED", "last_date"),
+            (|r| r.last_date = Some(day(i32::MAX, 1, 1)), "MALFORMED", "last_date"),
+            (|r| r.last_date = Some(date("2026-07-27")), "OUT_OF_RANGE", "last_date"),
+            (|r| r.last_date = Some(date("2027-07-02")), "OUT_OF_RANGE", "last_date"),
+            (|r| r.last_date = Some(date("2025-07-02")), "OUT_OF_RANGE", "last_date"),
+        ]).await;
+
+        let key_id = hospital.issuer.public_key().id().as_bytes().to_vec();
+        let base = v1::RevokeProgrammeKeyRequest { request_id: request_id(), key_id };
+        check(&world, async |request| hospital.manager.programmes().revoke_programme_key(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.key_id.clear(), "REQUIRED", "key_id"),
+            (|r| r.key_id.truncate(31), "MALFORMED", "key_id"),
+            (|r| r.key_id.push(0), "MALFORMED", "key_id"),
+        ]).await;
+
+        let anybody = world.anybody().await;
+        let base = v1::GetProgrammeRequest { programme_id: hospital.id.clone() };
+        check(&world, async |request| anybody.programmes().get_programme(request).await, base, &[
+            (|r| r.programme_id.clear(), "REQUIRED", "programme_id"),
+            (|r| r.programme_id = "St. Ada".to_owned(), "MALFORMED", "programme_id"),
+        ]).await;
+        check(&world, async |request| anybody.programmes().list_key_log(request).await, v1::ListKeyLogRequest::default(), &[
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_size = -1, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+        check(&world, async |request| operator.programmes().list_programmes(request).await, v1::ListProgrammesRequest::default(), &[
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
         ]).await;
     }
 
@@ -420,6 +505,8 @@ e2e::stories! {
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
             (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
             (|r| r.booking_id = r.booking_id.to_uppercase().replace('-', "_"), "MALFORMED", "booking_id"),
+            (|r| r.payment = Some(Payment::Credit(String::new())), "REQUIRED", "credit"),
+            (|r| r.payment = Some(Payment::Credit("St. Ada".to_owned())), "MALFORMED", "credit"),
         ]).await;
         let reschedule = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: held.clone(), start_time: Some(timestamp(time("2026-03-23T14:00:00Z"))), roster_use: Some(carrying(vec![shift()])) };
         check(&world, async |request| bookings().reschedule_booking(request).await, reschedule, &[

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,19 +19,36 @@ use std::{
 use api::v1::{self, booking_service_client::BookingServiceClient};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use client::{Refusal, request_id};
-use e2e::{Therapist, World, channel, sign_in, timestamp, with_token};
+use e2e::{
+    Therapist, World, channel,
+    hospital::{by_pass, key_log, programme},
+    sign_in, timestamp, with_token,
+};
+use pass::Token;
 use services::Clock;
 use tokio::{net::TcpStream, sync::watch, task::JoinSet};
 use tonic::{Request, Response, Status, transport::Channel};
 
+use crate::privacy::search;
+
 const WORKERS: u64 = 8;
+const PASSES: usize = 400;
 /// How many answers there are before the process is killed, each time: at some moment of what comes next.
 const KILLS: [usize; 5] = [37, 64, 23, 91, 48];
 
 e2e::stories! {
-    // B1, B2, B3, R1
+    // B1, B2, B3, R1, E2
     async fn what_was_acknowledged_outlives_the_process(engine: Engine) {
-        let mut world = World::at(engine, &Clock::System.now().to_rfc3339()).await;
+        let now = Clock::System.now();
+        let mut world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
+        let hospital = world.hospital(programme()).await;
+        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
+        hospital.publishes(&day(-10), &day(30)).await.unwrap();
+        world.app.clock.set(now);
+        let log = key_log(&world.anybody().await).await;
+        let passes = hospital.signs(&log, &now.to_rfc3339(), PASSES);
+        let canary = ("nonce", passes[PASSES - 1].to_bytes()[2..34].to_vec());
+        let passes = Arc::new(Mutex::new(passes));
         let week = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
         let mut therapists = Vec::new();
         for name in ["Ada", "Ben", "Cas"] {
@@ -53,7 +70,7 @@ e2e::stories! {
             let channel = channel(process.address).await;
             let token = sign_in(&channel, &key).await;
             let service = BookingServiceClient::new(channel);
-            let worker = Busy { service, token, restarts: restarts.clone(), answers: answers.clone(), dice: 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed), asked_again: 0 };
+            let worker = Busy { service, token, restarts: restarts.clone(), passes: passes.clone(), answers: answers.clone(), dice: 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed), asked_again: 0 };
             work.spawn(worker.books_and_cancels(therapists.clone(), done.clone()));
         }
         for (round, kill) in KILLS.into_iter().enumerate() {
@@ -96,7 +113,15 @@ e2e::stories! {
             and (a.therapist_id = b.therapist_id or a.alias_id = b.alias_id)
             and a.busy_from < b.busy_until and b.busy_from < a.busy_until";
         assert_eq!(count(overlaps).await, 0);
+        // One pass for each of them, and a credit for what was cancelled: none is lost and none doubled.
+        assert_eq!(PASSES - passes.lock().unwrap().len(), told.len());
+        assert_eq!(count("select count(*) from spent_pass").await, told.len());
+        assert_eq!(count("select count(*) from booking where programme_id is null").await, 0);
+        assert_eq!(count("select count(*) from credit").await, told.len() - booked);
         process.kill();
+        let log = fs::read(&process.log).unwrap();
+        assert_eq!(search(&log, &[("start", b"opened".to_vec())]), ["start"], "the log is not this one");
+        assert!(search(&log, &[canary]).is_empty(), "the log says who brought which pass");
     }
 
     // T6: new rules in the configured folder, and a process that dies while it moves what they change.
@@ -163,6 +188,8 @@ struct Busy {
     token: String,
     restarts: watch::Receiver<usize>,
     /// Of all workers.
+    passes: Arc<Mutex<Vec<Token>>>,
+    /// Of all workers.
     answers: Arc<AtomicUsize>,
     dice: u64,
     asked_again: usize,
@@ -202,9 +229,11 @@ impl Busy {
                     continue;
                 }
             };
+            let pass = self.passes.lock().unwrap().pop().expect("passes for every booking there is time for");
             let confirm = v1::ConfirmBookingRequest {
                 request_id: request_id(),
                 booking_id: id.clone(),
+                payment: Some(by_pass(&pass)),
                 ..Default::default()
             };
             let booked =
@@ -282,6 +311,8 @@ struct Process {
     child: Child,
     binary: PathBuf,
     config: PathBuf,
+    /// What it says.
+    log: PathBuf,
     address: SocketAddr,
 }
 
@@ -296,14 +327,15 @@ impl Process {
         let config = folder.join("respite.toml");
         let settings = format!(
             "listen = \"{address}\"\naudience = \"{}\"\nkey_file = \"{}\"\n\
-             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"error\"\n{more}",
+             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"info\"\n{more}",
             world.app.settings.audience,
             key.display(),
             world.database,
         );
         fs::write(&config, settings).unwrap();
-        let child = spawn(&binary, &config);
-        let process = Self { child, binary, config, address };
+        let log = folder.join("log");
+        let child = spawn(&binary, &config, &log);
+        let process = Self { child, binary, config, log, address };
         process.ready().await;
         process
     }
@@ -323,7 +355,7 @@ impl Process {
     }
 
     async fn restart(&mut self) {
-        self.child = spawn(&self.binary, &self.config);
+        self.child = spawn(&self.binary, &self.config, &self.log);
         self.ready().await;
     }
 
@@ -334,7 +366,8 @@ impl Process {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} does not listen on {}", self.binary.display(), self.address);
+        let said = fs::read_to_string(&self.log).unwrap_or_default();
+        panic!("{} does not listen on {}: {said}", self.binary.display(), self.address);
     }
 }
 
@@ -345,8 +378,11 @@ impl Drop for Process {
     }
 }
 
-fn spawn(binary: &Path, config: &Path) -> Child {
-    Command::new(binary).arg("--config").arg(config).arg("serve").stdin(Stdio::null()).spawn().unwrap()
+fn spawn(binary: &Path, config: &Path, log: &Path) -> Child {
+    let log = || fs::File::options().create(true).append(true).open(log).unwrap();
+    let mut serve = Command::new(binary);
+    serve.arg("--config").arg(config).arg("serve").stdin(Stdio::null()).stdout(log()).stderr(log());
+    serve.spawn().unwrap()
 }
 
 /// The program beside the folder this test was built into.

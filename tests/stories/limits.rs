@@ -145,7 +145,7 @@ e2e::stories! {
         assert!(load(&ada, "2026-03-23").await.is_empty(), "a hold is the worker's alone");
         world.set_clock("2026-03-20T09:10:00Z");
         medic.books(&ada, "2026-03-23T14:00:00Z").await.unwrap();
-        let confirm = v1::ConfirmBookingRequest { request_id: request_id(), booking_id: held.id, book_if_free: true, roster_use: None };
+        let confirm = v1::ConfirmBookingRequest { request_id: request_id(), booking_id: held.id, book_if_free: true, roster_use: None, payment: None };
         let refused = Refusal::from(nurse.client.bookings().confirm_booking(confirm).await.unwrap_err());
         assert_eq!(refused.reason, "SLOT_TAKEN");
     }

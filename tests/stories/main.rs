@@ -17,6 +17,7 @@ mod main_job;
 mod migrations;
 mod preview;
 mod privacy;
+mod programmes;
 mod races;
 mod reminders;
 mod retention;

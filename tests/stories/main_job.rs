@@ -145,7 +145,7 @@ e2e::stories! {
         let erased = nurse_client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap().into_inner();
         assert_eq!(erased.cancelled_bookings, 1);
 
-        for table in ["alias", "alias_key", "roster", "contact", "reminder", "request where caller_id not in (select id from operator union select id from therapist)", "access_token where caller_kind = 'alias'", "booking where alias_id is not null"] {
+        for table in ["alias", "alias_key", "roster", "contact", "reminder", "request where caller_id not in (select id from operator union select id from therapist)", "access_token where caller_kind = 'alias'", "credit", "booking where alias_id is not null"] {
             assert_eq!(world.count(&format!("select count(*) from {table}")).await, 0, "{table}");
         }
         // The token ends, and the key opens nothing any more.
@@ -188,6 +188,7 @@ e2e::stories! {
             booking_id: held.id.clone(),
             book_if_free: true,
             roster_use: None,
+            payment: None,
         };
         let theirs = second.holds(&ada, start).await.unwrap();
         let refused = client::Refusal::from(first.client.bookings().confirm_booking(if_free()).await.unwrap_err());
@@ -211,6 +212,7 @@ e2e::stories! {
             booking_id: held.id.clone(),
             book_if_free: true,
             roster_use: Some(v1::RosterUse { ignore_shifts, ..Default::default() }),
+            payment: None,
         };
         let refused = nurse.client.bookings().confirm_booking(confirm(false)).await.unwrap_err();
         assert_eq!(client::Refusal::from(refused).reason, "COLLIDES_WITH_SLEEP");

@@ -9,10 +9,14 @@ use std::{path::PathBuf, process::Command};
 use api::v1;
 use client::{Secret, request_id};
 use data_encoding::{BASE64, HEXLOWER};
-use e2e::{Engine, World, channel, date, sign_in, span, time, timestamp};
+use e2e::{
+    Engine, World, channel, date,
+    hospital::{by_pass, key_log},
+    sign_in, span, time, timestamp,
+};
 use prost::Message;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
-use store::{Opaque, OperatorId, alias, alias_key, contact, operator, request, roster};
+use store::{Opaque, OperatorId, alias, alias_key, contact, operator, request, roster, spent_pass};
 
 const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
@@ -184,6 +188,44 @@ e2e::stories! {
         }
     }
 
+    // E1: neither what pays nor anything made of it but the nullifier, whether it is taken or not.
+    async fn a_pass_is_in_no_file(engine: Engine) {
+        let world = World::at(engine, "2026-03-02T09:00:00Z").await;
+        let hospital = world.hospital(e2e::hospital::programme()).await;
+        hospital.publishes("2026-03-01", "2026-05-31").await.unwrap();
+        world.set_clock(FRIDAY);
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let log = key_log(&world.anybody().await).await;
+        let [spent, refused] = hospital.signs(&log, FRIDAY, 2).try_into().unwrap();
+        let held = nurse.holds(&ada, "2026-03-23T15:00:00Z").await.unwrap();
+        nurse.pays(&held, by_pass(&spent)).await.unwrap();
+        let mut answers = Vec::new();
+        for (start, token) in [("2026-03-23T17:00:00Z", &spent), ("2026-06-01T15:00:00Z", &refused)] {
+            let held = nurse.holds(&ada, start).await.unwrap();
+            let refused = nurse.pays(&held, by_pass(token)).await.unwrap_err();
+            assert!(["PASS_SPENT", "PASS_OUT_OF_PERIOD"].contains(&refused.reason.as_str()), "{refused}");
+            answers.push(format!("{refused:?} {:?}", by_pass(token)));
+        }
+        let parts = |token: &pass::Token| {
+            let token = token.to_bytes();
+            [("nonce", token[2..34].to_vec()), ("authenticator", token[98..].to_vec()), ("its end", token[322..].to_vec())]
+        };
+        let canaries = [parts(&spent), parts(&refused)].concat();
+        let mut files = files(&world, engine);
+        assert!(search(&files, &canaries).is_empty());
+        assert!(search(answers.concat().as_bytes(), &canaries).is_empty());
+        let [row] = spent_pass::Entity::find().all(world.app.db.read()).await.unwrap().try_into().unwrap();
+        assert_eq!(search(&files, &[("nullifier", row.nullifier.0)]), ["nullifier"]);
+        files.extend(HEXLOWER.encode(&spent.to_bytes()).into_bytes());
+        assert_eq!(search(&files, &canaries), ["nonce", "authenticator", "its end"]);
+        // The therapist is told what they are told of any session.
+        let told: Vec<u8> = ada.agenda("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z").await.iter().flat_map(Message::encode_to_vec).collect();
+        let programme: uuid::Uuid = hospital.id.parse().unwrap();
+        let names = [("programme", hospital.id.clone().into_bytes()), ("its bytes", programme.into_bytes().to_vec()), ("hospital", b"St. Ada".to_vec())];
+        assert!(search(&told, &names).is_empty());
+    }
+
     // What a therapist is told of a session: these fields, and nothing in them says who.
     async fn a_therapist_is_told_a_handle_of_their_own(engine: Engine) {
         let world = World::at(engine, FRIDAY).await;
@@ -298,7 +340,7 @@ fn pg_dump() -> PathBuf {
 }
 
 /// Which of the canaries are in `haystack`: as they are, in hexadecimal digits or in either base64.
-fn search<'a>(haystack: &[u8], canaries: &[(&'a str, Vec<u8>)]) -> Vec<&'a str> {
+pub(crate) fn search<'a>(haystack: &[u8], canaries: &[(&'a str, Vec<u8>)]) -> Vec<&'a str> {
     let contains = |needle: &[u8]| haystack.windows(needle.len()).any(|window| window == needle);
     let found = |canary: &[u8]| {
         let hex = HEXLOWER.encode(canary);

@@ -144,5 +144,6 @@ fn row(therapist_id: TherapistId, session_type_id: SessionTypeId, alias_id: Alia
         modality: Modality::Video,
         hold_expires_at: None,
         late_cancellation: false,
+        programme_id: None,
     }
 }

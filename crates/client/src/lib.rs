@@ -26,14 +26,16 @@ mod phrase;
 pub mod proof_of_work;
 mod session;
 mod sign_in;
+#[cfg(feature = "wallet")]
+mod wallet;
 
 use std::{fmt, time::Duration};
 
 use api::v1::{
     Alias, alias_service_client::AliasServiceClient, availability_service_client::AvailabilityServiceClient,
     booking_service_client::BookingServiceClient, directory_service_client::DirectoryServiceClient,
-    reminder_service_client::ReminderServiceClient, roster_service_client::RosterServiceClient,
-    slot_service_client::SlotServiceClient,
+    programme_service_client::ProgrammeServiceClient, reminder_service_client::ReminderServiceClient,
+    roster_service_client::RosterServiceClient, slot_service_client::SlotServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -41,8 +43,10 @@ pub use ed25519_dalek::SigningKey;
 pub use error::{Error, Refusal, Violation};
 pub use phrase::{PhraseError, Secret};
 pub use session::Session;
+#[cfg(feature = "wallet")]
+pub use wallet::{PassError, Wallet, WalletError};
 
-/// Somebody who calls the server: nobody in particular, a worker, a therapist or an operator.
+/// Somebody who calls the server: nobody in particular, a worker, a therapist, an operator or a manager.
 ///
 /// Cloning is cheap, and all that comes from one client shares its connection.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ impl Client {
         sign_in::create_alias(self.session.clone(), key).await
     }
 
-    /// Signs in with the key of an alias, a therapist or an operator.
+    /// Signs in with the key of an alias, a therapist, an operator or the manager of a programme.
     ///
     /// An access token ends after 15 minutes. The client that comes back signs in again when it has to.
     pub async fn login(&self, key: SigningKey) -> Result<Self, Error> {
@@ -108,6 +112,11 @@ impl Client {
     /// The worker's bookings, or the therapist's agenda.
     pub fn bookings(&self) -> BookingServiceClient<Session> {
         BookingServiceClient::new(self.session.clone())
+    }
+
+    /// What hospitals pay for, and the log of their keys.
+    pub fn programmes(&self) -> ProgrammeServiceClient<Session> {
+        ProgrammeServiceClient::new(self.session.clone())
     }
 
     /// How the worker is reminded.

@@ -41,6 +41,8 @@ pub struct Config {
     pub join: JoinSettings,
     /// What making an alias costs.
     pub alias: AliasSettings,
+    /// What hospitals pay for.
+    pub programmes: ProgrammeSettings,
     /// How much one client may ask for.
     pub limits: Limits,
     /// What the process tells about itself.
@@ -99,6 +101,14 @@ pub struct JoinSettings {
 pub struct AliasSettings {
     /// Leading zero bits a client must find; each one doubles its work.
     pub proof_of_work_bits: ProofOfWorkBits,
+}
+
+/// What hospitals pay for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProgrammeSettings {
+    /// Nobody books without a pass or a credit.
+    pub pass_required: bool,
 }
 
 /// Bounds on connections and requests.
@@ -301,6 +311,7 @@ impl Default for Config {
             mail: None,
             join: JoinSettings::default(),
             alias: AliasSettings::default(),
+            programmes: ProgrammeSettings::default(),
             limits: Limits::default(),
             telemetry: TelemetrySettings::default(),
         }

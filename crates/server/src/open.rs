@@ -110,6 +110,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         mirror: Arc::default(),
         callers: Arc::default(),
         watches: Arc::default(),
+        keys: Arc::default(),
         feeds: Arc::new(Feeds::network()),
     })
 }
@@ -121,6 +122,7 @@ pub fn settings(config: &Config) -> Settings {
         audience: config.audience.clone(),
         proof_of_work_bits: config.alias.proof_of_work_bits.get(),
         join_template: config.join.link_template.as_str().to_owned(),
+        pass_required: config.programmes.pass_required,
     }
 }
 

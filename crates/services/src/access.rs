@@ -13,7 +13,10 @@ use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use sea_orm::{ConnectionTrait, EntityTrait};
 use sha2::{Digest, Sha256};
-use store::{AliasId, Instant, Opaque, OperatorId, TherapistId, access_token, alias, operator, therapist};
+use store::{
+    AliasId, Instant, Opaque, OperatorId, ProgrammeId, TherapistId, access_token, alias, operator, programme,
+    therapist,
+};
 use tonic::{Code, Status, codegen::Bytes};
 use tower::{Layer, Service};
 use uuid::Uuid;
@@ -34,6 +37,8 @@ pub enum Caller {
     Therapist(TherapistId),
     /// Somebody who runs the service.
     Operator(OperatorId),
+    /// Who manages a hospital's programme.
+    Manager(ProgrammeId),
 }
 
 /// Who may make a call.
@@ -49,6 +54,8 @@ pub enum Policy {
     Therapist,
     /// Operators.
     Operator,
+    /// Managers of programmes.
+    Manager,
     /// Workers and therapists.
     AliasOrTherapist,
     /// Therapists and operators.
@@ -63,10 +70,11 @@ impl Policy {
         use Policy as P;
         match (self, caller) {
             (P::Open | P::Public, _)
-            | (P::Anyone, C::Alias(_) | C::Therapist(_) | C::Operator(_))
+            | (P::Anyone, C::Alias(_) | C::Therapist(_) | C::Operator(_) | C::Manager(_))
             | (P::Alias, C::Alias(_))
             | (P::Therapist, C::Therapist(_))
             | (P::Operator, C::Operator(_))
+            | (P::Manager, C::Manager(_))
             | (P::AliasOrTherapist, C::Alias(_) | C::Therapist(_))
             | (P::TherapistOrOperator, C::Therapist(_) | C::Operator(_)) => Ok(()),
             (_, C::Anonymous) => Err(Unauthenticated::Token.into()),
@@ -76,7 +84,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 60] = [
+pub const POLICIES: [(&str, Policy); 67] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -127,6 +135,13 @@ pub const POLICIES: [(&str, Policy); 60] = [
     ("/respite.v1.DirectoryService/SearchTherapists", Policy::Public),
     ("/respite.v1.DirectoryService/UpdateTherapist", Policy::Therapist),
     ("/respite.v1.DirectoryService/VerifyCredential", Policy::Operator),
+    ("/respite.v1.ProgrammeService/CreateProgramme", Policy::Operator),
+    ("/respite.v1.ProgrammeService/CreateProgrammeKey", Policy::Manager),
+    ("/respite.v1.ProgrammeService/GetProgramme", Policy::Open),
+    ("/respite.v1.ProgrammeService/ListCredits", Policy::Alias),
+    ("/respite.v1.ProgrammeService/ListKeyLog", Policy::Open),
+    ("/respite.v1.ProgrammeService/ListProgrammes", Policy::Operator),
+    ("/respite.v1.ProgrammeService/RevokeProgrammeKey", Policy::Manager),
     ("/respite.v1.ReminderService/ConfirmContact", Policy::Alias),
     ("/respite.v1.ReminderService/DeleteContact", Policy::Alias),
     ("/respite.v1.ReminderService/GetContact", Policy::Alias),
@@ -184,9 +199,11 @@ pub(crate) async fn key_in_use(db: &impl ConnectionTrait, key: &Opaque) -> Resul
     let alias = alias::Entity::find_by_public_key(key.clone());
     let therapist = therapist::Entity::find_by_public_key(key.clone());
     let operator = operator::Entity::find_by_public_key(key.clone());
+    let manager = programme::Entity::find_by_public_key(key.clone());
     Ok(alias.one(db).await?.is_some()
         || therapist.one(db).await?.is_some()
-        || operator.one(db).await?.is_some())
+        || operator.one(db).await?.is_some()
+        || manager.one(db).await?.is_some())
 }
 
 /// Finds out who calls, and refuses who may not.
@@ -341,6 +358,7 @@ fn caller(kind: access_token::CallerKind, id: Uuid) -> Caller {
         access_token::CallerKind::Alias => Caller::Alias(AliasId(id)),
         access_token::CallerKind::Therapist => Caller::Therapist(TherapistId(id)),
         access_token::CallerKind::Operator => Caller::Operator(OperatorId(id)),
+        access_token::CallerKind::Manager => Caller::Manager(ProgrammeId(id)),
     }
 }
 
@@ -351,14 +369,27 @@ pub(crate) trait Called {
     fn alias(&self) -> Result<AliasId, Error> {
         match self.caller() {
             Caller::Alias(id) => Ok(id),
-            Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => Err(Error::CallerNotAllowed),
+            Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_) => {
+                Err(Error::CallerNotAllowed)
+            }
         }
     }
 
     fn therapist(&self) -> Result<TherapistId, Error> {
         match self.caller() {
             Caller::Therapist(id) => Ok(id),
-            Caller::Anonymous | Caller::Alias(_) | Caller::Operator(_) => Err(Error::CallerNotAllowed),
+            Caller::Anonymous | Caller::Alias(_) | Caller::Operator(_) | Caller::Manager(_) => {
+                Err(Error::CallerNotAllowed)
+            }
+        }
+    }
+
+    fn manager(&self) -> Result<ProgrammeId, Error> {
+        match self.caller() {
+            Caller::Manager(id) => Ok(id),
+            Caller::Anonymous | Caller::Alias(_) | Caller::Therapist(_) | Caller::Operator(_) => {
+                Err(Error::CallerNotAllowed)
+            }
         }
     }
 }

@@ -62,6 +62,18 @@ pub enum Error {
     /// The hold has ended (B1).
     #[error("the hold has expired")]
     HoldExpired,
+    /// Nothing pays for the session (E2).
+    #[error("{0}")]
+    Pass(#[from] PassRefusal),
+    /// The log of keys lists the key.
+    #[error("the key is listed already")]
+    KeyListed,
+    /// Two keys of a programme would be for the same day.
+    #[error("another key of the programme is for some of these days")]
+    PeriodsOverlap,
+    /// Too little is left of a key's period.
+    #[error("the period ends too soon for its key to be seen for a week before it signs")]
+    PeriodOver,
     /// The booking is not in a state that allows this (B8).
     #[error("the booking is {}", state_name(*.state))]
     WrongState {
@@ -154,6 +166,32 @@ pub enum Unauthenticated {
     /// Signing in failed; not said why.
     #[error("signing in failed; ask for another challenge")]
     Login,
+}
+
+/// Why nothing pays for a session (E2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassRefusal {
+    /// Sessions are booked for programmes alone.
+    #[error("a pass or a credit is needed")]
+    Required,
+    /// It is not one of ours; not said why.
+    #[error("this is not a pass")]
+    Invalid,
+    /// Its key is not listed, not in use yet, or retired.
+    #[error("the key of the pass is not in use")]
+    KeyNotLive,
+    /// The programme pays for other sessions.
+    #[error("the programme does not pay for this kind of session")]
+    NotCovering,
+    /// The session is not in the period that is paid for.
+    #[error("the session is outside the period that is paid for")]
+    OutOfPeriod,
+    /// It paid for another booking.
+    #[error("the pass is spent")]
+    Spent,
+    /// The alias has none that would do.
+    #[error("there is no credit of this programme for that day")]
+    NoCredit,
 }
 
 /// Of what there are as many as there may be.
@@ -259,6 +297,7 @@ impl From<Error> for Status {
             Error::CallerNotAllowed => Code::PermissionDenied,
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
+            | Error::KeyListed
             | Error::DateOverridden
             | Error::CalendarFeedExists
             | Error::Slot(Refusal::Taken | Refusal::Adjacent | Refusal::Limit(_) | Refusal::AliasBusy) => {
@@ -286,6 +325,9 @@ impl From<Error> for Status {
             }
             Error::Excluded
             | Error::HoldExpired
+            | Error::Pass(_)
+            | Error::PeriodsOverlap
+            | Error::PeriodOver
             | Error::JoinTooLate
             | Error::SessionNotBegun
             | Error::FeedUnavailable
@@ -393,6 +435,18 @@ fn reason(error: &Error) -> &'static str {
         Error::Excluded => "EXCLUDED",
         Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
         Error::HoldExpired => "HOLD_EXPIRED",
+        Error::Pass(refusal) => match refusal {
+            PassRefusal::Required => "PASS_REQUIRED",
+            PassRefusal::Invalid => "PASS_INVALID",
+            PassRefusal::KeyNotLive => "PASS_KEY_NOT_LIVE",
+            PassRefusal::NotCovering => "PASS_NOT_COVERING",
+            PassRefusal::OutOfPeriod => "PASS_OUT_OF_PERIOD",
+            PassRefusal::Spent => "PASS_SPENT",
+            PassRefusal::NoCredit => "NO_CREDIT",
+        },
+        Error::KeyListed => "KEY_LISTED",
+        Error::PeriodsOverlap => "PERIODS_OVERLAP",
+        Error::PeriodOver => "PERIOD_OVER",
         Error::WrongState { .. } => "WRONG_STATE",
         Error::JoinTooEarly { .. } => "JOIN_TOO_EARLY",
         Error::JoinTooLate => "JOIN_TOO_LATE",

@@ -20,6 +20,7 @@ pub mod mirror;
 mod once;
 pub mod operators;
 mod page;
+mod programme;
 pub mod reminders;
 pub mod retention;
 mod roster;
@@ -40,6 +41,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;
 pub use mirror::Mirror;
+pub use programme::KeyLog;
 pub use slots::Watches;
 
 /// All that a call works with; a clone shares everything.
@@ -67,6 +69,8 @@ pub struct App {
     pub callers: Arc<Callers>,
     /// Those who watch a search.
     pub watches: Arc<Watches>,
+    /// Whose passes pay.
+    pub keys: Arc<KeyLog>,
 }
 
 /// What an operator chose about the product's behaviour.
@@ -78,14 +82,17 @@ pub struct Settings {
     pub proof_of_work_bits: u8,
     /// Where sessions take place: a URI with `{room}` in it (B7).
     pub join_template: String,
+    /// Nobody books without a programme that pays (E2).
+    pub pass_required: bool,
 }
 
 /// The services' full names, for health checks.
-pub const SERVICE_NAMES: [&str; 7] = [
+pub const SERVICE_NAMES: [&str; 8] = [
     "respite.v1.AliasService",
     "respite.v1.AvailabilityService",
     "respite.v1.BookingService",
     "respite.v1.DirectoryService",
+    "respite.v1.ProgrammeService",
     "respite.v1.ReminderService",
     "respite.v1.RosterService",
     "respite.v1.SlotService",
@@ -115,6 +122,10 @@ pub fn routes(app: &App) -> Routes {
         )
         .add_service(
             v1::directory_service_server::DirectoryServiceServer::new(app())
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::programme_service_server::ProgrammeServiceServer::new(app())
                 .max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(

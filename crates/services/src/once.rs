@@ -17,7 +17,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect, sea_query::LockType};
-use store::{Opaque, RequestId, Writes, operator, request, therapist};
+use store::{Opaque, RequestId, Writes, operator, programme, request, therapist};
 use uuid::Uuid;
 use vault::Purpose;
 
@@ -143,6 +143,11 @@ async fn lock(
         }
         Caller::Operator(id) => {
             let row = operator::Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
+            row.one(tx).await?.ok_or_else(gone)?;
+            id.0
+        }
+        Caller::Manager(id) => {
+            let row = programme::Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
             row.one(tx).await?.ok_or_else(gone)?;
             id.0
         }

@@ -32,6 +32,7 @@ impl<'a> List<'a> {
             Caller::Alias(id) => id.0.into_bytes(),
             Caller::Therapist(id) => id.0.into_bytes(),
             Caller::Operator(id) => id.0.into_bytes(),
+            Caller::Manager(id) => id.0.into_bytes(),
         };
         let question = question.encode_to_vec();
         let mac = app.keyring.mac(Purpose::PageToken, &[call.as_bytes(), &caller, &question]);

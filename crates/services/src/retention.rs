@@ -12,7 +12,7 @@ use store::{
     request, used_challenge, zone_change,
 };
 
-use crate::{App, error::Error};
+use crate::{App, error::Error, programme::payment};
 
 /// Sweeps every hour until `stop`.
 pub async fn run(app: App, stop: impl Future<Output = ()>) {
@@ -53,11 +53,11 @@ const DEAD_LETTERS: TimeDelta = TimeDelta::days(30);
 const CODES: TimeDelta = TimeDelta::days(1);
 
 /// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
-/// sessions that are over, and whose a session was a year after it.
+/// sessions that are over, credits and spent passes of periods that are, and whose a session was a year after it.
 pub async fn sweep(app: &App) -> Result<(), Error> {
-    let now = app.clock.now();
-    let ago = |time: TimeDelta| Instant::from(now - time);
-    let now = Instant::from(now);
+    let present = app.clock.now();
+    let ago = |time: TimeDelta| Instant::from(present - time);
+    let now = Instant::from(present);
 
     let tx = app.db.write().await?;
     let stood = change::position(&tx).await?;
@@ -91,6 +91,10 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     let tx = app.db.write().await?;
     // Never booked, whether it expired or was given back: booking clears the column.
     booking::Entity::delete_many().filter(booking::COLUMN.hold_expires_at.lte(ago(HOLDS))).exec(&tx).await?;
+    tx.commit().await?;
+
+    let tx = app.db.write().await?;
+    payment::forget(app, &tx, present).await?;
     tx.commit().await?;
 
     let tx = app.db.write().await?;

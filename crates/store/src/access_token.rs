@@ -33,4 +33,6 @@ pub enum CallerKind {
     Therapist,
     /// Somebody who runs the service.
     Operator,
+    /// Who manages a hospital's programme.
+    Manager,
 }

@@ -10,7 +10,8 @@ use sea_orm::{
 };
 
 use crate::{
-    AliasId, BookingId, Instant, Modality, SessionTypeId, Tags, TherapistId, alias, session_type, therapist,
+    AliasId, BookingId, Instant, Modality, ProgrammeId, SessionTypeId, Tags, TherapistId, alias,
+    session_type, therapist,
 };
 
 /// A booking.
@@ -49,6 +50,8 @@ pub struct Model {
     pub hold_expires_at: Option<Instant>,
     /// Cancelled less than 24 hours ahead (B4).
     pub late_cancellation: bool,
+    /// Which programme pays, if one does (E2); not by which pass.
+    pub programme_id: Option<ProgrammeId>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -46,12 +46,16 @@ ids! {
     BookingId,
     /// A therapist's licence to practise.
     CredentialId,
+    /// A session that an alias may book without a pass.
+    CreditId,
     /// A change of one local date.
     DateOverrideId,
     /// A calendar that is fetched again and again.
     FeedId,
     /// Somebody who runs the service.
     OperatorId,
+    /// A hospital's contract.
+    ProgrammeId,
     /// A message ahead of a session, or a code.
     ReminderId,
     /// Chosen by a client, so that it may ask twice (AIP-155).

@@ -13,15 +13,19 @@ pub mod calendar_feed;
 pub mod change;
 pub mod contact;
 pub mod credential;
+pub mod credit;
 pub mod date_override;
 pub mod feed;
 pub mod fetch_turn;
+pub mod key_log;
 pub mod operator;
+pub mod programme;
 pub mod reminder;
 pub mod request;
 pub mod roster;
 pub mod schedule;
 pub mod session_type;
+pub mod spent_pass;
 pub mod therapist;
 pub mod time_off;
 pub mod used_challenge;
@@ -38,7 +42,7 @@ pub use column::{Horizon, Instant, Limits, List, Modality, Opaque, Tags};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{
-    AliasId, BookingId, CredentialId, DateOverrideId, FeedId, OperatorId, ReminderId, RequestId,
-    SessionTypeId, TherapistId, TimeOffId,
+    AliasId, BookingId, CredentialId, CreditId, DateOverrideId, FeedId, OperatorId, ProgrammeId, ReminderId,
+    RequestId, SessionTypeId, TherapistId, TimeOffId,
 };
 pub use writes::Writes;

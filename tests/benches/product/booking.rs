@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,14 +13,15 @@ use api::v1;
 use calendar::{DayWindow, Window};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use client::{Client, Secret, request_id};
-use e2e::timestamp;
+use e2e::{hospital::by_pass, timestamp};
+use pass::{Directory, Issuer, KeyRecord, Schedule, Token, TokenChallenge};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, sea_query::Expr,
 };
 use store::{
-    AliasId, BookingId, Db, Horizon, List, Modality, Opaque, ReminderId, RequestId, SessionTypeId,
-    TherapistId, access_token, alias, booking, booking_event, reminder, request, schedule, session_type,
-    therapist,
+    AliasId, BookingId, Db, Horizon, List, Modality, Opaque, ProgrammeId, ReminderId, RequestId,
+    SessionTypeId, TherapistId, access_token, alias, booking, booking_event, key_log, programme, reminder,
+    request, schedule, session_type, therapist,
 };
 use tokio::task::JoinSet;
 
@@ -61,17 +65,54 @@ pub(crate) async fn own_database(bench: &Bench) -> Result<String, Failed> {
     Ok(bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1))
 }
 
-async fn hold_confirm(name: &'static str, home: &Home, limit: Way) -> Result<Line, Failed> {
+/// Sessions that a programme pays for against those that nobody does.
+pub(crate) async fn paid(bench: &Bench) -> Result<Line, Failed> {
+    let home = Home::shared(bench, &own_database(bench).await?)?;
+    let (_process, calendar) = open(&home).await?;
+    let hospital = Hospital::pays(&calendar.db, services::Clock::System.now()).await?;
+    // Passes are made between the turns: whoever signs them has a machine of their own.
+    let stock = |most: f64| -> Result<(), Failed> {
+        let mut passes = calendar.passes.lock().map_err(|_| "a client broke off")?;
+        while f64::from(u32::try_from(passes.len())?) < most {
+            passes.push(hospital.pass()?);
+        }
+        Ok(())
+    };
+    let (mut done, _) = pairs_per_second(calendar, Way::Served, ROUND).await?;
+    let mut turns = Turns { ours: Vec::new(), limits: Vec::new() };
+    for _ in 0..ROUNDS {
+        stock(2.0 * done)?;
+        let rate;
+        (done, rate) = pairs_per_second(calendar, Way::Paid, ROUND).await?;
+        turns.ours.push(rate);
+        turns.limits.push(pairs_per_second(calendar, Way::Served, ROUND).await?.1);
+    }
+    Ok(Line {
+        name: "redeem_added_to_confirm",
+        value: turns.value(),
+        unit: "pairs/s",
+        limit: turns.limit(),
+        ratio: median(&turns.quotients()),
+        goal: None,
+        note: turns.note(),
+    })
+}
+
+/// A server with therapists who are always there and aliases who have signed in.
+async fn open(home: &Home) -> Result<(Process, &'static Calendar), Failed> {
     home.run(&["seed", "--therapists", &THERAPISTS.to_string()])?;
     let db = Db::connect(&home.database, CONNECTIONS).await?;
-    let now = services::Clock::System.now();
+    let from = services::Clock::System.now() + TimeDelta::days(2);
     let offers = always_open(&db).await?;
     let process = home.serve().await?;
     let aliases = sign_up(&process, offers.len()).await?;
     let calendar =
-        Calendar { db, offers, aliases, from: now + TimeDelta::days(2), next: AtomicUsize::new(0) };
-    let calendar: &'static Calendar = Box::leak(Box::new(calendar));
+        Calendar { db, offers, aliases, from, next: AtomicUsize::new(0), passes: Mutex::default() };
+    Ok((process, Box::leak(Box::new(calendar))))
+}
 
+async fn hold_confirm(name: &'static str, home: &Home, limit: Way) -> Result<Line, Failed> {
+    let (process, calendar) = open(home).await?;
     let disk_before = fsync_ms(home.path())?;
     pairs_per_second(calendar, Way::Served, ROUND * 2).await?;
     pairs_per_second(calendar, limit, ROUND * 2).await?;
@@ -107,12 +148,16 @@ struct Calendar {
     aliases: Vec<(AliasId, Client)>,
     from: DateTime<Utc>,
     next: AtomicUsize,
+    /// What pays, if something shall.
+    passes: Mutex<Vec<Token>>,
 }
 
 #[derive(Clone, Copy)]
 enum Way {
     /// By gRPC.
     Served,
+    /// By gRPC, and with a pass.
+    Paid,
     /// The same rows, written by the same driver with the same pool, in two transactions as well.
     Bare,
     /// And before: whose token it is, the locks, what was answered before, and what else is booked around then.
@@ -155,7 +200,11 @@ async fn pairs_per_second(
             while started.elapsed() < while_ {
                 let wanted = calendar.next()?;
                 match way {
-                    Way::Served => wanted.hold_and_confirm().await?,
+                    Way::Served => wanted.hold_and_confirm(None).await?,
+                    Way::Paid => {
+                        let pass = calendar.passes.lock().map_err(|_| "a client broke off")?.pop();
+                        wanted.hold_and_confirm(Some(&pass.ok_or("too few passes were made")?)).await?;
+                    }
                     Way::Bare => wanted.write_rows(&calendar.db, false).await?,
                     Way::Asked => wanted.write_rows(&calendar.db, true).await?,
                 }
@@ -172,7 +221,7 @@ async fn pairs_per_second(
 }
 
 impl Wanted<'_> {
-    async fn hold_and_confirm(&self) -> Result<(), Failed> {
+    async fn hold_and_confirm(&self, pass: Option<&Token>) -> Result<(), Failed> {
         let request = v1::HoldSlotRequest {
             request_id: request_id(),
             therapist_id: self.therapist.to_string(),
@@ -185,6 +234,7 @@ impl Wanted<'_> {
         let request = v1::ConfirmBookingRequest {
             request_id: request_id(),
             booking_id: held.booking.ok_or("no booking")?.id,
+            payment: pass.map(by_pass),
             ..Default::default()
         };
         self.client.bookings().confirm_booking(request).await?;
@@ -208,6 +258,7 @@ impl Wanted<'_> {
             modality: Modality::Video,
             hold_expires_at: Some(self.start.into()),
             late_cancellation: false,
+            programme_id: None,
         };
         let id = held.id;
         if asked {
@@ -292,6 +343,56 @@ impl Wanted<'_> {
         };
         request::Entity::insert(answer.into_active_model()).exec_without_returning(tx).await?;
         Ok(())
+    }
+}
+
+/// A hospital whose key has been signing for a while.
+struct Hospital {
+    issuer: Issuer,
+    device: pass::Client,
+}
+
+impl Hospital {
+    /// Writes what an operator and a manager would have: no key may be used in the week that it is published.
+    async fn pays(db: &Db, now: DateTime<Utc>) -> Result<Self, Failed> {
+        let id = ProgrammeId::random();
+        let programme = programme::Model {
+            id,
+            public_key: Opaque(vec![0; 32]),
+            display_name: "St. Ada".to_owned(),
+            sessions_per_period: 100,
+            durations: List(Vec::new()),
+            modalities: List(Vec::new()),
+            late_cancellation_costs: false,
+        };
+        let day = |days| (now + TimeDelta::days(days)).date_naive();
+        let at = |days| (now + TimeDelta::days(days)).timestamp();
+        let issuer = Issuer::generate();
+        let record = KeyRecord {
+            programme: pass::ProgrammeId(id.0.into_bytes()),
+            period: pass::Period::new(format!("{}/{}", day(-30), day(300)))?,
+            challenge: TokenChallenge::new("St. Ada", "bench")?,
+            schedule: Schedule {
+                published: at(-30),
+                active_from: at(-20),
+                grace_from: at(290),
+                retired_from: at(300),
+            },
+            key: issuer.public_key().clone(),
+        };
+        let mut log = Directory::default();
+        let entry = key_log::Model { position: 0, entry: Opaque(log.publish(&record)?) };
+        let tx = db.write().await?;
+        programme::Entity::insert(programme.into_active_model()).exec_without_returning(&tx).await?;
+        key_log::Entity::insert(entry.into_active_model()).exec_without_returning(&tx).await?;
+        tx.commit().await?;
+        let device = pass::Client::new(&log, record.programme, record.key.id(), now.timestamp())?;
+        Ok(Self { issuer, device })
+    }
+
+    fn pass(&self) -> Result<Token, Failed> {
+        let pending = self.device.blind();
+        Ok(self.device.finalize(&pending, &self.issuer.issue(&pending.request())?)?)
     }
 }
 

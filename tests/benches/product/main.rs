@@ -40,10 +40,11 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
     "hold_confirm_postgres_asked",
+    "redeem_added_to_confirm",
     "grpc_empty",
     "search_1k_naive",
     "grpc_search_over_empty",
@@ -90,6 +91,7 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
             "hold_confirm_sqlite" => booking::sqlite(bench).await?,
             "hold_confirm_postgres" => booking::postgres(bench).await?,
             "hold_confirm_postgres_asked" => booking::postgres_asked(bench).await?,
+            "redeem_added_to_confirm" => booking::paid(bench).await?,
             "grpc_empty" => wire::empty(bench).await?,
             "search_1k_naive" => search::search(bench).await?,
             "grpc_search_over_empty" => load::search(bench).await?,

@@ -163,6 +163,7 @@ fn row(therapist_id: TherapistId, session_type_id: SessionTypeId, start: DateTim
         modality: Modality::Video,
         hold_expires_at: None,
         late_cancellation: false,
+        programme_id: None,
     }
 }
 

@@ -220,6 +220,7 @@ async fn confirm(nurse: &Nurse, held: &v1::Booking) -> Result<v1::Booking, Broke
         booking_id: held.id.clone(),
         book_if_free: false,
         roster_use: None,
+        payment: None,
     };
     there(nurse.client.bookings().confirm_booking(request).await?.into_inner().booking, "booking")
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use store::{
     AliasId, Instant, Tags, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change,
-    contact, fetch_turn, reminder, request, roster, therapist,
+    contact, credit, fetch_turn, reminder, request, roster, therapist,
 };
 
 use crate::{
@@ -30,6 +30,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     end_feed(&tx, alias).await?;
     fetch_turn::Entity::delete_by_id(alias.0).exec(&tx).await?;
     contact::Entity::delete_by_id(alias).exec(&tx).await?;
+    credit::Entity::delete_many().filter(credit::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     reminder::Entity::delete_many().filter(reminder::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     request::Entity::delete_many().filter(request::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;

@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, sea_query::LockType,
 };
-use store::{Instant, Opaque, access_token, alias, operator, therapist};
+use store::{Instant, Opaque, access_token, alias, operator, programme, therapist};
 use uuid::Uuid;
 
 use super::{
@@ -80,6 +80,7 @@ pub(super) async fn finish(
         access_token::CallerKind::Alias => v1::CallerKind::Alias,
         access_token::CallerKind::Therapist => v1::CallerKind::Therapist,
         access_token::CallerKind::Operator => v1::CallerKind::Operator,
+        access_token::CallerKind::Manager => v1::CallerKind::Manager,
     };
     Ok(v1::FinishLoginResponse {
         access_token: token.to_text(),
@@ -107,11 +108,13 @@ async fn find(
     let lock = LockType::NoKeyUpdate;
     let alias = alias::Entity::find_by_public_key(key.clone()).lock(lock).one(tx).await?;
     let therapist = therapist::Entity::find_by_public_key(key.clone()).lock(lock).one(tx).await?;
-    let operator = operator::Entity::find_by_public_key(key).lock(lock).one(tx).await?;
+    let operator = operator::Entity::find_by_public_key(key.clone()).lock(lock).one(tx).await?;
+    let manager = programme::Entity::find_by_public_key(key).lock(lock).one(tx).await?;
     Ok(alias
         .map(|row| (K::Alias, row.id.0))
         .or(therapist.map(|row| (K::Therapist, row.id.0)))
-        .or(operator.map(|row| (K::Operator, row.id.0))))
+        .or(operator.map(|row| (K::Operator, row.id.0)))
+        .or(manager.map(|row| (K::Manager, row.id.0))))
 }
 
 /// The caller's tokens that are in force, the one that ends last first.

@@ -69,6 +69,7 @@ fn print_entry(app: &App, booking: booking::Model) -> v1::AgendaEntry {
         modality,
         hold_expires_at: _,
         late_cancellation: _,
+        programme_id: _,
     } = booking;
     v1::AgendaEntry {
         booking_id: id.to_string(),

@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     field,
     once::{Once, Turn},
+    programme::payment,
     slots::RosterUse,
 };
 
@@ -78,6 +79,10 @@ async fn hold(
 
     let roster_use = RosterUse::read(app, None, now)?;
     for start in starts {
+        match payment::check_move(app, &once.tx, &booking, start).await {
+            Err(Error::Pass(_)) => continue,
+            checked => checked?,
+        }
         // Nothing moves yet: until the worker decides, both times are taken.
         let wanted =
             Wanted { alias, listing: &listing, session_type, start, roster_use: &roster_use, moving: None };

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     field,
     once::{Once, Turn},
+    programme::payment,
     reminders,
 };
 
@@ -36,6 +37,7 @@ pub(super) async fn cancel_booking(
     booking.occupies = false;
     booking.late_cancellation = is_late(&booking, now);
     reminders::cancel(tx, booking.id).await?;
+    payment::refund(app, tx, &mut once.writes, alias, &booking).await?;
     advance(&mut once.writes, &booking, Actor::Alias, false, now);
     once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

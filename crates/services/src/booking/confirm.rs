@@ -1,4 +1,4 @@
-//! B1: what is held is booked.
+//! B1: what is held is booked, and paid for (E2).
 
 use api::v1;
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     field,
     once::{Once, Turn},
+    programme::payment::Payment,
     reminders,
     slots::RosterUse,
 };
@@ -25,9 +26,10 @@ pub(super) async fn confirm_booking(
     request: v1::ConfirmBookingRequest,
     now: DateTime<Utc>,
 ) -> Result<v1::ConfirmBookingResponse, Error> {
-    let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free, roster_use } = &request;
+    let v1::ConfirmBookingRequest { request_id, booking_id, book_if_free, roster_use, payment } = &request;
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
     let roster_use = RosterUse::read(app, roster_use.clone(), now)?;
+    let payment = Payment::read(app, payment.as_ref(), now).await?;
 
     let caller = Caller::Alias(alias);
     let mut once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
@@ -59,6 +61,7 @@ pub(super) async fn confirm_booking(
     booking.state = State::Booked;
     booking.occupies = true;
     booking.hold_expires_at = None;
+    payment.spend(app, tx, alias, &mut booking).await?;
     advance(&mut once.writes, &booking, Actor::Alias, false, now);
     reminders::plan(&mut once, &booking, now)?;
     once.commit(v1::ConfirmBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await

@@ -90,6 +90,7 @@ pub(super) fn keep(
         modality,
         hold_expires_at: Some((now + HOLD).into()),
         late_cancellation: false,
+        programme_id: None,
     };
     admission::place(&mut booking, decided);
     writes.insert(booking.clone());

@@ -28,7 +28,7 @@ pub(super) async fn join_session(
         Caller::Therapist(therapist) => booking::Entity::find_by_id(booking_id)
             .filter(booking::COLUMN.therapist_id.eq(therapist))
             .filter(booking::COLUMN.hold_expires_at.is_null()),
-        Caller::Anonymous | Caller::Operator(_) => return Err(Error::CallerNotAllowed),
+        Caller::Anonymous | Caller::Operator(_) | Caller::Manager(_) => return Err(Error::CallerNotAllowed),
     };
     let booking = own.one(db).await?.ok_or(Error::NotFound("booking"))?;
     check(&booking, now)?;

@@ -200,6 +200,7 @@ fn print(booking: booking::Model, therapist: &therapist::Model) -> v1::Booking {
         modality,
         hold_expires_at,
         late_cancellation,
+        programme_id,
     } = booking;
     v1::Booking {
         id: id.to_string(),
@@ -216,6 +217,7 @@ fn print(booking: booking::Model, therapist: &therapist::Model) -> v1::Booking {
         hold_expire_time: hold_expires_at.filter(|_| state == State::Pending).map(field::timestamp),
         late_cancellation,
         zone_change: None,
+        programme_id: programme_id.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     field,
     once::{Once, Turn},
+    programme::payment,
     reminders,
     slots::RosterUse,
 };
@@ -39,6 +40,7 @@ pub(super) async fn reschedule_booking(
     if booking.state != State::Booked || booking.starts_at <= now.into() {
         return Err(Error::WrongState { state: booking.state });
     }
+    payment::check_move(app, tx, &booking, start).await?;
     if let Some(hold) = booking::Entity::held_slot(alias, &booking, start, now).one(tx).await? {
         take_over(tx, &mut booking, hold, now).await?;
     } else {

@@ -68,7 +68,7 @@ pub(crate) fn holder(caller: Caller, therapist_id: &str) -> Result<TherapistId, 
             if own == named { Ok(own) } else { Err(Error::NotFound("therapist")) }
         }
         Caller::Operator(_) => field::id(therapist_id, "therapist_id"),
-        Caller::Anonymous | Caller::Alias(_) => Err(Error::CallerNotAllowed),
+        Caller::Anonymous | Caller::Alias(_) | Caller::Manager(_) => Err(Error::CallerNotAllowed),
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn delete(tx: &DatabaseTransaction, caller: Caller, id: Credent
         Caller::Operator(_) => {}
         Caller::Therapist(own) if own == credential.therapist_id => {}
         Caller::Therapist(_) => return Err(NOT_FOUND),
-        Caller::Anonymous | Caller::Alias(_) => return Err(Error::CallerNotAllowed),
+        Caller::Anonymous | Caller::Alias(_) | Caller::Manager(_) => return Err(Error::CallerNotAllowed),
     }
     credential.delete(tx).await?;
     Ok(())

@@ -77,7 +77,7 @@ impl v1::directory_service_server::DirectoryService for App {
         let sight = match caller {
             Caller::Operator(_) => Sight::Full,
             Caller::Therapist(own) if own == id => Sight::Full,
-            Caller::Therapist(_) | Caller::Alias(_) | Caller::Anonymous => Sight::Public,
+            Caller::Therapist(_) | Caller::Alias(_) | Caller::Manager(_) | Caller::Anonymous => Sight::Public,
         };
         let therapist = therapist::get(self, id, sight, today(now)).await?;
         Ok(Response::new(v1::GetTherapistResponse { therapist: Some(therapist) }))

@@ -306,11 +306,13 @@ mod tests {
                 audience: String::new(),
                 proof_of_work_bits: 0,
                 join_template: String::new(),
+                pass_required: false,
             }),
             listings: Arc::default(),
             mirror: Arc::default(),
             callers: Arc::default(),
             watches: Arc::default(),
+            keys: Arc::default(),
             feeds: Arc::new(crate::feeds::Feeds::Off),
         }
     }

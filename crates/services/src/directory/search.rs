@@ -36,7 +36,7 @@ pub(crate) async fn search(
 
     let filter = match caller {
         Caller::Alias(alias) => filter.without(&app.callers.own(app, alias, now).await?.tags),
-        Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) => filter,
+        Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_) => filter,
     };
 
     app.mirror.catch_up(now).await?;

@@ -1,0 +1,283 @@
+//! Passes of a hospital's programme, on the worker's device alone.
+//!
+//! They are asked for all at once, when everybody asks, and not because somebody wants a session. They rest for some
+//! hours, and are spent one by one. What is asked of the hospital goes another way than what is asked of the server:
+//! over another connection, without a token, and at another time.
+//!
+//! ```no_run
+//! # async fn example(anybody: client::Client, programme: uuid::Uuid, kept: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! # use chrono::{DateTime, Utc};
+//! # let (now, session_start) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC);
+//! # fn hospital(_: Vec<pass::TokenRequest>) -> Vec<pass::BlindSignature> { Vec::new() }
+//! use client::Wallet;
+//!
+//! let mut wallet = Wallet::new(&anybody, programme).await?;
+//! let requests = wallet.request(6, now)?;
+//! // Kept before they are sent: an answer that is lost can be asked for again.
+//! let kept = wallet.to_bytes();
+//! wallet.receive(&hospital(requests), now)?;
+//!
+//! // Another day:
+//! let mut wallet = Wallet::open(&anybody, &kept).await?;
+//! if let Some(pass) = wallet.pass_for(session_start, now).cloned() {
+//!     // Confirm the booking with `pass.to_bytes()`; once it is booked, or was spent before:
+//!     wallet.remove(&pass);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+
+use api::v1;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use pass::{
+    BlindSignature, Directory, FinalizeError, Head, KeyRecord, KeyState, LogError, NotIssuing, PendingToken,
+    ProgrammeId, Token, TokenRequest,
+};
+use thiserror::Error;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::Client;
+
+/// The passes of one programme.
+pub struct Wallet {
+    programme: ProgrammeId,
+    /// Every key there is, as everybody sees them.
+    log: Directory,
+    kept: Kept,
+}
+
+/// What the log does not say.
+#[derive(Default)]
+struct Kept {
+    /// Asked for and not answered, all under one key.
+    pending: Vec<PendingToken>,
+    passes: Vec<Token>,
+    /// Until when none is spent, in Unix seconds.
+    rests_until: i64,
+}
+
+/// Why there is no wallet.
+#[derive(Debug, Error)]
+pub enum WalletError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Call(#[from] crate::Error),
+    /// The log breaks its rules, or is not the one that this device saw before: nothing is asked for under its keys.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// These bytes are no wallet.
+    #[error("not a wallet")]
+    Form,
+}
+
+/// Why there are no passes.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// No key of the programme signs now.
+    #[error("no key of the programme signs now")]
+    NoKey,
+    /// The key cannot be used.
+    #[error(transparent)]
+    NotIssuing(#[from] NotIssuing),
+    /// The hospital answered another number of requests than it was asked.
+    #[error("{found} answers to {expected} requests")]
+    Answers {
+        /// How many were asked for.
+        expected: usize,
+        /// How many came.
+        found: usize,
+    },
+    /// An answer is not what was asked for.
+    #[error(transparent)]
+    Answer(#[from] FinalizeError),
+}
+
+/// How long passes rest at least: who asks the hospital now and books in a minute is known by the time.
+const REST: TimeDelta = TimeDelta::hours(1);
+/// How much longer at most, by chance.
+const REST_MORE: TimeDelta = TimeDelta::hours(23);
+
+const CONTEXT: &[u8] = b"respite/wallet/v1";
+const PENDING_LENGTH: usize = 610;
+const PASS_LENGTH: usize = 354;
+
+impl Wallet {
+    /// Without passes. Whoever reads the log signs in for nothing: `anybody` had better not.
+    pub async fn new(anybody: &Client, programme: Uuid) -> Result<Self, WalletError> {
+        let log = read_log(anybody, Head::default()).await?;
+        Ok(Self { programme: ProgrammeId(programme.into_bytes()), log, kept: Kept::default() })
+    }
+
+    /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused.
+    pub async fn open(anybody: &Client, bytes: &[u8]) -> Result<Self, WalletError> {
+        let (programme, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
+        Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
+    }
+
+    /// What to ask the hospital for, under the one key of the programme that signs `now`. As long as there is no
+    /// answer, it is the same again.
+    pub fn request(&mut self, passes: usize, now: DateTime<Utc>) -> Result<Vec<TokenRequest>, PassError> {
+        let mut keys = self.log.records().filter(|key| key.programme == self.programme);
+        let key = keys.find(|key| key.state(now.timestamp()) == KeyState::Active);
+        let key_id = key.ok_or(PassError::NoKey)?.key.id();
+        let pending = &mut self.kept.pending;
+        if pending.iter().any(|pending| pending.request().key_id != key_id) {
+            pending.clear();
+        }
+        if pending.is_empty() {
+            let device = pass::Client::new(&self.log, self.programme, key_id, now.timestamp())?;
+            pending.extend((0..passes).map(|_| device.blind()));
+        }
+        Ok(pending.iter().map(PendingToken::request).collect())
+    }
+
+    /// Takes the hospital's answers, in the order of the requests; all of them or none.
+    pub fn receive(&mut self, answers: &[BlindSignature], now: DateTime<Utc>) -> Result<(), PassError> {
+        let Kept { pending, passes, rests_until } = &mut self.kept;
+        if answers.len() != pending.len() {
+            return Err(PassError::Answers { expected: pending.len(), found: answers.len() });
+        }
+        let Some(first) = pending.first() else { return Ok(()) };
+        let key_id = first.request().key_id;
+        let key = self.log.record(key_id).ok_or(NotIssuing::Unlisted { key_id })?;
+        // It signed when it was asked; its answer may be late.
+        let device = pass::Client::new(&self.log, self.programme, key_id, key.schedule.active_from)?;
+        let pairs = pending.iter().zip(answers);
+        let received: Vec<Token> =
+            pairs.map(|(pending, answer)| device.finalize(pending, answer)).collect::<Result<_, _>>()?;
+        passes.extend(received);
+        pending.clear();
+        *rests_until = (now + REST).timestamp() + chance(REST_MORE.num_seconds());
+        Ok(())
+    }
+
+    /// A pass that pays for a session that begins then. It stays until it is removed, so that one whose booking
+    /// failed is not lost.
+    pub fn pass_for(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Option<&Token> {
+        if now.timestamp() < self.kept.rests_until {
+            return None;
+        }
+        let covers = |key: &KeyRecord| {
+            matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace)
+                && days(key).is_some_and(|days| days.contains(&start.date_naive()))
+        };
+        self.kept.passes.iter().find(|pass| self.log.record(pass.key_id()).is_some_and(covers))
+    }
+
+    /// Forgets a pass that is spent.
+    pub fn remove(&mut self, pass: &Token) {
+        self.kept.passes.retain(|kept| kept != pass);
+    }
+
+    /// For the device's own storage. Whoever has these bytes can spend the passes, and link those that are pending.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let Kept { pending, passes, rests_until } = &self.kept;
+        let Head { length, hash } = self.log.head();
+        let size = CONTEXT.len() + 72 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        bytes.extend_from_slice(CONTEXT);
+        bytes.extend_from_slice(&self.programme.0);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&hash);
+        bytes.extend_from_slice(&rests_until.to_be_bytes());
+        bytes.extend_from_slice(&(pending.len() as u64).to_be_bytes());
+        for pending in pending {
+            bytes.extend_from_slice(&pending.to_bytes());
+        }
+        for pass in passes {
+            bytes.extend_from_slice(&pass.to_bytes());
+        }
+        bytes
+    }
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wallet").finish_non_exhaustive()
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
+    let rest = bytes.strip_prefix(CONTEXT)?;
+    let (programme, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (hash, rest) = rest.split_first_chunk()?;
+    let (rests_until, rest) = rest.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let number = usize::try_from(u64::from_be_bytes(*number)).ok()?;
+    let (pending, passes) = rest.split_at_checked(number.checked_mul(PENDING_LENGTH)?)?;
+    let (passes, []) = passes.as_chunks::<PASS_LENGTH>() else { return None };
+    let pending =
+        pending.chunks(PENDING_LENGTH).map(PendingToken::try_from).collect::<Result<_, _>>().ok()?;
+    let passes = passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
+    let seen = Head { length: u64::from_be_bytes(*length), hash: *hash };
+    Some((
+        ProgrammeId(*programme),
+        seen,
+        Kept { pending, passes, rests_until: i64::from_be_bytes(*rests_until) },
+    ))
+}
+
+/// The whole log, which must go on from what was seen of it.
+async fn read_log(anybody: &Client, seen: Head) -> Result<Directory, WalletError> {
+    let (mut entries, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListKeyLogRequest { page_size: 100, page_token };
+        let page = anybody.programmes().list_key_log(request).await.map_err(crate::Error::from)?.into_inner();
+        entries.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(Directory::read(entries.iter().map(Vec::as_slice), seen)?);
+        }
+    }
+}
+
+/// The days that a key's passes pay for: the log names its period as an interval of ISO 8601.
+fn days(key: &KeyRecord) -> Option<std::ops::RangeInclusive<NaiveDate>> {
+    let (first, last) = key.period.as_str().split_once('/')?;
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
+/// A number from 0 to `most`, each nearly as likely.
+fn chance(most: i64) -> i64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness to give");
+    i64::try_from(u64::from_be_bytes(bytes) >> 1).unwrap_or_default() % (most + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_wallet_is_refused() {
+        let empty = [CONTEXT, &[0; 72]].concat();
+        assert!(parse(&empty).is_some());
+        for length in 0..empty.len() {
+            assert!(parse(&empty[..length]).is_none(), "{length} bytes");
+        }
+        for more in [1, PENDING_LENGTH, PASS_LENGTH] {
+            // A pass, and what is pending, begin with a type, which zeros are not.
+            assert!(parse(&[&empty[..], &vec![0; more]].concat()).is_none(), "{more} more");
+        }
+        for byte in 0..CONTEXT.len() {
+            let mut changed = empty.clone();
+            changed[byte] ^= 1;
+            assert!(parse(&changed).is_none(), "byte {byte}");
+        }
+        // More pending than there can be.
+        let many = [&empty[..empty.len() - 8], &[0xff; 8]].concat();
+        assert!(parse(&many).is_none());
+    }
+
+    #[test]
+    fn passes_rest_an_hour_to_a_day() {
+        let chances: Vec<_> = (0..1_000).map(|_| chance(REST_MORE.num_seconds())).collect();
+        assert!(chances.iter().all(|more| (0..=REST_MORE.num_seconds()).contains(more)));
+        assert!(chances.iter().any(|more| *more > REST_MORE.num_seconds() / 2));
+        assert!(chances.iter().any(|more| *more < REST_MORE.num_seconds() / 2));
+    }
+}

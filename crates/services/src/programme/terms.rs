@@ -1,0 +1,94 @@
+//! Programmes made and read.
+
+use api::v1;
+use chrono::TimeDelta;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+use store::{List, ProgrammeId, programme};
+
+use crate::{App, access::key_in_use, directory::signing_key, error::Error, field};
+
+/// How many lengths of a session a programme names at most.
+const DURATIONS: usize = 20;
+
+/// The row of a programme to be.
+pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Result<programme::Model, Error> {
+    let v1::Programme {
+        id: _,
+        display_name,
+        sessions_per_period,
+        durations,
+        modalities,
+        late_cancellation_costs,
+    } = field::given(programme, "programme")?;
+    let duration = |duration, path: &str| {
+        let minutes = i32::try_from(field::minutes(Some(duration), path)?.num_minutes()).ok();
+        let minutes = minutes.filter(|minutes| (5..=480).contains(minutes));
+        minutes.ok_or_else(|| field::out_of_range(path, "5 minutes to 8 hours"))
+    };
+    if !(1..=100).contains(&sessions_per_period) {
+        return Err(field::out_of_range("programme.sessions_per_period", "1 to 100"));
+    }
+    Ok(programme::Model {
+        id: ProgrammeId::random(),
+        public_key: signing_key(public_key, "public_key")?,
+        display_name: field::line(display_name, 100, "programme.display_name")?,
+        sessions_per_period,
+        durations: List(field::list(durations, DURATIONS, "programme.durations", duration)?),
+        modalities: List(field::list(modalities, 3, "programme.modalities", field::modality)?),
+        late_cancellation_costs,
+    })
+}
+
+pub(super) async fn create(
+    tx: &DatabaseTransaction,
+    programme: programme::Model,
+) -> Result<v1::Programme, Error> {
+    if key_in_use(tx, &programme.public_key).await? {
+        return Err(Error::KeyInUse);
+    }
+    programme::Entity::insert(programme.clone().into_active_model())
+        .exec_without_returning(tx)
+        .await
+        .map_err(|error| match store::Error::from(error) {
+            // Somebody else took the key since it was looked for.
+            store::Error::Duplicate => Error::KeyInUse,
+            other => other.into(),
+        })?;
+    Ok(show(programme))
+}
+
+/// Up to `limit` programmes by id, from the one after `after` on.
+pub(super) async fn list(
+    app: &App,
+    after: Option<ProgrammeId>,
+    limit: u64,
+) -> Result<Vec<v1::Programme>, Error> {
+    let mut query = programme::Entity::find().order_by_asc(programme::Column::Id).limit(limit);
+    if let Some(after) = after {
+        query = query.filter(programme::COLUMN.id.gt(after));
+    }
+    Ok(query.all(app.db.read()).await?.into_iter().map(show).collect())
+}
+
+pub(super) fn show(programme: programme::Model) -> v1::Programme {
+    let programme::Model {
+        id,
+        public_key: _,
+        display_name,
+        sessions_per_period,
+        durations,
+        modalities,
+        late_cancellation_costs,
+    } = programme;
+    let duration = |minutes: i32| field::duration(TimeDelta::minutes(minutes.into()));
+    v1::Programme {
+        id: id.to_string(),
+        display_name,
+        sessions_per_period,
+        durations: durations.0.into_iter().map(duration).collect(),
+        modalities: modalities.0.into_iter().map(|modality| field::to_modality(modality).into()).collect(),
+        late_cancellation_costs,
+    }
+}
