@@ -6,12 +6,13 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api"]),
     ("e2e", &["api", "calendar", "client", "migrations", "notify", "search", "services", "store", "vault"]),
     ("fetch", &[]),
+    ("issuer", &["api", "pass"]),
     ("migrations", &[]),
     ("notify", &[]),
     ("pass", &[]),
