@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api", "pass"]),
@@ -26,6 +26,7 @@ const EDGES: [(&str, &[&str]); 13] = [
         ],
     ),
     ("fetch", &[]),
+    ("issuer", &["api", "pass"]),
     ("migrations", &[]),
     ("notify", &[]),
     ("pass", &[]),

@@ -1,27 +1,43 @@
 //! Compiles the contract with protox: no protoc needed.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
 
     let services =
         ["alias", "availability", "booking", "directory", "programme", "reminder", "roster", "slot"];
     let files = services.map(|name| root.join(format!("respite/v1/{name}.proto")));
-    let descriptors = protox::compile(files, [&root])?;
+    compile(&protox::compile(files, [&root])?, "respite.v1", &out)?;
+    compile(
+        &protox::compile([root.join("respite/issuer/v1/issuer.proto")], [&root])?,
+        "respite.issuer.v1",
+        &out,
+    )
+}
 
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let mut bytes = Vec::new();
-    prost::Message::encode(&descriptors, &mut bytes)?;
-    std::fs::write(out.join("descriptors.bin"), bytes)?;
+/// Each package apart, so that who serves one of them does not describe the other.
+fn compile(
+    descriptors: &FileDescriptorSet,
+    package: &str,
+    out: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::write(out.join(format!("{package}.bin")), descriptors.encode_to_vec())?;
 
     // A derived Debug would print contacts, tokens and rosters: ours says the type and nothing else.
     let mut debug = String::new();
     let mut skip = Vec::new();
-    for file in descriptors.file.iter().filter(|file| file.package() == "respite.v1") {
+    for file in descriptors.file.iter().filter(|file| file.package() == package) {
         for message in &file.message_type {
-            skip.push(format!(".respite.v1.{}", message.name()));
+            skip.push(format!(".{package}.{}", message.name()));
             write_debug(&mut debug, message.name())?;
             let module = snake_case(message.name());
             for oneof in &message.oneof_decl {
@@ -29,8 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    std::fs::write(out.join("debug.rs"), debug)?;
-    tonic_prost_build::configure().skip_debug(skip).compile_fds(descriptors)?;
+    std::fs::write(out.join(format!("{package}.debug.rs")), debug)?;
+    tonic_prost_build::configure().skip_debug(skip).compile_fds(descriptors.clone())?;
     Ok(())
 }
 

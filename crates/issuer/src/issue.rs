@@ -1,0 +1,272 @@
+//! The decision: all passes of a period for a worker who is eligible, once.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use chrono::NaiveDate;
+use pass::{BlindSignature, BlindedMessage, IssueError, KeyId, TokenRequest};
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+use thiserror::Error;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::{
+    App, Error, Mode,
+    code::Code,
+    pace::{Pace, TooMany},
+    period::{self, Period},
+    secret::Hash,
+};
+
+/// Fewer workers than this hide nobody.
+const FEWEST_ELIGIBLE: i64 = 50;
+
+/// An issuer that answers workers.
+pub struct Desk {
+    pub(crate) app: App,
+    pace: Pace,
+    /// As many sign at once as there are cores; the others wait in order.
+    signers: Arc<Semaphore>,
+    /// The key that signed last.
+    key: Mutex<Option<Arc<pass::Issuer>>>,
+}
+
+/// A worker's request, in its form.
+pub(crate) struct Request {
+    /// Nothing, if what was typed cannot be a code.
+    pub(crate) code: Option<Code>,
+    pub(crate) key_id: KeyId,
+    pub(crate) messages: Vec<BlindedMessage>,
+}
+
+/// Why nothing is signed.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("no period has begun, or the last one has ended")]
+    NotIssuing,
+    #[error("fewer than {FEWEST_ELIGIBLE} workers are eligible")]
+    ProgrammeTooSmall,
+    #[error("more is asked than is answered at a time")]
+    Overloaded,
+    #[error("the key is not the one that is offered")]
+    KeyNotSigning,
+    #[error("must have exactly {expected} elements")]
+    Count { expected: u32 },
+    #[error("the code is not accepted")]
+    Code,
+    #[error("other passes were signed for this code in this period")]
+    OtherBatch,
+    #[error("must be a number below the key")]
+    OutOfRange { index: usize },
+    #[error("signing failed")]
+    Signing(#[source] IssueError),
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl Desk {
+    /// Opens a desk for workers.
+    pub fn new(app: App) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self { app, pace: Pace::new(), signers: Arc::new(Semaphore::new(cores)), key: Mutex::default() }
+    }
+
+    /// Closes the database, waiting for what is being written.
+    pub async fn close(&self) {
+        self.app.close().await;
+    }
+
+    /// What every worker is offered today.
+    pub(crate) async fn offer(&self) -> Result<Period, Refusal> {
+        let today = self.app.clock.today();
+        let mut connection = self.app.db.read().await?;
+        let period = period::on(&mut connection, today).await?.ok_or(Refusal::NotIssuing)?;
+        expect_enough(&mut connection, self.app.identity().mode, &period, today).await?;
+        Ok(period)
+    }
+
+    /// Signs, and writes down that it did before anybody sees what.
+    pub(crate) async fn issue(&self, request: Request) -> Result<Vec<BlindSignature>, Refusal> {
+        let Request { code, key_id, messages } = request;
+        self.pace.turn().await?;
+        let today = self.app.clock.today();
+        let period = period::on(&mut *self.app.db.read().await?, today).await?.ok_or(Refusal::NotIssuing)?;
+        if key_id != period.key_id {
+            return Err(Refusal::KeyNotSigning);
+        }
+        let expected = period.terms.passes;
+        if u32::try_from(messages.len()) != Ok(expected) {
+            return Err(Refusal::Count { expected });
+        }
+        let code = self.app.secret.code(&code.ok_or(Refusal::Code)?);
+        let mode = self.app.identity().mode;
+        let claim = Claim { code, batch: digest(&messages), mode, period: &period, today };
+
+        // Asked twice: here, so that no stranger makes the issuer sign; and in the transaction, which decides.
+        claim.standing(&mut *self.app.db.read().await?).await?;
+        let signatures = self.sign(&period, messages).await?;
+        let mut transaction = self.app.db.write().await?;
+        if let Standing::Eligible { holder } = claim.standing(&mut transaction).await? {
+            claim.write(&mut transaction, &holder).await?;
+        }
+        transaction.commit().await?;
+        Ok(signatures)
+    }
+
+    async fn sign(
+        &self,
+        period: &Period,
+        messages: Vec<BlindedMessage>,
+    ) -> Result<Vec<BlindSignature>, Refusal> {
+        let key = self.key(period).await?;
+        let turn = Arc::clone(&self.signers).acquire_owned().await.expect("the semaphore is never closed");
+        let key_id = period.key_id;
+        let signing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let sign = |(index, blinded_message)| {
+                key.issue(&TokenRequest { key_id, blinded_message }).map_err(|error| match error {
+                    IssueError::OutOfRange => Refusal::OutOfRange { index },
+                    IssueError::OtherKey { .. } | IssueError::Fault => Refusal::Signing(error),
+                })
+            };
+            messages.into_iter().enumerate().map(sign).collect()
+        });
+        signing.await.map_err(|_| Error::Interrupted)?
+    }
+
+    async fn key(&self, period: &Period) -> Result<Arc<pass::Issuer>, Error> {
+        let mut last = self.key.lock().await;
+        match &*last {
+            Some(key) if key.public_key().id() == period.key_id => Ok(Arc::clone(key)),
+            _ => Ok(Arc::clone(last.insert(Arc::new(period::key(&self.app, period)?)))),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<TooMany> for Refusal {
+    fn from(TooMany: TooMany) -> Self {
+        Self::Overloaded
+    }
+}
+
+/// What somebody wants to have signed.
+struct Claim<'a> {
+    code: Hash,
+    batch: Hash,
+    mode: Mode,
+    period: &'a Period,
+    today: NaiveDate,
+}
+
+/// Where who has the code stands in this period.
+enum Standing {
+    /// Nothing was signed yet.
+    Eligible { holder: Vec<u8> },
+    /// The same was signed before, and its answer may be lost. That holds for who has left since, too, and if too few are
+    /// left to be given new passes.
+    Again,
+}
+
+impl Claim<'_> {
+    async fn standing(&self, connection: &mut SqliteConnection) -> Result<Standing, Refusal> {
+        let found: Option<(Vec<u8>, bool, Option<Vec<u8>>)> = sqlx::query_as(
+            "select held.holder, held.eligible, issuance.batch
+             from (
+                 select coalesce(code.worker, code.code) as holder,
+                     coalesce(code.last_day >= ?1, worker.active_from <= ?1
+                         and coalesce(worker.active_until >= ?1, true), false) as eligible
+                 from code left join worker on worker.worker = code.worker
+                 where code.code = ?2
+             ) as held
+             left join issuance on issuance.period = ?3 and issuance.holder = held.holder",
+        )
+        .bind(self.today)
+        .bind(&self.code[..])
+        .bind(self.period.name.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+        match found {
+            Some((_, _, Some(batch))) if batch == self.batch => Ok(Standing::Again),
+            Some((_, _, Some(_))) => Err(Refusal::OtherBatch),
+            Some((holder, true, None)) => {
+                expect_enough(connection, self.mode, self.period, self.today).await?;
+                Ok(Standing::Eligible { holder })
+            }
+            Some((_, false, None)) | None => Err(Refusal::Code),
+        }
+    }
+
+    /// Who was here in periods that have ended is forgotten in the same breath.
+    async fn write(&self, transaction: &mut SqliteConnection, holder: &[u8]) -> Result<(), Refusal> {
+        sqlx::query("delete from issuance where period in (select name from period where grace_from <= ?)")
+            .bind(self.today)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("insert into issuance (period, holder, batch) values (?, ?, ?)")
+            .bind(self.period.name.as_str())
+            .bind(holder)
+            .bind(&self.batch[..])
+            .execute(transaction)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether new passes may be signed, among so many.
+async fn expect_enough(
+    connection: &mut SqliteConnection,
+    mode: Mode,
+    period: &Period,
+    today: NaiveDate,
+) -> Result<(), Refusal> {
+    if period.terms.small {
+        return Ok(());
+    }
+    let count = match mode {
+        Mode::Cards => "select count(*) from code where last_day >= ?1",
+        Mode::Roster => {
+            "select count(*) from worker where active_from <= ?1 and coalesce(active_until >= ?1, true)"
+        }
+    };
+    let eligible: i64 = sqlx::query_scalar(count).bind(today).fetch_one(connection).await?;
+    if eligible < FEWEST_ELIGIBLE { Err(Refusal::ProgrammeTooSmall) } else { Ok(()) }
+}
+
+/// Messages have one length, so that no two batches are the same bytes.
+fn digest(messages: &[BlindedMessage]) -> Hash {
+    let mut hash = Sha256::new().chain_update(b"respite-issuer/batch/v1");
+    for message in messages {
+        hash.update(message.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Clock, Identity};
+
+    /// When all turns of the next seconds are taken, nobody's code is even looked at.
+    #[tokio::test]
+    async fn guesses_wait_for_their_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
+        let identity = Identity { programme: Uuid::nil(), name, origin, mode: Mode::Cards };
+        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        let desk = Desk::new(app);
+        let guess = || Request { code: None, key_id: KeyId::from([0; 32]), messages: vec![] };
+        assert!(matches!(desk.issue(guess()).await, Err(Refusal::NotIssuing)));
+        let now = Instant::now();
+        while desk.pace.reserve(now).is_ok() {}
+        assert!(matches!(desk.issue(guess()).await, Err(Refusal::Overloaded)));
+    }
+}

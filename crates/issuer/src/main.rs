@@ -1,0 +1,153 @@
+//! The command line of `respite-issuer`.
+
+mod command;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand};
+use issuer::{PeriodName, parse_day};
+use uuid::Uuid;
+
+/// The hospital's own part of Respite: says who is eligible, and signs passes that it cannot recognise.
+#[derive(Parser)]
+#[command(name = "respite-issuer", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The folder with the issuer's database, secret and keys
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "issuer")]
+    home: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an issuer, in a folder of its own
+    Init(Init),
+    /// Take a roster, whole or not at all: who is not in it is not eligible any more
+    ///
+    /// A CSV file whose first line is `employee_id,active_from,active_until`. Dates are like 2026-12-31 and belong to
+    /// it; the last one may be empty. Other columns are not looked at.
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Check the file, and say what it would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make activation codes, and print them: only their hashes are kept
+    Codes(Codes),
+    /// The keys of periods
+    #[command(subcommand)]
+    Key(Key),
+    /// Sign passes for workers, until interrupted
+    Serve(Serve),
+    /// What staff did, and whether that log is whole
+    Audit {
+        /// A hash that an earlier `audit` printed last: it must still be there
+        #[arg(long, value_name = "HASH")]
+        seen: Option<String>,
+    },
+}
+
+#[derive(Args)]
+struct Init {
+    /// The programme whose sessions the passes pay, as the operator of Respite names it
+    #[arg(long, value_name = "UUID")]
+    programme: Uuid,
+    /// What this issuer is called in every pass, such as issuer.hospital.example
+    #[arg(long)]
+    name: String,
+    /// Who redeems the passes, as the operator of Respite says
+    #[arg(long)]
+    origin: String,
+    /// How a worker shows to be eligible; it cannot be changed later
+    #[arg(long)]
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Mode {
+    /// By a card drawn from a box: nobody can know who asked
+    Cards,
+    /// By a code of one's own, from a roster
+    Roster,
+}
+
+#[derive(Args)]
+struct Codes {
+    /// Cards for a box, one code a line
+    #[arg(long, value_name = "N", requires = "until", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: Option<u32>,
+    /// The last day of the cards, which cannot be taken back from who leaves
+    #[arg(long, value_name = "DATE", value_parser = day, requires = "count")]
+    until: Option<NaiveDate>,
+    /// Codes for those workers of this list who have none, as CSV: employee_id,code
+    #[arg(long, value_name = "FILE", conflicts_with = "count", required_unless_present = "count")]
+    for_roster: Option<PathBuf>,
+    /// For all workers of the list, in place of codes that were lost
+    #[arg(long, requires = "for_roster", conflicts_with = "count")]
+    replace: bool,
+}
+
+#[derive(Subcommand)]
+enum Key {
+    /// Make the key of a new period, and print what is to be published: at least a week ahead
+    Make {
+        /// Such as 2026-Q4
+        #[arg(long, value_name = "NAME")]
+        period: PeriodName,
+        /// How many each worker gets, all at once
+        #[arg(long, value_name = "N")]
+        passes: u32,
+        /// The first day on which it signs
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        from: NaiveDate,
+        /// The first day on which it signs no more
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        until: NaiveDate,
+        /// Sign although fewer than 50 workers are eligible, who are then not hidden among many
+        #[arg(long)]
+        small: bool,
+    },
+    /// Print the public half of every key that signs, or will
+    Show,
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where to listen; elsewhere than on this machine alone only with a certificate
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50061")]
+    listen: std::net::SocketAddr,
+    /// The certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { home, command } = Arguments::parse();
+    let done = match command {
+        Command::Init(init) => command::init(&home, init).await,
+        Command::Import { file, dry_run } => command::import(&home, &file, dry_run).await,
+        Command::Codes(codes) => command::codes(&home, codes).await,
+        Command::Key(key) => command::key(&home, key).await,
+        Command::Serve(serve) => command::serve(&home, serve).await,
+        Command::Audit { seen } => command::audit(&home, seen.as_deref()).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("respite-issuer: {}", command::sentence(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn day(text: &str) -> Result<NaiveDate, &'static str> {
+    parse_day(text).ok_or("not a date such as 2026-12-31")
+}

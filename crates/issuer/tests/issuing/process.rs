@@ -1,0 +1,318 @@
+//! The program itself: its commands, what it says, and what it survives.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
+
+use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
+use chrono::Days;
+use data_encoding::{BASE64, HEXLOWER};
+use issuer::Clock;
+use pass::{Directory, PublicKey, TokenChallenge};
+use tempfile::TempDir;
+use tonic::Code as Grpc;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use crate::world::{Batch, PROGRAMME, check_refused, publish, roster};
+
+/// A hospital that has nothing but the program, and workers who have nothing but what it printed.
+struct Hospital {
+    folder: TempDir,
+    log: Directory,
+    key: PublicKey,
+    codes: Vec<(String, String)>,
+    said: String,
+}
+
+struct Process {
+    running: Running,
+    said: JoinHandle<String>,
+    client: IssuerServiceClient<Channel>,
+}
+
+/// It does not outlive a test that fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Hospital {
+    fn new(csv: &str, passes: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("staff.csv"), csv).unwrap();
+        let mut said = String::new();
+        let mut succeed = |arguments: &[&str]| {
+            let Output { status, stdout, stderr } = run(folder.path(), arguments);
+            let [out, error] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+            assert!(status.success(), "{arguments:?}: {error}");
+            said += &error;
+            out
+        };
+        let today = Clock::System.today();
+        let [from, until] = [today - Days::new(1), today + Days::new(90)].map(|day| day.to_string());
+        let passes = passes.to_string();
+        let programme = PROGRAMME.to_string();
+        succeed(&[
+            "init",
+            "--programme",
+            &programme,
+            "--name",
+            "issuer.example",
+            "--origin",
+            "respite.example",
+            "--mode",
+            "roster",
+        ]);
+        succeed(&["import", "staff.csv"]);
+        let codes = succeed(&["codes", "--for-roster", "staff.csv"]);
+        let shown = succeed(&[
+            "key", "make", "--period", "now", "--passes", &passes, "--from", &from, "--until", &until,
+        ]);
+        assert_eq!(succeed(&["key", "show"]), shown);
+
+        let shown: HashMap<&str, &str> = shown
+            .lines()
+            .filter_map(|line| line.split_once("  "))
+            .map(|(name, value)| (name, value.trim()))
+            .collect();
+        let spki = BASE64.decode(shown["public key"].as_bytes()).unwrap();
+        let key = PublicKey::try_from(&spki[..]).unwrap();
+        assert_eq!(shown["key id"], HEXLOWER.encode(key.id().as_bytes()));
+        assert_eq!(shown["programme"], programme);
+        let challenge = TokenChallenge::new(shown["issuer"], shown["origin"]).unwrap();
+        let mut log = Directory::default();
+        publish(
+            &mut log,
+            shown["period"],
+            challenge,
+            [shown["active from"], shown["grace from"]],
+            key.clone(),
+        );
+        let codes = codes.lines().skip(1).map(|line| line.split_once(',').unwrap());
+        let codes = codes.map(|(id, code)| (id.to_owned(), code.to_owned())).collect();
+        Self { folder, log, key, codes, said }
+    }
+
+    fn batch(&self, code: &str, passes: u32) -> Batch {
+        Batch::new(&self.log, code, self.key.id(), passes, Clock::System.now().timestamp())
+    }
+
+    async fn serve(&self) -> Process {
+        let (running, said, address) = self.spawn(&[]);
+        let client = IssuerServiceClient::connect(format!("http://{address}")).await.unwrap();
+        Process { running, said, client }
+    }
+
+    /// Listening by itself on a port that it chose.
+    fn spawn(&self, arguments: &[&str]) -> (Running, JoinHandle<String>, String) {
+        let mut child = command(self.folder.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        errors.read_line(&mut said).unwrap();
+        let address = said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        // Whatever it says is taken from it at once: it must not wait for us to listen.
+        let said = thread::spawn(move || {
+            errors.read_to_string(&mut said).unwrap();
+            said
+        });
+        (Running(child), said, address)
+    }
+}
+
+impl Process {
+    /// Ends it by a signal, and gives all that it said.
+    fn end(mut self, signal: &str) -> String {
+        drop(self.client);
+        let id = self.running.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.running.0.wait().unwrap();
+        self.said.join().unwrap()
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_respite-issuer")));
+    command.current_dir(folder);
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+/// Killed at any moment, between signing and answering too: whoever asks again has what was promised, and nobody more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_asked_when_it_was_killed_asks_again_and_gets_the_same() {
+    const PASSES: u32 = 8;
+    let hospital = Hospital::new(&roster(0..50), PASSES);
+    let batches: Vec<_> =
+        hospital.codes.iter().take(20).map(|(_, code)| hospital.batch(code, PASSES)).collect();
+    let process = hospital.serve().await;
+    let asking: Vec<_> = batches
+        .iter()
+        .map(|batch| {
+            let (mut client, request) = (process.client.clone(), batch.request.clone());
+            tokio::spawn(async move { client.issue_passes(request).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    let mut process = Some(process);
+    for asked in asking {
+        answers.push(asked.await.unwrap());
+        if let Some(process) = process.take() {
+            process.end("-KILL");
+        }
+    }
+    assert!(answers.iter().any(Result::is_ok));
+
+    let process = hospital.serve().await;
+    for (batch, before) in batches.iter().zip(answers) {
+        let mut client = process.client.clone();
+        let again = client.issue_passes(batch.request.clone()).await.unwrap().into_inner();
+        if let Ok(before) = before {
+            assert_eq!(before.into_inner(), again);
+        }
+        batch.finalize(&again.blind_signatures);
+        let other = hospital.batch(&batch.request.activation_code, PASSES).request;
+        check_refused(client.issue_passes(other).await, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+    }
+    process.end("-TERM");
+}
+
+/// privacy.md 10: whatever happens, what is logged tells neither who nor what.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_it_says_is_about_anybody() {
+    let hospital = Hospital::new(&(roster(0..50) + "canary-id,2026-01-01,\n"), 2);
+    let code = hospital.codes.iter().find(|(id, _)| id == "canary-id").unwrap().1.clone();
+    let process = hospital.serve().await;
+    let batch = hospital.batch(&code, 2);
+    let mut client = process.client.clone();
+    client.issue_passes(batch.request.clone()).await.unwrap();
+    client.issue_passes(batch.request.clone()).await.unwrap();
+    client.issue_passes(hospital.batch(&code, 2).request).await.unwrap_err();
+    client.issue_passes(hospital.batch("canary-code", 2).request).await.unwrap_err();
+    let mut malformed = batch.request.clone();
+    malformed.blinded_messages[0] = b"canary-message".to_vec();
+    client.issue_passes(malformed).await.unwrap_err();
+    let mut large = batch.request.clone();
+    large.activation_code = "canary-code".repeat(9000);
+    client.issue_passes(large).await.unwrap_err();
+    // A key that is gone is the staff's mistake, and the log's business.
+    let lost = hospital.folder.path().join("issuer/keys/now.pem");
+    let mut said = process.end("-TERM");
+    let pem = fs::read_to_string(&lost).unwrap();
+    fs::write(&lost, "canary-key").unwrap();
+    let process = hospital.serve().await;
+    let failed = process.client.clone().issue_passes(batch.request.clone()).await.unwrap_err();
+    assert_eq!((failed.code(), failed.message()), (Grpc::Internal, "internal error"));
+    said += &process.end("-TERM");
+    fs::write(&lost, pem).unwrap();
+
+    // Files that are refused, too.
+    fs::write(hospital.folder.path().join("wrong.csv"), roster(0..1) + "canary-id,canary-date,\n").unwrap();
+    for arguments in [&["import", "wrong.csv"][..], &["codes", "--for-roster", "wrong.csv"]] {
+        let output = run(hospital.folder.path(), arguments);
+        assert!(!output.status.success());
+        said += str::from_utf8(&output.stderr).unwrap();
+    }
+    said += &hospital.said;
+
+    assert_eq!(said.matches("listening").count(), 2, "{said}");
+    assert!(said.contains("cannot sign") && said.contains("line 3 has no date"), "{said}");
+    let log: String = said.lines().filter(|line| !line.contains("listening")).collect();
+    let message = &batch.request.blinded_messages[0];
+    for canary in ["canary", "N-0", "127.0.0.1", &code, &code.replace('-', "")] {
+        assert!(!log.contains(canary), "{log}");
+    }
+    for message in [HEXLOWER.encode(message), BASE64.encode(message), format!("{message:?}")] {
+        assert!(!log.contains(&message[8..40]), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
+    let hospital = Hospital::new(&roster(0..50), 2);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem =
+        |label, der| format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der));
+    let certificate = pem("CERTIFICATE", made.cert.der());
+    fs::write(hospital.folder.path().join("cert.pem"), &certificate).unwrap();
+    fs::write(hospital.folder.path().join("cert.key"), pem("PRIVATE KEY", made.signing_key.serialized_der()))
+        .unwrap();
+    let (running, said, address) =
+        hospital.spawn(&["--tls-certificate", "cert.pem", "--tls-key", "cert.key"]);
+    let trust =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificate)).domain_name("localhost");
+    let channel =
+        Endpoint::new(format!("https://{address}")).unwrap().tls_config(trust).unwrap().connect().await;
+    let mut client = IssuerServiceClient::new(channel.unwrap());
+    let (_, code) = &hospital.codes[0];
+    client.issue_passes(hospital.batch(code, 2).request).await.unwrap();
+    let plain = async {
+        let mut client = IssuerServiceClient::connect(format!("http://{address}")).await?;
+        client.get_offer(GetOfferRequest {}).await?;
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+    assert!(plain.await.is_err());
+    Process { running, said, client }.end("-TERM");
+}
+
+#[test]
+fn the_audit_names_commands_and_is_checked_against_what_was_seen() {
+    let hospital = Hospital::new(&roster(0..50), 2);
+    let audit = |arguments: &[&str]| {
+        let output = run(hospital.folder.path(), &[&["audit"], arguments].concat());
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (whole, told) = audit(&[]);
+    assert!(whole);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 8, "{told}");
+    assert!(lines[0].ends_with("created, with codes for roster"), "{told}");
+    assert!(lines[2].ends_with("roster imported: 50 workers, 50 of them new, 0 gone"), "{told}");
+    assert!(lines[4].ends_with("codes made for the roster: 50, of them in place of older ones: 0"), "{told}");
+    assert!(lines[6].ends_with("made for now, 2 passes for each worker"), "{told}");
+    let head = lines[7].trim();
+    assert!(audit(&["--seen", head]).0);
+    assert!(!audit(&["--seen", &"0".repeat(64)]).0);
+    assert!(!audit(&["--seen", "0"]).0);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], told: &str| {
+        let Output { status, stderr, .. } = run(folder.path(), arguments);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(!status.success() && stderr.contains(told), "{arguments:?}: {stderr}");
+    };
+    let programme = PROGRAMME.to_string();
+    let named = ["init", "--name", "i", "--origin", "o"];
+    let init = ["init", "--programme", &programme, "--name", "i", "--origin", "o", "--mode", "cards"];
+    check(&["import", "staff.csv"], "issuer.secret");
+    check(&["serve", "--listen", "0.0.0.0:0"], "without a certificate");
+    check(&named, "--mode");
+    assert!(run(folder.path(), &init).status.success());
+    check(&init, "issuer: File exists");
+    check(&["codes"], "--for-roster");
+    check(&["codes", "--count", "5"], "--until");
+    check(&["codes", "--count", "0", "--until", "2999-01-01"], "0 is not in");
+    check(&["codes", "--count", "5", "--until", "2999-1-1"], "not a date such as");
+    check(&["codes", "--count", "5", "--until", "2999-01-01", "--replace"], "cannot be used");
+    check(&["codes", "--count", "5", "--until", "2999-01-01", "--for-roster", "x"], "cannot be used");
+    check(&["import", "none.csv"], "none.csv: No such file");
+    check(&["serve", "--tls-key", "x"], "--tls-certificate");
+    check(&["audit", "--seen", "xyz"], "respite-issuer:");
+}
