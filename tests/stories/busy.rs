@@ -271,7 +271,7 @@ fn request(address: &str) -> v1::CreateBusyFeedRequest {
     v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(busy_feed) }
 }
 
-async fn create(therapist: &Therapist, address: &str) -> Result<v1::BusyFeed, tonic::Status> {
+pub(crate) async fn create(therapist: &Therapist, address: &str) -> Result<v1::BusyFeed, tonic::Status> {
     let created = therapist.client.availability().create_busy_feed(request(address)).await?.into_inner();
     Ok(created.busy_feed.unwrap())
 }

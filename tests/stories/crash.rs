@@ -179,6 +179,12 @@ e2e::stories! {
         let changes = process.says(&["zones", "changes"]);
         assert_eq!(changes.lines().filter(|line| line.ends_with("America/Phoenix  2999a  moved")).count(), 60);
         assert_eq!(process.says(&["zones", "preview"]), "");
+
+        // A folder that has lost the zone.
+        fs::remove_file(zones.join("America/Phoenix")).unwrap();
+        let preview = process.says(&["zones", "preview"]);
+        assert_eq!(preview.lines().filter(|line| line.ends_with("America/Phoenix  2999a  unknown zone")).count(), 60);
+        assert!(process.says(&["doctor"]).contains("in zones that zone rules 2999a do not know: 60, which are not checked (America/Phoenix)"));
     }
 }
 

@@ -457,7 +457,7 @@ e2e::stories! {
     }
 }
 
-fn feed(address: &str) -> v1::ImportRosterRequest {
+pub(crate) fn feed(address: &str) -> v1::ImportRosterRequest {
     v1::ImportRosterRequest {
         request_id: request_id(),
         source: Some(Source::FeedUri(address.to_owned())),
@@ -473,7 +473,7 @@ fn calendar(start: &str, end: &str) -> String {
     )
 }
 
-async fn spans(worker: &Worker) -> Vec<v1::Span> {
+pub(crate) async fn spans(worker: &Worker) -> Vec<v1::Span> {
     kept(worker).await.shifts.into_iter().filter_map(|shift| shift.span).collect()
 }
 

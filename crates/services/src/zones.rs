@@ -1,16 +1,17 @@
 //! T6: zone rules change, and with them the instant that an agreed hour is.
 //!
-//! Whoever has newer rules than the bookings to come were checked against checks them, one server at a time. Each
-//! booking is a transaction of its own that looks again and renews the claim: a server that dies in between, or is so
-//! slow that another took over, leaves whole bookings behind it and the others to be found.
+//! Whoever has newer rules than the bookings to come were checked against checks them, one server at a time. The claim is
+//! renewed with every page that is read, and then with every booking, each a transaction of its own that looks again: a
+//! server that dies in between, or is so slow that another took over, leaves whole bookings behind it and the others to
+//! be found.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use calendar::Rules;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use store::{
-    BookingId, booking, zone_change,
+    BookingId, Instant, booking, zone_change,
     zone_change::Outcome,
     zone_check::{self, Model as Check},
 };
@@ -29,8 +30,30 @@ pub struct Checked {
     pub moved: u32,
     /// Bookings that could not be, and are to be decided by people.
     pub undecided: u32,
-    /// Bookings that could not be read; they are looked at again with the next check.
+    /// Bookings that could not be read, or whose zone the rules do not know; they are looked at again with the next
+    /// check.
     pub failed: u32,
+}
+
+/// What rules mean for the bookings to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that do not stand where their hour is, in an order in which none has to wait for another of the same clock:
+    /// those that move later from the last on, and then those that move earlier from the first.
+    pub displaced: Vec<Displaced>,
+    /// Those of which nobody can tell where their hour is, by where they stand.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A booking on the clock of a zone that the rules do not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Which booking.
+    pub booking_id: BookingId,
+    /// The zone whose clock the hour was agreed on.
+    pub time_zone: String,
+    /// Where it stands.
+    pub start: DateTime<Utc>,
 }
 
 /// A booking that does not stand where its hour is.
@@ -81,9 +104,23 @@ pub async fn check(app: &App) -> Result<Option<Checked>, Error> {
     if !due(&last, app.rules.version(), now) || !take(app, &last, claim, now).await? {
         return Ok(None);
     }
-    let mut checked = Checked::default();
-    let mut waiting: Vec<BookingId> =
-        displaced(app.db.read(), &app.rules, now).await?.into_iter().map(|one| one.booking_id).collect();
+    let mut scan = Scan::default();
+    while scan.page(app.db.read(), &app.rules, now).await? {
+        renew(app, claim).await?;
+    }
+    let Found { displaced, unknown } = scan.ended();
+    if !unknown.is_empty() {
+        let bookings = unknown.len();
+        tracing::warn!(
+            version = app.rules.version(),
+            bookings,
+            "zone rules do not know the zones of bookings"
+        );
+    }
+    let failed = u32::try_from(unknown.len()).unwrap_or(u32::MAX);
+    let mut checked = Checked { failed, ..Checked::default() };
+    let mut left: HashSet<BookingId> = unknown.into_iter().map(|one| one.booking_id).collect();
+    let mut waiting: Vec<BookingId> = displaced.into_iter().map(|one| one.booking_id).collect();
     // One that moved may have been in the way of another.
     let mut progress = true;
     while progress && !waiting.is_empty() {
@@ -94,22 +131,28 @@ pub async fn check(app: &App) -> Result<Option<Checked>, Error> {
                 Ok(Reanchored::Moved) => checked.moved += 1,
                 Ok(Reanchored::InTheWay) => in_the_way.push(id),
                 Ok(Reanchored::Settled) => {}
-                Err(error) => checked.failed += failed(app, claim, error).await?,
+                Err(error) => {
+                    pass_over(app, claim, error).await?;
+                    checked.failed += 1;
+                    left.insert(id);
+                }
             }
         }
         progress = checked.moved > before;
         waiting = in_the_way;
     }
-    let mut undecided = Vec::new();
     for id in waiting {
         match leave(app, claim, id, app.clock.now()).await {
-            Ok(true) => undecided.push(id),
-            Ok(false) => {}
-            Err(error) => checked.failed += failed(app, claim, error).await?,
+            Ok(true) => checked.undecided += 1,
+            Ok(false) => continue,
+            Err(error) => {
+                pass_over(app, claim, error).await?;
+                checked.failed += 1;
+            }
         }
+        left.insert(id);
     }
-    checked.undecided = u32::try_from(undecided.len()).unwrap_or(u32::MAX);
-    finish(app, claim, undecided).await?;
+    finish(app, claim, &left).await?;
     let Checked { moved, undecided, failed } = checked;
     if checked != Checked::default() {
         tracing::info!(version = app.rules.version(), moved, undecided, failed, "zone rules moved bookings");
@@ -117,34 +160,53 @@ pub async fn check(app: &App) -> Result<Option<Checked>, Error> {
     Ok(Some(checked))
 }
 
-/// The bookings to come that do not stand where their hour is by `rules`, in an order in which none has to wait for
-/// another of the same clock: those that move later from the last on, and then those that move earlier from the first.
-pub async fn displaced(
-    db: &impl ConnectionTrait,
-    rules: &Rules,
-    now: DateTime<Utc>,
-) -> Result<Vec<Displaced>, Error> {
-    let mut found = Vec::new();
-    let mut after = None;
-    loop {
-        let page = booking::Entity::anchored(now, after, PAGE).all(db).await?;
-        after = page.last().map(|last| (last.starts_at, last.id));
-        let full = page.len() as u64 == PAGE;
-        found.extend(page.into_iter().filter_map(|standing| {
-            let old_start = standing.starts_at.into();
-            let local = NaiveDateTime::parse_from_str(&standing.local_start, LOCAL_START).ok()?;
-            let new_start = rules.zone(&standing.time_zone)?.reanchored(old_start, local)?;
-            let booking::Anchored { id: booking_id, time_zone, .. } = standing;
-            Some(Displaced { booking_id, time_zone, old_start, new_start })
-        }));
-        if !full {
-            break;
+/// What `rules` mean for the bookings to come.
+pub async fn preview(db: &impl ConnectionTrait, rules: &Rules, now: DateTime<Utc>) -> Result<Found, Error> {
+    let mut scan = Scan::default();
+    while scan.page(db, rules, now).await? {}
+    Ok(scan.ended())
+}
+
+/// A look at every booking to come, by where they stand.
+#[derive(Default)]
+struct Scan {
+    found: Found,
+    /// Where the last page ended.
+    after: Option<(Instant, BookingId)>,
+}
+
+impl Scan {
+    /// Reads a page; whether there may be another.
+    async fn page(
+        &mut self,
+        db: &impl ConnectionTrait,
+        rules: &Rules,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let page = booking::Entity::anchored(now, self.after, PAGE as u64).all(db).await?;
+        let full = page.len() == PAGE;
+        self.after = page.last().map(|last| (last.starts_at, last.id));
+        for booking::Anchored { id: booking_id, starts_at, local_start, time_zone } in page {
+            let start = starts_at.into();
+            let local = NaiveDateTime::parse_from_str(&local_start, LOCAL_START).ok();
+            let Some((zone, local)) = rules.zone(&time_zone).zip(local) else {
+                self.found.unknown.push(Unknown { booking_id, time_zone, start });
+                continue;
+            };
+            if let Some(new_start) = zone.reanchored(start, local) {
+                self.found.displaced.push(Displaced { booking_id, time_zone, old_start: start, new_start });
+            }
         }
+        Ok(full)
     }
-    let (mut later, earlier): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|one| one.new_start > one.old_start);
-    later.reverse();
-    Ok(later.into_iter().chain(earlier).collect())
+
+    fn ended(self) -> Found {
+        let Found { displaced, unknown } = self.found;
+        let (mut later, earlier): (Vec<_>, Vec<_>) =
+            displaced.into_iter().partition(|one| one.new_start > one.old_start);
+        later.reverse();
+        Found { displaced: later.into_iter().chain(earlier).collect(), unknown }
+    }
 }
 
 /// Between looks whether something is due, which costs one row.
@@ -152,8 +214,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Bookings are checked again under the same rules: a server with older ones may have made some meanwhile, and what was
 /// in the way of another may be gone.
 const EVERY: TimeDelta = TimeDelta::hours(1);
-/// How many bookings are read at once.
-const PAGE: u64 = 1_000;
+/// How many bookings are read at once, or forgotten.
+const PAGE: usize = 1_000;
 
 /// Older rules than those of the last check move nothing back.
 fn due(last: &Check, version: &str, now: DateTime<Utc>) -> bool {
@@ -169,27 +231,39 @@ async fn take(app: &App, last: &Check, claim: Uuid, now: DateTime<Utc>) -> Resul
     Ok(taken)
 }
 
-/// One booking that cannot be read must not keep the others from being moved. If the claim is lost, or the database,
-/// the check ends.
-async fn failed(app: &App, claim: Uuid, error: Error) -> Result<u32, Error> {
+/// Holds the claim for longer. If it is lost, or the database, the check ends.
+async fn renew(app: &App, claim: Uuid) -> Result<(), Error> {
     let tx = app.db.write().await?;
-    let ours = zone_check::Entity::renew(&tx, claim, app.clock.now()).await?;
-    tx.commit().await?;
-    if !ours {
-        return Err(error);
+    if !zone_check::Entity::renew(&tx, claim, app.clock.now()).await? {
+        return Err(Error::Interrupted);
     }
-    tracing::error!(error = &error as &dyn std::error::Error, "a booking was not checked against zone rules");
-    Ok(1)
+    tx.commit().await?;
+    Ok(())
 }
 
-/// Forgets what was undecided and is no longer, and says that all was checked.
-async fn finish(app: &App, claim: Uuid, undecided: Vec<BookingId>) -> Result<(), Error> {
+/// One booking that cannot be read must not keep the others from being moved.
+async fn pass_over(app: &App, claim: Uuid, error: Error) -> Result<(), Error> {
+    renew(app, claim).await?;
+    tracing::error!(error = &error as &dyn std::error::Error, "a booking was not checked against zone rules");
+    Ok(())
+}
+
+/// Forgets what was undecided and is not `left` so, and says that all was checked.
+async fn finish(app: &App, claim: Uuid, left: &HashSet<BookingId>) -> Result<(), Error> {
     let tx = app.db.write().await?;
-    zone_change::Entity::delete_many()
+    let mut decided: Vec<BookingId> = zone_change::Entity::find()
+        .select_only()
+        .column(zone_change::Column::BookingId)
         .filter(zone_change::COLUMN.outcome.eq(Outcome::Undecided))
-        .filter(zone_change::COLUMN.booking_id.is_not_in(undecided))
-        .exec(&tx)
+        .into_tuple()
+        .all(&tx)
         .await?;
+    decided.retain(|id| !left.contains(id));
+    // However many there are, a statement takes so many parameters and no more.
+    for some in decided.chunks(PAGE) {
+        let these = zone_change::COLUMN.booking_id.is_in(some.iter().copied());
+        zone_change::Entity::delete_many().filter(these).exec(&tx).await?;
+    }
     if !zone_check::Entity::finish(&tx, claim, app.rules.version(), app.clock.now()).await? {
         return Err(Error::Interrupted);
     }

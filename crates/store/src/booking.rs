@@ -219,15 +219,18 @@ impl Entity {
         after: Option<(Instant, BookingId)>,
         limit: u64,
     ) -> Selector<SelectModel<Anchored>> {
-        let later = after.map_or_else(Condition::all, |(start, id)| {
-            let same = Condition::all().add(COLUMN.starts_at.eq(start)).add(Column::Id.gt(id));
-            Condition::any().add(COLUMN.starts_at.gt(start)).add(same)
-        });
+        // One bound on the start, from which the index is read on: with another beside it, or with alternatives alone,
+        // every page would read those before it again.
+        let later = match after {
+            None => Condition::all().add(COLUMN.starts_at.gt(Instant::from(now))),
+            Some((start, id)) => Condition::all()
+                .add(COLUMN.starts_at.gte(start))
+                .add(Condition::any().add(COLUMN.starts_at.gt(start)).add(Column::Id.gt(id))),
+        };
         Self::find()
             .select_only()
-            .columns([Column::Id, Column::AliasId, Column::StartsAt, Column::LocalStart, Column::TimeZone])
+            .columns([Column::Id, Column::StartsAt, Column::LocalStart, Column::TimeZone])
             .filter(COLUMN.state.eq(State::Booked))
-            .filter(COLUMN.starts_at.gt(Instant::from(now)))
             .filter(later)
             .order_by_asc(Column::StartsAt)
             .order_by_asc(Column::Id)
@@ -261,8 +264,6 @@ impl Entity {
 pub struct Anchored {
     /// Which.
     pub id: BookingId,
-    /// Whose; nobody's once the alias is erased.
-    pub alias_id: Option<AliasId>,
     /// The first instant of the session.
     pub starts_at: Instant,
     /// The start on the therapist's clock.

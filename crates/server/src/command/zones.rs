@@ -16,7 +16,8 @@ pub(crate) enum Zones {
     /// List the bookings to come that rules would move, and change nothing
     ///
     /// By where they stand and where their hour would be, in UTC. A server that is started with these rules moves
-    /// them, unless somebody has another session there.
+    /// them, unless somebody has another session there or it does not suit the worker. Bookings in zones that the
+    /// rules do not know come last: they stay where they stand.
     Preview {
         /// A compiled tz database that may become `zones.directory`; without it the rules that are in force
         #[arg(long, value_name = "DIRECTORY")]
@@ -34,7 +35,8 @@ pub(crate) async fn run(config: &Config, what: Zones) -> Ended {
                 Some(directory) => zones::load(Some(&directory))?.in_force,
                 None => app.rules.clone(),
             };
-            for one in services::zones::displaced(app.db.read(), &rules, app.clock.now()).await? {
+            let found = services::zones::preview(app.db.read(), &rules, app.clock.now()).await?;
+            for one in found.displaced {
                 let services::zones::Displaced { booking_id, time_zone, old_start, new_start } = one;
                 line(
                     &booking_id.to_string(),
@@ -44,6 +46,10 @@ pub(crate) async fn run(config: &Config, what: Zones) -> Ended {
                     rules.version(),
                     "would move",
                 );
+            }
+            for services::zones::Unknown { booking_id, time_zone, start } in found.unknown {
+                let (version, start) = (rules.version(), start.format(MINUTE));
+                anstream::println!("{booking_id}  {start}  {time_zone}  {version}  unknown zone");
             }
         }
         Zones::Changes => {
@@ -79,9 +85,10 @@ pub(crate) async fn run(config: &Config, what: Zones) -> Ended {
 
 /// How many changes are read at once.
 const PAGE: u64 = 1_000;
+/// How an instant is printed.
+const MINUTE: &str = "%Y-%m-%dT%H:%MZ";
 
 fn line(booking: &str, old: DateTime<Utc>, new: DateTime<Utc>, zone: &str, version: &str, outcome: &str) {
-    let minute = "%Y-%m-%dT%H:%MZ";
-    let (old, new) = (old.format(minute), new.format(minute));
+    let (old, new) = (old.format(MINUTE), new.format(MINUTE));
     anstream::println!("{booking}  {old} -> {new}  {zone}  {version}  {outcome}");
 }

@@ -28,14 +28,13 @@ use super::schedule;
 use crate::{
     App, Caller,
     error::{Error, LimitReason},
-    feeds, field,
+    feeds::{self, Read},
+    field,
     once::{Once, Turn},
 };
 
 /// How many a therapist has at most.
 const MOST: u64 = 5;
-/// How long a calendar that did not change is left unread: its recurrences reach further with every day.
-const UNREAD: TimeDelta = TimeDelta::days(1);
 /// How far back events are kept: no session that begins now needs time before.
 const BEFORE: TimeDelta = TimeDelta::days(1);
 /// How far ahead: to any schedule's horizon from any day on which what was read holds.
@@ -120,16 +119,6 @@ pub(crate) struct Source {
     read: Option<Read>,
 }
 
-/// How a calendar was read.
-#[derive(Serialize, Deserialize)]
-struct Read {
-    at: DateTime<Utc>,
-    /// The clock of its whole days.
-    time_zone: String,
-    /// What the other side calls what it said.
-    validator: Option<String>,
-}
-
 /// What a fetch brought.
 pub(crate) struct News {
     source: Source,
@@ -164,14 +153,11 @@ pub(crate) async fn fetch(
 ) -> Result<News, Error> {
     let url: FeedUrl = source.url.parse().map_err(|_| Error::Sealed(SEALED))?;
     let zone = zone(app, therapist).await?;
-    let holds = |read: &&Read| read.time_zone == zone.name() && now < read.at + UNREAD;
-    let validator = source.read.as_ref().filter(holds).and_then(|read| read.validator.as_ref());
-    let validator = validator.and_then(|known| known.parse().ok());
-    match app.feeds.get(&url, validator.as_ref()).await.map_err(|_| Error::FeedUnavailable)? {
+    let known = source.read.as_ref().and_then(|read| read.known(app, &zone, now));
+    match app.feeds.get(&url, known.as_ref()).await.map_err(|_| Error::FeedUnavailable)? {
         Fetched::Unchanged => Ok(News { source, busy: None }),
         Fetched::Calendar { bytes, validator } => {
-            let validator = validator.map(|state| state.expose().to_owned());
-            let read = Read { at: now, time_zone: zone.name().to_owned(), validator };
+            let read = Read::now(app, &zone, validator, now);
             // By days, so that what is read again is the same all day, and nobody hears of a change that is none.
             let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
             let window = Span::new(today - BEFORE, today + AHEAD).ok_or(Error::Interrupted)?;

@@ -35,8 +35,7 @@ pub(crate) async fn collisions(
     roster: &Roster,
     now: DateTime<Utc>,
 ) -> Result<Vec<v1::RosterCollision>, Error> {
-    let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
-    let duty = Duty { roster, rules: safe.settings()?.shift_rules, zone };
+    let duty = Duty::of(app, safe, roster)?;
     let ahead = Span::new(now, now + AHEAD).ok_or(Error::Interrupted)?;
     let own = booking::Entity::keeping_alias(safe.alias(), ahead, now)
         .order_by_asc(booking::Column::StartsAt)
@@ -75,16 +74,22 @@ pub(crate) async fn collisions(
 }
 
 /// When the worker is on shift, and what is kept free around that.
-struct Duty<'a> {
+pub(super) struct Duty<'a> {
     roster: &'a Roster,
     rules: ShiftRules,
     zone: Zone,
 }
 
-impl Duty<'_> {
+impl<'a> Duty<'a> {
+    /// The worker's, by this roster of theirs.
+    pub(super) fn of(app: &App, safe: &Safe, roster: &'a Roster) -> Result<Self, Error> {
+        let zone = app.rules.zone(roster.zone()).ok_or(Error::Sealed("roster.sealed"))?;
+        Ok(Self { roster, rules: safe.settings()?.shift_rules, zone })
+    }
+
     /// Why there is no time for a session. What is not published yet takes nothing away from what is booked, and a
     /// check-in may stay in its break.
-    fn refuses(&self, session: Span) -> Option<WorkerRefusal> {
+    pub(super) fn refuses(&self, session: Span) -> Option<WorkerRefusal> {
         let taken = calendar::unavailable(self.roster, &self.rules, &self.zone, session, true);
         let in_breaks = calendar::in_breaks(&taken, self.roster.breaks(), session);
         calendar::refuses(&in_breaks, session).and_then(|_| calendar::refuses(&taken, session))

@@ -1,5 +1,6 @@
 //! T6: zone rules changed, and a booking follows the hour that was agreed.
 
+use calendar::{ADJACENT, Span};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::LockType};
 use store::{
@@ -12,7 +13,7 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{LOCAL_START, advance, lock_owned};
+use super::{LOCAL_START, admission::sharing, advance, collisions::Duty, lock_owned};
 use crate::{App, error::Error, reminders, sealed::Safe};
 
 /// What became of a booking.
@@ -20,7 +21,7 @@ use crate::{App, error::Error, reminders, sealed::Safe};
 pub(crate) enum Reanchored {
     /// It is where it belongs, and both sides are told.
     Moved,
-    /// Somebody has another session there, or there is no time left to be told.
+    /// Somebody has another session there, it would not suit the worker, or there is no time left to be told.
     InTheWay,
     /// There is nothing to be done any more.
     Settled,
@@ -29,8 +30,8 @@ pub(crate) enum Reanchored {
 /// Nobody is moved who may be on the way already, or would have to be.
 const NOTICE: TimeDelta = TimeDelta::hours(2);
 
-/// Moves the booking to the instant that its hour is now, in one transaction (B4). Neither the worker's shifts nor the
-/// therapist's hours are asked: both were agreed on clocks, as the session was.
+/// Moves the booking to the instant that its hour is now, in one transaction (B4). The therapist's hours are not asked:
+/// they are on the clock on which the session was agreed. The worker's shifts may be on another.
 pub(crate) async fn reanchor(
     app: &App,
     claim: Uuid,
@@ -41,11 +42,13 @@ pub(crate) async fn reanchor(
     let Some(Displaced { mut booking, alias, safe, belongs }) = lock(app, &tx, id, now).await? else {
         return Ok(Reanchored::Settled);
     };
-    let old_start = booking.starts_at;
+    let (old_start, stood) = (booking.starts_at, booking.session());
     shift(&mut booking, belongs);
     if old_start.min(booking.starts_at) < (now + NOTICE).into()
         || !has_room(&tx, &booking, alias, now).await?
+        || !suits(app, &tx, &safe, &booking, stood, now).await?
     {
+        commit(app, tx, claim, Writes::default(), now).await?;
         return Ok(Reanchored::InTheWay);
     }
     // One that was sent for the old time must not stand in the way of the new one.
@@ -72,16 +75,16 @@ pub(crate) async fn leave(app: &App, claim: Uuid, id: BookingId, now: DateTime<U
         (known.old_start, known.new_start, known.outcome)
             == (booking.starts_at, new_start, Outcome::Undecided)
     });
+    let mut writes = Writes::default();
     if !told {
         reminder::Entity::delete_many()
             .filter(reminder::COLUMN.booking_id.eq(id))
             .filter(reminder::COLUMN.kind.eq(reminder::Kind::SessionUpdate))
             .exec(&tx)
             .await?;
-        let mut writes = Writes::default();
         tell(app, &mut writes, &safe, &booking, (booking.starts_at, new_start, Outcome::Undecided), now)?;
-        commit(app, tx, claim, writes, now).await?;
     }
+    commit(app, tx, claim, writes, now).await?;
     Ok(true)
 }
 
@@ -149,6 +152,29 @@ async fn has_room(
     Ok(!in_the_way)
 }
 
+/// Whether it suits the worker there as it did where it `stood`: no colleague is next to it whom they must not meet (D5),
+/// and no shift, and no sleep, refuses it that did not before (S2). Whoever moves a session by themselves is asked the
+/// same; the therapist sees that it was not moved, and not why.
+async fn suits(
+    app: &App,
+    tx: &DatabaseTransaction,
+    safe: &Safe,
+    booking: &booking::Model,
+    stood: Option<Span>,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let Some((stood, session)) = stood.zip(booking.session()) else { return Ok(false) };
+    let around = Span::new(session.start() - ADJACENT, session.end() + ADJACENT).ok_or(Error::Interrupted)?;
+    let tags = safe.exclusion_tags();
+    let colleagues = sharing(tx, booking.therapist_id, around, safe.alias(), tags, now).await?;
+    if calendar::adjacent(session, &colleagues) {
+        return Ok(false);
+    }
+    let Some(roster) = safe.roster()? else { return Ok(true) };
+    let duty = Duty::of(app, safe, &roster)?;
+    Ok(duty.refuses(session).is_none() || duty.refuses(stood).is_some())
+}
+
 /// Writes down what became of the booking, where both sides see it, and word for the worker.
 fn tell(
     app: &App,
@@ -168,7 +194,7 @@ fn tell(
     Ok(())
 }
 
-/// Writes nothing if another server has the claim by now.
+/// Ends the booking's turn and renews the claim; writes nothing if another server has it by now.
 async fn commit(
     app: &App,
     tx: DatabaseTransaction,

@@ -1,5 +1,6 @@
 //! Calendars from addresses that somebody else chose: fetched at once, and again and again.
 
+mod read;
 mod refresh;
 mod turn;
 
@@ -21,6 +22,7 @@ use crate::{
     field,
 };
 
+pub(crate) use read::Read;
 pub use refresh::{Refreshed, refresh_due, run};
 pub(crate) use turn::take_turn;
 

@@ -8,16 +8,21 @@ use serde::{Deserialize, Serialize};
 use store::AliasId;
 
 use super::import;
-use crate::{App, error::Error, feeds, sealed::Safe};
+use crate::{
+    App,
+    error::Error,
+    feeds::{self, Read},
+    sealed::Safe,
+};
 
 /// Where a roster comes from and how it is read; kept sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Feed {
     url: String,
-    /// What the other side calls what it said last.
-    validator: Option<String>,
     time_zone: String,
     on_call: bool,
+    /// Nothing before the first fetch.
+    read: Option<Read>,
 }
 
 /// What a fetch brought.
@@ -32,7 +37,7 @@ impl Feed {
     /// Reads the field `feed_uri`.
     pub(super) fn read(address: &str, time_zone: &str, on_call: bool) -> Result<Self, Error> {
         let url = feeds::address(address, "feed_uri")?.expose();
-        Ok(Self { url, validator: None, time_zone: time_zone.to_owned(), on_call })
+        Ok(Self { url, time_zone: time_zone.to_owned(), on_call, read: None })
     }
 }
 
@@ -42,14 +47,14 @@ pub(crate) async fn fetch(app: &App, feed: Feed, now: DateTime<Utc>) -> Result<N
     let unreadable = || Error::Sealed("feed.sealed");
     let url: FeedUrl = feed.url.parse().map_err(|_| unreadable())?;
     let zone = app.rules.zone(&feed.time_zone).ok_or_else(unreadable)?;
-    let known = feed.validator.as_deref().and_then(|known| known.parse().ok());
+    let known = feed.read.as_ref().and_then(|read| read.known(app, &zone, now));
     match app.feeds.get(&url, known.as_ref()).await.map_err(|_| Error::FeedUnavailable)? {
         Fetched::Unchanged => Ok(News { feed, roster: None }),
         Fetched::Calendar { bytes, validator } => {
             let read = import::of_file(app, bytes, &zone, None, feed.on_call, now).await;
             let roster = read.map_err(|_| Error::FeedUnavailable)?;
-            let validator = validator.map(|state| state.expose().to_owned());
-            Ok(News { feed: Feed { validator, ..feed }, roster: Some(roster) })
+            let read = Some(Read::now(app, &zone, validator, now));
+            Ok(News { feed: Feed { read, ..feed }, roster: Some(roster) })
         }
     }
 }
