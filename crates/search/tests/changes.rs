@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made up is a failed test")]
 
-use calendar::{Admitted, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone};
+use calendar::{
+    Admitted, Busy, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone,
+};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use search::{
     Booked, Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId, Tag,
@@ -42,7 +44,7 @@ fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Th
             windows: (0..7_u8).map(|day| Window { weekday: day.try_into().unwrap(), hours }).collect(),
             overrides: Vec::new(),
             time_off: Vec::new(),
-            busy_elsewhere: Vec::new(),
+            busy_elsewhere: Busy::default(),
             travels: Vec::new(),
             notice: TimeDelta::zero(),
             horizon: Horizon::Days(10),

@@ -280,7 +280,7 @@ prop_compose! {
             windows: windows.into_iter().map(window).collect(),
             overrides: overrides.into_iter().map(|(days, replace, windows)| DateOverride { date: date(days), kind: kind(replace), windows }).collect(),
             time_off,
-            busy_elsewhere,
+            busy_elsewhere: busy_elsewhere.into_iter().collect(),
             travels: travels.into_iter().map(|(from, days, zone)| Travel { from: date(from), until: date(from + days), zone }).collect(),
             notice: TimeDelta::seconds(notice),
             horizon,
