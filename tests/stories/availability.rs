@@ -288,7 +288,7 @@ pub(super) async fn set(therapist: &Therapist, change: impl Fn(&mut v1::Schedule
 }
 
 /// The id of the override made.
-async fn override_day(
+pub(super) async fn override_day(
     therapist: &Therapist,
     day: &str,
     kind: v1::DateOverrideKind,

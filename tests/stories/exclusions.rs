@@ -199,7 +199,7 @@ async fn changes(therapist: &Therapist, tags: &[&str]) {
 }
 
 /// Says whom the worker must not meet; answers with how many tags are kept.
-pub(crate) async fn shuns(worker: &Worker, tags: &[&str]) -> Result<i32, Refusal> {
+pub(super) async fn shuns(worker: &Worker, tags: &[&str]) -> Result<i32, Refusal> {
     let exclusion_tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
     let request = v1::SetExclusionTagsRequest { request_id: request_id(), exclusion_tags };
     let set = worker.client.alias().set_exclusion_tags(request).await?;

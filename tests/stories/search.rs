@@ -5,10 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use api::v1::{self, Constraint as C};
 use chrono::{DateTime, TimeDelta, Utc};
 use client::{Client, Refusal, request_id};
-use e2e::{Therapist, Worker, World, date, profile, span, start_of, starts, time};
+use e2e::{Therapist, Worker, World, date, minutes, profile, span, start_of, starts, time};
 use tonic::Code;
 
-use crate::availability::set;
+use crate::{
+    availability::{override_day, set},
+    exclusions::shuns,
+};
 
 const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
@@ -330,7 +333,7 @@ e2e::stories! {
         }
     }
 
-    // T5
+    // T5, with limits, breaks, overrides, time off and tags of others in the way.
     async fn what_is_offered_can_be_held_and_nothing_else(engine: Engine) {
         const THERAPISTS: u64 = 10;
         const WORKERS: u64 = 10;
@@ -459,10 +462,42 @@ async fn random_therapist(world: &World, dice: &mut Dice, number: u64) -> Therap
     let (length, before, after) = (5 * (5 + dice.below(7)), 5 * dice.below(3), 5 * dice.below(4));
     let interval = [5, 15, 20, 30, 45, 60][usize::try_from(dice.below(6)).unwrap()];
     let therapist = world.therapist(&format!("T{number}"), zone).await;
-    therapist.offers(&week.join(", "), length, before, after, interval).await
+    let therapist = therapist.offers(&week.join(", "), length, before, after, interval).await;
+    restrict(&therapist, dice).await;
+    therapist
 }
 
-/// Somebody with a roster of nights and days, some of whom live elsewhere.
+/// Says at random how much the therapist takes on (A1, A2), and which of the days in question are not like the others.
+async fn restrict(therapist: &Therapist, dice: &mut Dice) {
+    let mut sessions = |least: i64| {
+        let max_sessions = i32::try_from(least + dice.below(3)).unwrap();
+        (dice.below(2) == 0).then(|| v1::LoadLimits { max_sessions, ..Default::default() })
+    };
+    let (day, week) = (sessions(1), sessions(3));
+    let in_a_row = i32::try_from(1 + dice.below(2)).unwrap();
+    let break_minutes = 15 * (1 + dice.below(4));
+    let pacing = (dice.below(2) == 0).then(|| v1::Pacing {
+        max_sessions_in_a_row: in_a_row,
+        break_duration: Some(minutes(break_minutes)),
+    });
+    set(therapist, |schedule| {
+        (schedule.day_limits, schedule.week_limits, schedule.pacing) = (day, week, pacing);
+    })
+    .await
+    .unwrap();
+    for (first, hours) in [(28, &["10:10-13:00"][..]), (30, &[])] {
+        let date = format!("2026-03-{}", first + dice.below(2));
+        override_day(therapist, &date, v1::DateOverrideKind::Replace, hours).await.unwrap();
+    }
+    let start = time("2026-03-28T00:00:00Z") + TimeDelta::minutes(dice.below(9 * 1_440));
+    let end = start + TimeDelta::minutes(60 + dice.below(600));
+    let span = Some(span(&start.to_rfc3339(), &end.to_rfc3339()));
+    let time_off = Some(v1::TimeOff { id: String::new(), span });
+    let off = v1::CreateTimeOffRequest { request_id: request_id(), time_off };
+    therapist.client.availability().create_time_off(off).await.unwrap();
+}
+
+/// Somebody with a roster of nights and days; some live elsewhere, and some must not meet each other (D5).
 async fn random_worker(world: &World, dice: &mut Dice) -> Worker {
     let worker = world.worker().await;
     let mut shifts = Vec::new();
@@ -475,6 +510,9 @@ async fn random_worker(world: &World, dice: &mut Dice) -> Worker {
     let shifts: Vec<_> = shifts.iter().map(|(start, end)| (start.as_str(), end.as_str())).collect();
     let zone = [BERLIN, "America/New_York", "Australia/Lord_Howe"][usize::try_from(dice.below(3)).unwrap()];
     worker.works(zone, &shifts, "2026-04-06").await;
+    if dice.below(2) == 0 {
+        shuns(&worker, &["Ward 3"]).await.unwrap();
+    }
     worker
 }
 

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use calendar::{
-    Admission, DayWindow, Horizon, Limits, Load, Protected, Roster, Rules, Schedule, SessionRules, Shift,
-    ShiftKind, ShiftRules, Span, Window, slots, unavailable, union,
+    Admission, Busy, DayWindow, Horizon, Limits, Load, Protected, Roster, Rules, Schedule, SessionRules,
+    Shift, ShiftKind, ShiftRules, Span, Window, slots, unavailable, union,
 };
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -25,7 +25,7 @@ fn slots_one_therapist_14_days(criterion: &mut Criterion) {
         windows: weekdays.map(|weekday| Window { weekday, hours }).into(),
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::hours(2),

@@ -9,6 +9,7 @@
 //! rules behind a [`Zone`] are jiff's reading of TZif data.
 
 mod admit;
+mod busy;
 pub mod ical;
 mod limits;
 pub mod pattern;
@@ -18,6 +19,7 @@ mod span;
 mod zone;
 
 pub use admit::{ADJACENT, Admission, Admitted, Refusal, adjacent, admit, candidates, slots};
+pub use busy::Busy;
 pub use limits::{Caps, HeldSession, LimitReached, Limits, Load, Measure, Pacing, Period, Tally};
 pub use roster::{
     BreakError, Roster, RosterError, Shift, ShiftKind, ShiftRules, ShiftRulesError, Unavailable,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::settings::{SettingsError, check_settings};
 use crate::span::first_ending_after;
-use crate::{Limits, Span, Zone, subtract, union};
+use crate::{Busy, Limits, Span, Zone, subtract, union};
 
 /// T2: local times of day between which time is open; an end that is not after the start is on the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ pub struct Schedule {
     /// Time that is not open, whatever else is said.
     pub time_off: Vec<Span>,
     /// What calendars elsewhere say the therapist is busy with; it is not open either.
-    pub busy_elsewhere: Vec<Span>,
+    pub busy_elsewhere: Busy,
     /// A2: hours of supervision and notes, in which nothing is open either.
     pub protected: Protected,
     /// Dates whose hours are read on another clock.
@@ -204,14 +204,13 @@ impl Schedule {
         }
         let protected = HoursByDate::new(&self.protected.windows, &self.protected.overrides);
         let protected = dates().flat_map(|date| protected.spans(date, self.zone_on(date)));
-        // Calendars elsewhere may have thousands of events, all but a few of them at other times.
         let all = || windows.iter().flat_map(|(_, spans)| spans);
         let (opens, closes) = (all().map(|span| span.start()).min(), all().map(|span| span.end()).max());
-        let matters = |away: &Span| {
-            opens.is_some_and(|opens| opens < away.end())
-                && closes.is_some_and(|closes| away.start() < closes)
-        };
-        let away = self.time_off.iter().chain(&self.busy_elsewhere).copied().filter(matters);
+        let range = opens.zip(closes).and_then(|(opens, closes)| Span::new(opens, closes));
+        let away = range.into_iter().flat_map(|range| {
+            let off = self.time_off.iter().copied().filter(move |off| off.overlaps(range));
+            off.chain(self.busy_elsewhere.overlapping(range))
+        });
         let taken: Vec<_> = protected.chain(away).collect();
         Open::new(windows, &taken)
     }

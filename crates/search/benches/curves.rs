@@ -4,9 +4,10 @@
 
 mod measure;
 
-use measure::population::{Density, Question};
+use measure::population::{Density, Population, Question};
 use measure::{
-    build, bytes_each, bytes_here, lay_out, quantile, read_once, search_in_vain, searches, updates,
+    build, bytes_each, bytes_here, bytes_of_calendar, lay_out, quantile, read_once, search_in_vain, searches,
+    updates,
 };
 
 fn main() {
@@ -18,16 +19,14 @@ fn main() {
     }
     curve("therapists (60 days, half booked)", &[1_000, 3_000, 10_000, 30_000, 100_000], |n| (n, 60, 50));
     curve("days (10,000 therapists, half booked)", &[7, 14, 30, 60, 90], |days| (10_000, days, 50));
-    curve("booked, % (10,000 therapists, 60 days)", &[0, 25, 50, 75, 95], |percent| {
-        (10_000, 60, percent.into())
-    });
+    curve("booked, % (10,000 therapists, 60 days)", &[0, 25, 50, 75, 95], |percent| (10_000, 60, percent));
     parts();
 }
 
 /// Ten thousand therapists: what nobody qualifies for, what a booking changes, and what building is made of.
 fn parts() {
     println!("10,000 therapists, 60 days\n");
-    let mut built = build(10_000, 60, Density::EveryOther);
+    let mut built = build(10_000, Population::new(60, Density::EveryOther));
     let bytes = bytes_each(10_000, 60, 50) * 1e4;
     let mut turns: Vec<_> = (0..31).map(|_| (search_in_vain(&built.index), read_once(bytes))).collect();
     turns.sort_unstable_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
@@ -41,10 +40,12 @@ fn parts() {
     println!("a booking or its release: {median:.1} µs, p99 {p99:.1} µs");
     let [whole, laying_out] = [built.time.as_secs_f64(), lay_out(10_000, 60)].map(|time| time * 1e3);
     println!("building it: {whole:.0} ms, of which laying out schedules takes {laying_out:.0} ms");
+    let [ten, twenty] = [10, 20].map(bytes_of_calendar);
+    println!("a calendar elsewhere, of two years: {ten:.0} bytes for 10 events a week, {twenty:.0} for 20");
 }
 
 /// A row for each value of what varies: the median search as a bar, and what it is compared with.
-fn curve(varies: &str, values: &[u32], of: impl Fn(u32) -> (u32, u32, u64)) {
+fn curve(varies: &str, values: &[u32], of: impl Fn(u32) -> (u32, u32, u32)) {
     println!("{varies}\n");
     println!("            median      p99    memory    bytes   build");
     println!("                µs       µs  read, µs     each      ms");
@@ -52,7 +53,7 @@ fn curve(varies: &str, values: &[u32], of: impl Fn(u32) -> (u32, u32, u64)) {
         .iter()
         .map(|value| {
             let (therapists, days, percent) = of(*value);
-            let built = build(therapists, days, Density::Percent(percent));
+            let built = build(therapists, Population::new(days, Density::Percent(percent.into())));
             let times = searches(&built.index, 2_000, Question::random);
             let bytes = bytes_each(therapists, days, percent);
             let mut reads: Vec<_> = (0..9).map(|_| read_once(bytes * f64::from(therapists))).collect();

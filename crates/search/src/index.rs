@@ -15,7 +15,7 @@ use crate::rooms::Rooms;
 use crate::rows::Rows;
 use crate::taken::{Shapes, Taken, View};
 use crate::terms::{Terms, VERIFIED};
-use crate::{Facet, SessionTypeId, Term, TherapistId};
+use crate::{Facet, SessionTypeId, Tag, Term, TherapistId};
 
 /// For so many days after the last [`Index::advance`] the index still knows everything.
 pub const SLACK_DAYS: u32 = 2;
@@ -98,8 +98,8 @@ pub struct Booked {
     pub time: Admitted,
     /// The load weight of its type (A2).
     pub weight: u32,
-    /// What whoever comes must not meet (D5); see [`Facet::ExclusionTag`].
-    pub tags: Vec<String>,
+    /// What whoever comes must not meet (D5).
+    pub tags: Vec<Tag>,
 }
 
 /// A session held for somebody.
@@ -143,12 +143,12 @@ impl Index {
         self.numbers.is_empty()
     }
 
-    /// The term of a value, if anything has carried it.
+    /// The term of a value, if some therapist has carried it.
     pub fn term(&self, facet: Facet, value: &str) -> Option<Term> {
         self.terms.get(facet, value)
     }
 
-    /// Every value of a facet that anything has carried, with its term; sorted.
+    /// Every value of a facet that some therapist has carried, with its term; sorted.
     pub fn terms(&self, facet: Facet) -> impl Iterator<Item = (&str, Term)> {
         self.terms.of(facet)
     }
@@ -182,9 +182,9 @@ impl Index {
         let (since, until) = (since_of(&schedule, self.now), until(&schedule, self.now));
         let mut time = Time::starting(since);
         time.lay_out(&schedule, since, until, |zone| self.clocks.number(zone, clocked));
-        time.taken.book_all(&booked, &mut self.shapes, &mut self.terms);
+        time.taken.book_all(&booked, &mut self.shapes);
         for hold in &holds {
-            time.taken.hold(hold, &self.shapes, &mut self.terms);
+            time.taken.hold(hold, &self.shapes);
         }
 
         let kept = Kept::new(schedule);
@@ -228,7 +228,7 @@ impl Index {
 
     /// Keeps others out of a session's time, and ends a hold of it. Doing so twice is doing so once.
     pub fn book(&mut self, therapist: TherapistId, session: &Booked) {
-        self.change(therapist, session.time.busy, |taken, shapes, terms| taken.book(session, shapes, terms));
+        self.change(therapist, session.time.busy, |taken, shapes| taken.book(session, shapes));
     }
 
     /// Keeps others out of a session's time until the hold expires, unless it is booked already.
@@ -236,13 +236,13 @@ impl Index {
         let Some(&number) = self.numbers.get(&therapist) else { return };
         if let Some(record) = self.records[number as usize].as_deref_mut() {
             record.time.taken.sweep(self.now);
-            record.time.taken.hold(hold, &self.shapes, &mut self.terms);
+            record.time.taken.hold(hold, &self.shapes);
         }
     }
 
     /// Gives the time of a held or booked session back: that which was `busy`, buffers included.
     pub fn release(&mut self, therapist: TherapistId, busy: Span) {
-        self.change(therapist, busy, |taken, shapes, _| taken.release(busy, shapes));
+        self.change(therapist, busy, |taken, shapes| taken.release(busy, shapes));
     }
 
     /// Lets time pass: what is over is forgotten, and new days come into reach. To be called at least every
@@ -281,12 +281,7 @@ impl Index {
     }
 
     /// Changes what is taken around `busy`.
-    fn change(
-        &mut self,
-        therapist: TherapistId,
-        busy: Span,
-        change: impl FnOnce(&mut Taken, &mut Shapes, &mut Terms),
-    ) {
+    fn change(&mut self, therapist: TherapistId, busy: Span, change: impl FnOnce(&mut Taken, &mut Shapes)) {
         let Some(&number) = self.numbers.get(&therapist) else { return };
         let Some(record) = self.record(number) else { return };
         // Of whoever starts farther away, nothing changes, but where a week may be full.
@@ -298,7 +293,7 @@ impl Index {
         let touched = (range.0.saturating_sub(reach), range.1.saturating_add(reach));
         self.mark(number, touched, false);
         if let Some(record) = self.records[number as usize].as_deref_mut() {
-            change(&mut record.time.taken, &mut self.shapes, &mut self.terms);
+            change(&mut record.time.taken, &mut self.shapes);
         }
         self.find_room(number, range);
         self.mark(number, touched, true);

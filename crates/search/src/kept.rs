@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use calendar::{DayWindow, Horizon, Limits, Protected, Schedule, Window, Zone};
+use calendar::{Busy, DayWindow, Horizon, Limits, Protected, Schedule, Window, Zone};
 use chrono::{NaiveTime, TimeDelta, Timelike, Weekday};
 
 /// A schedule without its zone, which its record's clock has.
@@ -85,7 +85,7 @@ impl Kept {
                 windows: Vec::new(),
                 overrides: Vec::new(),
                 time_off: Vec::new(),
-                busy_elsewhere: Vec::new(),
+                busy_elsewhere: Busy::default(),
                 protected: Protected::default(),
                 travels: Vec::new(),
                 notice: *notice,
@@ -133,7 +133,7 @@ mod tests {
             windows: vec![window(Weekday::Mon), window(Weekday::Sun)],
             overrides: Vec::new(),
             time_off: Vec::new(),
-            busy_elsewhere: Vec::new(),
+            busy_elsewhere: Busy::default(),
             protected: Protected::default(),
             travels: Vec::new(),
             notice: TimeDelta::minutes(90),
@@ -159,7 +159,7 @@ mod tests {
             week.overrides = vec![DateOverride { date, kind: OverrideKind::Replace, windows: Vec::new() }];
         });
         check(|week| week.time_off = vec![span]);
-        check(|week| week.busy_elsewhere = vec![span]);
+        check(|week| week.busy_elsewhere = [span].into_iter().collect());
         check(|week| week.protected.windows = week.windows.clone());
         check(|week| week.travels = vec![Travel { from: date, until: date, zone: Zone::utc() }]);
         check(|week| week.limits.day = Caps { sessions: Some(3), ..Caps::default() });

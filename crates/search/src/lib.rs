@@ -33,6 +33,7 @@ mod worker;
 pub use index::{Booked, Credential, Hold, Index, SLACK_DAYS, SessionType, Therapist};
 pub use query::{Criterion, Hit, Matched, Met, Opening, Page, Place, Query, Wanted};
 pub use removal::Constraint;
+pub use taken::Tag;
 pub use terms::{Facet, Term};
 
 use serde::{Deserialize, Serialize};

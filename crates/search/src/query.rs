@@ -6,7 +6,7 @@ use calendar::{Span, Unavailable};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Constraint, SessionTypeId, Term, TherapistId};
+use crate::{Constraint, SessionTypeId, Tag, Term, TherapistId};
 
 /// What a worker looks for. It has no `Debug`: when somebody has time is nobody's business.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub struct Query<'a> {
     /// What keeps the worker busy, buffers included.
     pub busy: &'a [Span],
     /// What the worker must not meet: sessions that carry one of these are not adjacent to what is offered (D5).
-    pub tags: &'a [Term],
+    pub tags: &'a [Tag],
     /// The worker's own sessions, buffers included, each with whom: these are no hindrance to each other.
     pub own: &'a [(TherapistId, Span)],
     /// A session of the worker that is to be moved, buffers included: with that therapist its time counts as free, and

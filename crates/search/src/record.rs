@@ -10,7 +10,7 @@ use crate::index::Kinds;
 use crate::kept::Kept;
 use crate::load::Left;
 use crate::rooms::Rooms;
-use crate::taken::{Held, Packed, Taken, View};
+use crate::taken::{Held, Packed, Tag, Taken, View};
 use crate::terms::Term;
 use crate::{SessionTypeId, TherapistId};
 
@@ -107,7 +107,7 @@ impl Record {
         start: Minute,
         clocks: &Clocks,
         view: View<'_>,
-        tags: &[Term],
+        tags: &[Tag],
         is_own: impl Fn((Minute, Minute)) -> bool,
     ) -> Around<'_> {
         let time = &self.time;

@@ -1,13 +1,24 @@
 //! What is taken of one therapist's time: sessions, packed small, and holds.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use calendar::{Admitted, HeldSession, Span};
 use chrono::{DateTime, Utc};
 
 use crate::clock::{DAY, Minute, outward, span};
-use crate::terms::Terms;
-use crate::{Booked, Facet, Hold, Term};
+use crate::{Booked, Hold};
+
+/// What must not be met (D5), as a session carries it: the hash that the caller gives. It is kept as it is, and goes with
+/// the session: whoever changes their tags as often as they like leaves nothing behind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(pub [u8; 16]);
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tag")
+    }
+}
 
 /// A minute, counted from its record's first and so near enough for 21 bits, and 11 bits beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +151,7 @@ struct Rare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tagged {
     busy: (Minute, Minute),
-    tag: Term,
+    tag: Tag,
 }
 
 impl Taken {
@@ -163,22 +174,22 @@ impl Taken {
     }
 
     /// Takes the time of many sessions.
-    pub(crate) fn book_all(&mut self, sessions: &[Booked], shapes: &mut Shapes, terms: &mut Terms) {
+    pub(crate) fn book_all(&mut self, sessions: &[Booked], shapes: &mut Shapes) {
         self.booked.reserve_exact(sessions.len());
         for session in sessions {
-            self.book(session, shapes, terms);
+            self.book(session, shapes);
         }
         self.booked.shrink_to_fit();
     }
 
     /// Takes the time of a session, once; a hold of the same time is done with.
-    pub(crate) fn book(&mut self, session: &Booked, shapes: &mut Shapes, terms: &mut Terms) {
+    pub(crate) fn book(&mut self, session: &Booked, shapes: &mut Shapes) {
         let held = Held::new(session);
         self.retain(|(known, expiry)| known.busy != held.busy || expiry.is_none(), |_| true);
         if held.busy.1 <= self.since || self.is_booked(held.busy, shapes) {
             return;
         }
-        self.tag(held.busy, &session.tags, terms);
+        self.tag(held.busy, &session.tags);
         let packed = held.busy.0.checked_sub(self.since).and_then(|minute| {
             let number = shapes.number(&held)?;
             Packed::new(minute, number)
@@ -197,10 +208,10 @@ impl Taken {
     }
 
     /// Takes the time of a session until `expiry`, unless it is booked.
-    pub(crate) fn hold(&mut self, Hold { booked, expiry }: &Hold, shapes: &Shapes, terms: &mut Terms) {
+    pub(crate) fn hold(&mut self, Hold { booked, expiry }: &Hold, shapes: &Shapes) {
         let held = Held::new(booked);
         if !self.is_booked(held.busy, shapes) {
-            self.tag(held.busy, &booked.tags, terms);
+            self.tag(held.busy, &booked.tags);
             let aside = &mut self.rare().aside;
             aside.retain(|(known, _)| known.busy != held.busy);
             aside.push((held, Some(*expiry)));
@@ -225,7 +236,7 @@ impl Taken {
         &'a self,
         range: (Minute, Minute),
         view: View<'a>,
-        tags: &'a [Term],
+        tags: &'a [Tag],
     ) -> impl Iterator<Item = Held> + 'a {
         let tagged = self.rare.as_ref().map_or(&[][..], |rare| rare.tagged.as_slice());
         self.held(range, view).filter(move |held| {
@@ -236,15 +247,14 @@ impl Taken {
     }
 
     /// Writes down what the session at a time carries.
-    fn tag(&mut self, busy: (Minute, Minute), tags: &[String], terms: &mut Terms) {
+    fn tag(&mut self, busy: (Minute, Minute), tags: &[Tag]) {
         if tags.is_empty() && self.rare.is_none() {
             return;
         }
         let tagged = &mut self.rare().tagged;
         let first = tagged.partition_point(|tagged| tagged.busy < busy);
         let before = tagged[first..].partition_point(|tagged| tagged.busy == busy);
-        let tags = tags.iter().map(|tag| Tagged { busy, tag: terms.intern(Facet::ExclusionTag, tag) });
-        tagged.splice(first..first + before, tags);
+        tagged.splice(first..first + before, tags.iter().map(|tag| Tagged { busy, tag: *tag }));
     }
 
     fn rare(&mut self) -> &mut Rare {

@@ -19,14 +19,14 @@ pub enum Facet {
     CulturalCompetence,
     /// Where a credential holds, an ISO 3166 code; until the credential ends.
     Jurisdiction,
-    /// What must not be met (D5), such as a hospital: of therapists who work for it, and of sessions of aliases who name
-    /// it. The caller gives a keyed hash; nothing here knows what it stands for.
+    /// What must not be met (D5), such as a hospital, of therapists who work for it. The caller gives a keyed hash; nothing
+    /// here knows what it stands for. Sessions carry [`Tag`](crate::Tag)s.
     ExclusionTag,
     /// A word of what the therapist says, or is called; see [`Index::like`](crate::Index::like).
     Word,
 }
 
-/// A value of a facet that some therapist or session carries, or did.
+/// A value of a facet that some therapist carries, or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(u32);
 

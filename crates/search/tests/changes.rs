@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made up is a failed test")]
 
-use calendar::{Admitted, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone};
+use calendar::{
+    Admitted, Busy, DayWindow, Horizon, Limits, Protected, Schedule, SessionRules, Span, Window, Zone,
+};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use search::{
-    Booked, Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId,
+    Booked, Credential, Criterion, Facet, Hold, Index, Met, Page, Query, SessionType, SessionTypeId, Tag,
     Therapist, TherapistId, Wanted,
 };
 use uuid::Uuid;
@@ -42,7 +44,7 @@ fn therapist(id: u128, hours: (&str, &str), (before, minutes): (i64, i64)) -> Th
             windows: (0..7_u8).map(|day| Window { weekday: day.try_into().unwrap(), hours }).collect(),
             overrides: Vec::new(),
             time_off: Vec::new(),
-            busy_elsewhere: Vec::new(),
+            busy_elsewhere: Busy::default(),
             travels: Vec::new(),
             notice: TimeDelta::zero(),
             horizon: Horizon::Days(10),
@@ -186,10 +188,9 @@ fn d5_what_shares_a_tag_is_not_adjacent_unless_it_is_ones_own() {
     let therapist = therapist(1, ("13:00", "17:00"), (0, 50));
     let id = therapist.id;
     index.upsert(therapist);
-    let session =
-        Booked { tags: vec!["ward".to_owned(), "clinic".to_owned()], ..booked("11T14:40 11T15:30") };
+    let session = Booked { tags: vec![Tag([1; 16]), Tag([2; 16])], ..booked("11T14:40 11T15:30") };
     index.book(id, &session);
-    let tags = [index.term(Facet::ExclusionTag, "clinic").unwrap()];
+    let tags = [Tag([2; 16])];
     let first_and_last = |index: &Index, own: &[(TherapistId, Span)]| {
         let page = index.search(&Query { tags: &tags, own, ..query(&[], "11T13:00 11T17:00", 99) });
         let starts = page.hits.iter().map(|hit| hit.session.start());
@@ -210,6 +211,33 @@ fn d5_what_shares_a_tag_is_not_adjacent_unless_it_is_ones_own() {
     index.release(id, session.time.busy);
     index.book(id, &Booked { tags: Vec::new(), ..session });
     assert_eq!(first_and_last(&index, &[]), free, "the alias names nothing any more");
+}
+
+#[test]
+fn d5_whoever_changes_tags_again_and_again_leaves_nothing_behind() {
+    let mut index = Index::new(at("10T00:00"));
+    let therapist = therapist(1, ("13:00", "17:00"), (0, 50));
+    let id = therapist.id;
+    index.upsert(therapist);
+    let mut tell = |round: u32| {
+        let tags = (0..10_u8).map(|number| {
+            let mut tag = [number; 16];
+            tag[..4].copy_from_slice(&round.to_le_bytes());
+            Tag(tag)
+        });
+        let session = Booked { tags: tags.collect(), ..booked("11T14:40 11T15:30") };
+        let held = Booked { time: booked("11T13:00 11T13:50").time, ..session.clone() };
+        for gone in [&session, &held] {
+            index.release(id, gone.time.busy);
+        }
+        index.book(id, &session);
+        index.hold(id, &Hold { booked: held, expiry: at("10T00:10") });
+        // All that there is of it.
+        format!("{index:?}").len()
+    };
+    let first = tell(0);
+    let last = (1..1_000).map(tell).last();
+    assert_eq!(last, Some(first));
 }
 
 #[test]

@@ -580,7 +580,7 @@ mod tests {
                 windows: made_up.schedule.windows.0,
                 overrides: Vec::new(),
                 time_off: Vec::new(),
-                busy_elsewhere: Vec::new(),
+                busy_elsewhere: calendar::Busy::default(),
                 protected: calendar::Protected::default(),
                 travels: Vec::new(),
                 notice: chrono::TimeDelta::minutes(made_up.schedule.notice_minutes.into()),

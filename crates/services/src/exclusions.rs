@@ -30,9 +30,14 @@ pub(crate) fn of(keyring: &Keyring, tags: &[String]) -> Tags {
     Tags::new(tags.iter().filter_map(|tag| hash(keyring, tag)))
 }
 
-/// As the index knows them.
+/// As the index knows those of therapists.
 pub(crate) fn terms(tags: &Tags) -> Vec<String> {
     tags.iter().map(|hash| HEXLOWER.encode(hash)).collect()
+}
+
+/// As the index knows those of sessions, and of who asks.
+pub(crate) fn tags(tags: &Tags) -> Vec<search::Tag> {
+    tags.iter().copied().map(search::Tag).collect()
 }
 
 /// Whether a booking is that of another alias that names one of these tags, too.

@@ -406,6 +406,6 @@ fn booked(listing: &Listing, Tagged { booking: row, exclusion_tags }: &Tagged) -
     Some(Booked {
         time: Admitted { session, busy: row.busy()? },
         weight: kind.rules().load_weight,
-        tags: exclusion_tags.as_ref().map(exclusions::terms).unwrap_or_default(),
+        tags: exclusion_tags.as_ref().map(exclusions::tags).unwrap_or_default(),
     })
 }

@@ -3,8 +3,11 @@
 #[path = "../../../crates/search/benches/measure/mod.rs"]
 mod measure;
 
-use measure::population::{Density, Question};
-use measure::{Built, build, bytes_each, lay_out, quantile, read_once, search_in_vain, searches, updates};
+use measure::population::{Density, Population, Question};
+use measure::{
+    Built, build, bytes_each, bytes_of_calendar, lay_out, quantile, read_once, search_in_vain, searches,
+    updates,
+};
 
 pub(crate) use measure::bytes_here;
 
@@ -25,7 +28,7 @@ pub(crate) fn search_p99(name: &'static str, therapists: u32) -> Line {
 }
 
 fn search(name: &'static str, therapists: u32, part: f64, goal: f64) -> Line {
-    let Built { index, .. } = build(therapists, DAYS, Density::Percent(50));
+    let Built { index, .. } = build(therapists, Population::new(DAYS, Density::Percent(50)));
     let times = searches(&index, SEARCHES, Question::random);
     let value = quantile(&times, part) * 1e6;
     let reads = reads(bytes_each(therapists, DAYS, 50) * f64::from(therapists));
@@ -37,7 +40,7 @@ fn search(name: &'static str, therapists: u32, part: f64, goal: f64) -> Line {
 
 /// The most that can be asked, against the budget of the slowest of a hundred.
 pub(crate) fn heaviest() -> Line {
-    let Built { index, .. } = build(10_000, DAYS, Density::Percent(50));
+    let Built { index, .. } = build(10_000, Population::new(DAYS, Density::Percent(50)));
     let times = searches(&index, SEARCHES / 10, Question::heaviest);
     let (value, limit) = (quantile(&times, 0.5) * 1e6, 1_000.0);
     let note = format!("p99 {:.0} µs; the limit is what was promised", quantile(&times, 0.99) * 1e6);
@@ -46,7 +49,7 @@ pub(crate) fn heaviest() -> Line {
 
 /// A search that nobody qualifies for and that no hour and no term tells, against reading the index once.
 pub(crate) fn worst() -> Line {
-    let built = build(10_000, DAYS, Density::EveryOther);
+    let built = build(10_000, Population::new(DAYS, Density::EveryOther));
     let bytes = bytes_each(10_000, DAYS, 50) * 10_000.0;
     let (ours, limits) =
         (0..TURNS).map(|_| (search_in_vain(&built.index) * 1e3, read_once(bytes) * 1e3)).unzip();
@@ -67,7 +70,11 @@ pub(crate) fn worst() -> Line {
 /// Bytes for each of ten thousand therapists and 90 days.
 pub(crate) fn bytes() -> Line {
     let (value, limit) = (bytes_each(10_000, 90, 50), 2_048.0);
-    let note = "what the process grows by; the limit is what was promised".to_owned();
+    let calendar = bytes_of_calendar(10);
+    let note = format!(
+        "what the process grows by; the limit is what was promised; a calendar elsewhere with ten events a week takes \
+         {calendar:.0} B more"
+    );
     Line {
         name: "index_bytes_per_therapist",
         value,
@@ -83,7 +90,7 @@ pub(crate) fn bytes() -> Line {
 pub(crate) fn building() -> Line {
     let (ours, limits) = (0..3)
         .map(|_| {
-            let built = build(10_000, DAYS, Density::Percent(50));
+            let built = build(10_000, Population::new(DAYS, Density::Percent(50)));
             (built.time.as_secs_f64() * 1e3, lay_out(10_000, DAYS) * 1e3)
         })
         .unzip();
@@ -95,7 +102,7 @@ pub(crate) fn building() -> Line {
 
 /// One booking's effect on the index, cold; the limit is what was promised.
 pub(crate) fn update() -> Line {
-    let times = updates(&mut build(10_000, DAYS, Density::Percent(50)));
+    let times = updates(&mut build(10_000, Population::new(DAYS, Density::Percent(50))));
     let (value, limit) = (quantile(&times, 0.5) * 1e6, 10.0);
     let note = format!("p99 {:.1} µs", quantile(&times, 0.99) * 1e6);
     Line { name: "index_update", value, unit: "us", limit, ratio: limit / value, goal: Some(1.0), note }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    DateOverride, DayWindow, Horizon, Limits, OverrideKind, Protected, Roster, Rules, Shift, ShiftKind,
+    Busy, DateOverride, DayWindow, Horizon, Limits, OverrideKind, Protected, Roster, Rules, Shift, ShiftKind,
     ShiftRules, Travel, Window, Zone, unavailable, union,
 };
 
@@ -43,7 +43,7 @@ fn daily(name: &str, start: u32, end: u32) -> Schedule {
         windows: weekdays.map(|weekday| Window { weekday, hours: hours(start, end) }).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -343,7 +343,7 @@ fn cases() -> impl Strategy<Value = Case> {
                     overrides: differing(overrides),
                     protected: Protected { windows: protected, overrides: differing(protected_overrides) },
                     time_off: put(off),
-                    busy_elsewhere: put(elsewhere),
+                    busy_elsewhere: put(elsewhere).into_iter().collect(),
                     travels: travel
                         .into_iter()
                         .map(|(day, length, name)| Travel {
@@ -429,7 +429,9 @@ fn model(case: &Case) -> Vec<DateTime<Utc>> {
     };
     let windows = laid_out(&schedule.windows, &schedule.overrides);
     let protected = laid_out(&schedule.protected.windows, &schedule.protected.overrides);
-    let (off, elsewhere) = (minutes.within(&schedule.time_off), minutes.within(&schedule.busy_elsewhere));
+    let around = range.widened(TimeDelta::days(9), TimeDelta::days(9));
+    let elsewhere: Vec<Span> = schedule.busy_elsewhere.overlapping(around).collect();
+    let (off, elsewhere) = (minutes.within(&schedule.time_off), minutes.within(&elsewhere));
     let covered = |windows: &[(usize, usize, Vec<NaiveDateTime>)], i: usize| {
         windows.iter().any(|(opens, closes, _)| (*opens..*closes).contains(&i))
     };

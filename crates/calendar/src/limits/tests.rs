@@ -2,7 +2,7 @@ use chrono::Weekday;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Admission, DayWindow, Horizon, Protected, Refusal, Rules, Window, Zone, admit, union};
+use crate::{Admission, Busy, DayWindow, Horizon, Protected, Refusal, Rules, Window, Zone, admit, union};
 
 fn zone(name: &str) -> Zone {
     Rules::compiled_in().zone(name).unwrap()
@@ -21,7 +21,7 @@ fn schedule(name: &str, limits: Limits) -> Schedule {
         windows: weekdays.map(|weekday| Window { weekday, hours }).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),

@@ -17,7 +17,7 @@ pub(super) fn schedule(zone: &str, windows: &[&str]) -> Schedule {
         windows: windows.iter().map(|text| weekly(text)).collect(),
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -159,7 +159,7 @@ fn a1_overrides_add_or_replace_and_what_is_away_cuts() {
         "2026-01-12",
         &["2026-01-12T13:00 2026-01-12T13:30", "2026-01-12T14:00 2026-01-12T15:00"],
     );
-    week.busy_elsewhere = vec![span("2026-01-12T13:50 2026-01-12T14:20")];
+    week.busy_elsewhere = [span("2026-01-12T13:50 2026-01-12T14:20")].into_iter().collect();
     check_open(
         &week,
         "2026-01-12",

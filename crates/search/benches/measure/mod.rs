@@ -27,8 +27,7 @@ pub(crate) struct Built {
 }
 
 /// Builds an index of the first therapists of a population.
-pub(crate) fn build(therapists: u32, days: u32, density: Density) -> Built {
-    let population = Population { days, density };
+pub(crate) fn build(therapists: u32, population: Population) -> Built {
     // Zone rules are read once, whoever asks.
     black_box(population.therapist(0));
     let mut index = Index::new(population::now());
@@ -51,23 +50,36 @@ pub(crate) fn build(therapists: u32, days: u32, density: Density) -> Built {
 
 /// Bytes that an index takes for each therapist, measured in a process of its own: memory that others gave back
 /// would hide what it takes. Its `main` prints what [`bytes_here`] makes of what follows `index-bytes`.
-pub(crate) fn bytes_each(therapists: u32, days: u32, percent: u64) -> f64 {
+pub(crate) fn bytes_each(therapists: u32, days: u32, percent: u32) -> f64 {
+    bytes_there([therapists, days, percent, 0])
+}
+
+/// Bytes that so many events a week in a calendar elsewhere take, of whoever has one.
+pub(crate) fn bytes_of_calendar(events: u32) -> f64 {
+    let each = |events| bytes_there([10_000, 90, 50, events]);
+    // Every tenth has one.
+    (each(events) - each(0)) * 10.0
+}
+
+fn bytes_there(numbers: [u32; 4]) -> f64 {
     let program = std::env::current_exe().expect("this program is a file");
-    let arguments = ["index-bytes".to_owned(), therapists.to_string(), days.to_string(), percent.to_string()];
-    let told = Command::new(program).args(arguments).output().expect("it can be started again");
+    let numbers = numbers.map(|number| number.to_string());
+    let told = Command::new(program).arg("index-bytes").args(numbers).output();
+    let told = told.expect("it can be started again");
     String::from_utf8_lossy(&told.stdout).trim().parse().expect("it tells a number")
 }
 
 /// The other side of [`bytes_each`].
 pub(crate) fn bytes_here(arguments: &[&str]) -> f64 {
     let number = |index: usize| arguments[index].parse::<u32>().expect("a number");
-    let built = build(number(0), number(1), Density::Percent(number(2).into()));
-    built.bytes / f64::from(number(0))
+    let (therapists, density) = (number(0), Density::Percent(number(2).into()));
+    let built = build(therapists, Population { days: number(1), density, elsewhere: number(3) });
+    built.bytes / f64::from(therapists)
 }
 
 /// Seconds that laying out the open time of so many schedules takes, which is the least that building can take.
 pub(crate) fn lay_out(therapists: u32, days: u32) -> f64 {
-    let population = Population { days, density: Density::Percent(0) };
+    let population = Population::new(days, Density::Percent(0));
     let schedules: Vec<_> = (0..therapists).map(|number| population.therapist(number).0.schedule).collect();
     let window = population::window(0, days.into());
     let started = Instant::now();

@@ -1,8 +1,8 @@
 //! Made-up therapists and workers: plausible, and the same on every machine.
 
 use calendar::{
-    Admitted, DayWindow, Horizon, Limits, Protected, Roster, Rules, Schedule, SessionRules, Shift, ShiftKind,
-    ShiftRules, Span, Unavailable, Window, Zone, unavailable,
+    Admitted, Busy, DayWindow, Horizon, Limits, Protected, Roster, Rules, Schedule, SessionRules, Shift,
+    ShiftKind, ShiftRules, Span, Unavailable, Window, Zone, unavailable,
 };
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use search::{
@@ -18,6 +18,8 @@ pub(crate) struct Population {
     pub(crate) days: u32,
     /// How much of their time is booked.
     pub(crate) density: Density,
+    /// Every tenth has a calendar elsewhere with so many events a week, for the two years that are read of one.
+    pub(crate) elsewhere: u32,
 }
 
 /// How much is booked, an hour at a time.
@@ -72,12 +74,20 @@ const APPROACHES: [&str; 6] = ["cbt", "emdr", "act", "dbt", "mindfulness", "psyc
 const COMPETENCES: [&str; 6] = ["lgbtq", "migration", "faith", "disability", "veterans", "rural"];
 
 impl Population {
+    /// Without calendars elsewhere.
+    pub(crate) fn new(days: u32, density: Density) -> Self {
+        Self { days, density, elsewhere: 0 }
+    }
+
     /// Somebody, and the hours that nobody has booked with them.
     pub(crate) fn therapist(self, number: u32) -> (Therapist, Vec<Booked>) {
         let mut chance = Chance(u64::from(number) << 20);
         let id = TherapistId(chance.uuid());
         let (zone, place, languages) = ZONES[number as usize % ZONES.len()];
-        let schedule = self.schedule(zone, &mut chance);
+        let mut schedule = self.schedule(zone, &mut chance);
+        if number.is_multiple_of(10) {
+            schedule.busy_elsewhere = self.events(Chance(u64::from(number) << 20 | 0xcdef)).collect();
+        }
         let mut terms = vec![
             (Facet::Gender, chance.pick(&["female", "female", "male", "non_binary"])),
             (Facet::Approach, chance.pick(&APPROACHES)),
@@ -134,13 +144,23 @@ impl Population {
             windows,
             overrides: Vec::new(),
             time_off: Vec::new(),
-            busy_elsewhere: Vec::new(),
+            busy_elsewhere: Busy::default(),
             travels: Vec::new(),
             notice: TimeDelta::hours([1, 2, 12, 24][usize::try_from(chance.below(4)).expect("small")]),
             horizon: Horizon::Days(self.days),
             limits: Limits::default(),
             protected: Protected::default(),
         }
+    }
+
+    /// Half an hour to two, at any time of the week.
+    fn events(self, mut chance: Chance) -> impl Iterator<Item = Span> {
+        (0..105 * self.elsewhere).filter_map(move |number| {
+            let quarter = chance.below(7 * 24 * 4) + 7 * 24 * 4 * u64::from(number / self.elsewhere);
+            let start = now() + TimeDelta::minutes(i64::try_from(15 * quarter).expect("two years"));
+            let quarters = 2 + chance.below(7);
+            Span::new(start, start + TimeDelta::minutes(i64::try_from(15 * quarters).expect("small")))
+        })
     }
 
     /// Sessions of 50 minutes and 10 after, on the hour.

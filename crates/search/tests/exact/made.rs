@@ -12,8 +12,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use search::{
-    Booked, Credential, Criterion, Facet, Hold, Index, SessionType, SessionTypeId, Therapist, TherapistId,
-    Wanted,
+    Booked, Credential, Criterion, Facet, Hold, Index, SessionType, SessionTypeId, Tag, Therapist,
+    TherapistId, Wanted,
 };
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ pub(crate) struct Ask {
     pub(crate) excluded: Vec<Span>,
     pub(crate) busy: Vec<Span>,
     /// What must not be met, and sessions that are the worker's own: which ones of whom, and which those are.
-    pub(crate) tags: Vec<&'static str>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) owns: Vec<(usize, usize)>,
     pub(crate) own: Vec<(TherapistId, Span)>,
     /// A booking that is to be moved: which one of whom, and which that is.
@@ -187,11 +187,20 @@ fn near(now: DateTime<Utc>, longest: i64) -> impl Strategy<Value = Span> {
 
 /// Whole minutes, seconds and all between buffers that need not be.
 fn session(now: DateTime<Utc>) -> impl Strategy<Value = Booked> {
-    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..]), weight(), exclusions())
-        .prop_map(|(span, before, after, weight, tags)| booked(span, (before, after), weight, &tags))
+    (near(now, 100), select(&[0_i64, 5, 10, 33][..]), select(&[0_i64, 10, 15][..]), weight(), tags())
+        .prop_map(|(span, before, after, weight, tags)| booked(span, (before, after), weight, tags))
 }
 
-/// What must not be met; often nothing.
+/// What sessions carry and must not be met; often nothing. Each differs from another in one place alone.
+fn tags() -> impl Strategy<Value = Vec<Tag>> {
+    let tag = |place: usize| Tag(std::array::from_fn(|index| u8::from(index == place)));
+    prop_oneof![
+        1 => Just(Vec::new()),
+        1 => prop::sample::subsequence([0, 7, 15].map(tag).to_vec(), 1..=3),
+    ]
+}
+
+/// What must not be met, of therapists; often nothing.
 fn exclusions() -> impl Strategy<Value = Vec<&'static str>> {
     prop_oneof![
         1 => prop::sample::subsequence(&EXCLUSIONS[..], 0..=0),
@@ -199,7 +208,7 @@ fn exclusions() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
-fn booked(span: Span, (before, after): (i64, i64), weight: u32, tags: &[&str]) -> Booked {
+fn booked(span: Span, (before, after): (i64, i64), weight: u32, tags: Vec<Tag>) -> Booked {
     let (start, end) =
         (span.start().timestamp().div_euclid(60) * 60, span.end().timestamp().div_euclid(60) * 60);
     let at = |second| DateTime::from_timestamp(second, 0).unwrap();
@@ -208,27 +217,19 @@ fn booked(span: Span, (before, after): (i64, i64), weight: u32, tags: &[&str]) -
     let early = TimeDelta::seconds(span.start().timestamp() % 60);
     let late = TimeDelta::seconds(span.end().timestamp() % 60);
     let busy = Span::new(session.start() - before - early, session.end() + after + late).unwrap();
-    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
     Booked { time: Admitted { session, busy }, weight, tags }
 }
 
 /// Some one after the other, with little between them.
 fn row(now: DateTime<Utc>) -> impl Strategy<Value = Vec<Booked>> {
-    (
-        -8_000_i64..8_000,
-        1_usize..6,
-        select(&[20_i64, 50][..]),
-        select(&[0_i64, 10, 15][..]),
-        weight(),
-        exclusions(),
-    )
+    (-8_000_i64..8_000, 1_usize..6, select(&[20_i64, 50][..]), select(&[0_i64, 10, 15][..]), weight(), tags())
         .prop_map(move |(start, count, length, between, weight, tags)| {
             let midnight = now.timestamp().div_euclid(86_400) * 86_400;
             let first = DateTime::from_timestamp(midnight + start * 60, 0).unwrap();
             let starts = (0..count)
                 .map(|n| first + TimeDelta::minutes((length + between) * i64::try_from(n).unwrap()));
             let spans = starts.map(|start| Span::new(start, start + TimeDelta::minutes(length)).unwrap());
-            spans.map(|span| booked(span, (0, between), weight, &tags)).collect()
+            spans.map(|span| booked(span, (0, between), weight, tags.clone())).collect()
         })
 }
 
@@ -279,7 +280,7 @@ prop_compose! {
             windows: windows.into_iter().map(window).collect(),
             overrides: overrides.into_iter().map(|(days, replace, windows)| DateOverride { date: date(days), kind: kind(replace), windows }).collect(),
             time_off,
-            busy_elsewhere,
+            busy_elsewhere: busy_elsewhere.into_iter().collect(),
             travels: travels.into_iter().map(|(from, days, zone)| Travel { from: date(from), until: date(from + days), zone }).collect(),
             notice: TimeDelta::seconds(notice),
             horizon,
@@ -389,7 +390,7 @@ prop_compose! {
         length in prop_oneof![1 => 1_i64..300, 4 => 300_i64..1_300],
         excluded in vec(near(now, 300), 0..2),
         busy in vec(near(now, 120), 0..3),
-        tags in exclusions(),
+        tags in tags(),
         owns in vec(any::<(usize, usize)>(), 0..5),
         shifts in prop_oneof![vec((near(now, 720), any::<bool>()), 0..=0), vec((near(now, 720), any::<bool>()), 1..4)],
         beyond_roster in prop::bool::weighted(0.8),

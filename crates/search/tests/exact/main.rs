@@ -9,7 +9,7 @@ use calendar::{Rules, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 use made::{Ask, Change, Made, minutes};
 use proptest::prelude::*;
-use search::{Booked, Facet, Index, Page, Place, Query, Therapist};
+use search::{Booked, Index, Page, Place, Query, Therapist};
 
 /// What the index says, page by page, with what each page says took time away.
 fn pages(index: &Index, ask: &Ask, limit: usize) -> Vec<Page> {
@@ -35,7 +35,6 @@ fn with_query<T>(
     let zone = Rules::compiled_in().zone("Europe/Berlin").unwrap();
     let unavailable = ask.unavailable(&zone);
     let criteria = ask.criteria(index);
-    let tags: Vec<_> = ask.tags.iter().filter_map(|tag| index.term(Facet::ExclusionTag, tag)).collect();
     asked(&Query {
         criteria: &criteria,
         therapists: &ask.therapists,
@@ -45,7 +44,7 @@ fn with_query<T>(
         excluded: &ask.excluded,
         unavailable: &unavailable,
         busy: &ask.busy,
-        tags: &tags,
+        tags: &ask.tags,
         own: &ask.own,
         moving: ask.moving,
         now: ask.now,

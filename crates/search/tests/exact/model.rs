@@ -231,7 +231,7 @@ fn sharing(therapist: &Therapist, query: &Query<'_>, ask: &Ask) -> Vec<Span> {
     };
     let live = therapist.holds.iter().filter(|hold| hold.expiry > query.now).map(|hold| &hold.booked);
     let others = therapist.booked.iter().chain(live).filter(|session| {
-        session.tags.iter().any(|tag| ask.tags.contains(&tag.as_str()))
+        session.tags.iter().any(|tag| ask.tags.contains(tag))
             && !query.own.iter().chain(&query.moving).any(|own| is(own, session))
     });
     others.map(|session| session.time.session).collect()

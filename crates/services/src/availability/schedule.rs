@@ -6,7 +6,7 @@ use api::{
     google::r#type::DayOfWeek,
     v1::{self, schedule::Horizon as To},
 };
-use calendar::{Caps, DateOverride, Horizon, Limits, Pacing, Protected, SettingsError, Window};
+use calendar::{Busy, Caps, DateOverride, Horizon, Limits, Pacing, Protected, SettingsError, Window};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
@@ -53,7 +53,7 @@ pub(crate) async fn schedules(
         let time_off = time_off.remove(&therapist).unwrap_or_default();
         schedule.time_off = time_off.iter().filter_map(time_off::Model::span).collect();
         let busy = busy_feeds.remove(&therapist).unwrap_or_default();
-        schedule.busy_elsewhere = calendar::union(busy.into_iter().flat_map(|row| row.busy.0).collect());
+        schedule.busy_elsewhere = busy.into_iter().flat_map(|row| row.busy.0).collect();
         Some((therapist, schedule))
     });
     Ok(schedules.collect())
@@ -76,7 +76,7 @@ pub(crate) fn empty() -> calendar::Schedule {
         windows: Vec::new(),
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected::default(),
         travels: Vec::new(),
         notice: TimeDelta::zero(),
@@ -145,7 +145,7 @@ fn ordinary(app: &App, row: schedule::Model) -> Option<calendar::Schedule> {
         windows: windows.0,
         overrides: Vec::new(),
         time_off: Vec::new(),
-        busy_elsewhere: Vec::new(),
+        busy_elsewhere: Busy::default(),
         protected: Protected { windows: protected_windows.0, overrides: protected_dates.0 },
         travels: travels.collect::<Option<_>>()?,
         notice: TimeDelta::minutes(notice_minutes.into()),

@@ -14,7 +14,7 @@ use store::{
 use uuid::Uuid;
 
 use super::{LOCAL_START, admission::sharing, advance, collisions::Duty, lock_owned};
-use crate::{App, error::Error, reminders, sealed::Safe};
+use crate::{App, error::Error, programme::payment, reminders, sealed::Safe};
 
 /// What became of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,15 @@ pub(crate) async fn reanchor(
     let Some(Displaced { mut booking, alias, safe, belongs }) = lock(app, &tx, id, now).await? else {
         return Ok(Reanchored::Settled);
     };
+    let paid = match payment::check_move(app, &tx, &booking, belongs).await {
+        // The hospital's passes pay until an hour ago, or from an hour later on.
+        Err(Error::Pass(_)) => false,
+        checked => checked.map(|()| true)?,
+    };
     let (old_start, stood) = (booking.starts_at, booking.session());
     shift(&mut booking, belongs);
-    if old_start.min(booking.starts_at) < (now + NOTICE).into()
+    if !paid
+        || old_start.min(booking.starts_at) < (now + NOTICE).into()
         || !has_room(&tx, &booking, alias, now).await?
         || !suits(app, &tx, &safe, &booking, stood, now).await?
     {

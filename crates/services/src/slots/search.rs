@@ -5,8 +5,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use api::v1;
 use calendar::{DayWindow, Schedule, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
-use search::{Facet, Hit, Index, Page, Place, Query};
-use store::{AliasId, BookingId, SessionTypeId, Tags, TherapistId, booking, booking::State};
+use search::{Hit, Index, Page, Place, Query};
+use store::{AliasId, BookingId, SessionTypeId, TherapistId, booking, booking::State};
 
 use super::{Asked, RosterUse, Worker};
 use crate::{
@@ -70,7 +70,7 @@ pub(super) struct Looking {
     /// The time of all others, and with whom.
     own: Vec<(search::TherapistId, Span)>,
     /// What they must not meet (D5).
-    tags: Tags,
+    tags: Vec<search::Tag>,
     /// Whom they have had a session with.
     seen: Vec<search::TherapistId>,
     /// Where sessions may not be, since they ask for other times of day.
@@ -145,7 +145,7 @@ impl Search {
         };
         self.filter = self.filter.without(tags);
         let seen = seen.iter().map(|id| search::TherapistId(id.0)).collect();
-        let tags = tags.clone();
+        let tags = exclusions::tags(tags);
         Ok(Looking { search: self, worker, moving, own, tags, seen, excluded, constraints: Vec::new() })
     }
 }
@@ -166,8 +166,6 @@ impl Looking {
         );
         let (constraints, criteria): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         self.constraints = constraints;
-        let tags = exclusions::terms(&self.tags);
-        let tags: Vec<_> = tags.iter().filter_map(|tag| index.term(Facet::ExclusionTag, tag)).collect();
         index.search(&Query {
             criteria: &criteria,
             therapists: &self.search.filter.therapists(),
@@ -177,7 +175,7 @@ impl Looking {
             excluded: &self.excluded,
             unavailable: &self.worker.unavailable,
             busy: &self.worker.busy,
-            tags: &tags,
+            tags: &self.tags,
             own: &self.own,
             moving: self.moving,
             now,
