@@ -346,6 +346,7 @@ e2e::stories! {
             therapists.push(random_therapist(&world, &mut dice, number).await);
         }
         let (mut held, mut refused) = (0, 0);
+        let mut booked: BTreeSet<DateTime<Utc>> = BTreeSet::new();
         for _ in 0..WORKERS {
             let worker = random_worker(&world, &mut dice).await;
             for therapist in &therapists {
@@ -361,9 +362,13 @@ e2e::stories! {
                     worker.client.bookings().release_hold(release).await.unwrap();
                     held += 1;
                 }
-                for _ in 0..3 {
+                for _ in 0..20 {
                     let minutes = (horizon - from).num_minutes();
-                    let start = from + TimeDelta::minutes(5 * dice.below(minutes / 5));
+                    let anywhere = from + TimeDelta::minutes(5 * dice.below(minutes / 5));
+                    // Most that may go wrong does so next to a session.
+                    let near: BTreeSet<_> = booked.range(from..horizon).copied().collect();
+                    let near = dice.some(&near, 1).first().map(|start| *start + TimeDelta::minutes(5 * (dice.below(49) - 24)));
+                    let start = near.filter(|start| (from..horizon).contains(start) && dice.below(2) == 0).unwrap_or(anywhere);
                     if !offered.contains(&start) {
                         let answer = worker.holds(therapist, &start.to_rfc3339()).await;
                         assert!(answer.is_err(), "{start} was not offered by {}", therapist.zone);
@@ -373,6 +378,7 @@ e2e::stories! {
                 // A day's sessions change what the others are offered.
                 if let Some(start) = dice.some(&offered, 1).first() {
                     worker.books(therapist, &start.to_rfc3339()).await.unwrap();
+                    booked.insert(*start);
                 }
             }
         }
