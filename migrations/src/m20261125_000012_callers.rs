@@ -24,12 +24,14 @@ impl MigrationTrait for Migration {
                 booking_changed(true),
             ];
             for (table, id, events) in CALLERS {
+                let whose = if table == ALIAS {
+                    "new.id".to_owned()
+                } else {
+                    format!("coalesce(new.{id}, old.{id})")
+                };
                 statements.push(format!(
                     "create function {table}_changed() returns trigger language plpgsql as $$
-                     begin
-                        insert into change (caller_id) values (coalesce(new.{id}, old.{id}));
-                        return null;
-                     end $$"
+                     begin insert into change (caller_id) values ({whose}); return null; end $$"
                 ));
                 statements.push(format!(
                     "create trigger {table}_changed after {} on {table}
@@ -44,10 +46,14 @@ impl MigrationTrait for Migration {
         let mut statements = booking_triggers(true);
         for (table, id, events) in CALLERS {
             statements.extend(events.iter().map(|event| {
-                let row = if *event == "delete" { "old" } else { "new" };
+                let whose = match *event {
+                    "delete" if table == ALIAS => "null".to_owned(),
+                    "delete" => format!("old.{id}"),
+                    _ => format!("new.{id}"),
+                };
                 format!(
                     "create trigger {table}_changed_{event} after {event} on {table}
-                     begin insert into change (caller_id) values ({row}.{id}); end"
+                     begin insert into change (caller_id) values ({whose}); end"
                 )
             }));
         }
@@ -77,10 +83,13 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// An alias that is erased is named nowhere, and not here either: that somebody is gone is all that is written down.
+const ALIAS: &str = "alias";
+
 /// What is kept of a caller, the column that says whose it is, and when it changes what was known before.
 const CALLERS: [(&str, &str, &[&str]); 3] = [
     ("access_token", "caller_id", &["update", "delete"]),
-    ("alias", "id", &["update", "delete"]),
+    (ALIAS, "id", &["update", "delete"]),
     ("roster", "alias_id", &["insert", "update", "delete"]),
 ];
 

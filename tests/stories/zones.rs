@@ -299,7 +299,7 @@ e2e::stories! {
         let world = World::under(engine, NOW, before()).await;
         let ben = world.therapist("Ben", "America/New_York").await.works("Mon 09:00-12:00").await;
         let booked = world.worker().await.books(&ben, "2026-12-07T14:00:00Z").await.unwrap();
-        fill(&world, &booked, std::iter::repeat_n(time("2026-12-07T14:00:00Z"), 2_100)).await;
+        fill(&world, &booked, std::iter::repeat_n(time("2026-12-07T14:00:00Z"), 5_100)).await;
         let server = world.another_server_under(Rules::compiled_in()).await;
         let other = world.another_server_under(Rules::compiled_in()).await;
         let begun = world.app.clock.now();
@@ -434,11 +434,10 @@ e2e::stories! {
         let ada = world.therapist("Ada", VANCOUVER).await.works(WEEK).await;
         let bookings = book_all(&ada, &world, 12).await;
         let server = world.another_server_under(Rules::compiled_in()).await;
-        let (mut dice, mut cut) = (7_u64, 0);
-        for _ in 0..200 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // Dropped at whatever it is waiting for.
-            let patience = std::time::Duration::from_micros(500 + (dice >> 33) % 25_000);
+        let mut cut = 0;
+        for patience in 0..200 {
+            // Dropped at whatever it is waiting for, each time a little later.
+            let patience = std::time::Duration::from_micros(500 * patience);
             match tokio::time::timeout(patience, zones::check(&server)).await {
                 Ok(Ok(Some(_))) => break,
                 Ok(checked) => assert_eq!(checked.unwrap(), None),

@@ -277,6 +277,8 @@ async fn apply(app: &App, changes: &[Change], now: DateTime<Utc>) -> Result<(), 
         match *change {
             Change::Therapist(id) => _ = revised.insert(id),
             Change::Caller(id) => _ = callers.insert(id),
+            // It is not said who, so that no trace is left.
+            Change::Erased => app.callers.forget_all(),
             Change::Booking { therapist_id, busy, alias_id } => {
                 times.entry(therapist_id).or_default().push(busy);
                 aliases.extend(alias_id);

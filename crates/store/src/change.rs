@@ -26,6 +26,8 @@ pub enum Change {
     },
     /// Of what is kept of a caller: a token that ended, an alias's settings or roster.
     Caller(Uuid),
+    /// An alias was erased; not said which.
+    Erased,
 }
 
 /// What a reader has not seen, and where to go on.
@@ -84,8 +86,8 @@ pub async fn forget(db: &impl ConnectionTrait, Position(before): Position) -> Re
     db.execute_raw(statement).await.map(|_| ())
 }
 
-/// Takes an alias that is about to be erased out of what is written down; that it is gone is written after. The rows
-/// stay, as [`Changes::gap`] is told by the oldest.
+/// Takes an alias that is about to be erased out of what is written down. The rows stay, as [`Changes::gap`] is told by
+/// the oldest, and so that somebody is gone.
 pub async fn forget_alias(tx: &impl ConnectionTrait, AliasId(id): AliasId) -> Result<(), DbErr> {
     let text = "update change set caller_id = null where caller_id = $1";
     tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, [id.into()])).await?;
@@ -139,7 +141,9 @@ struct Row {
 
 impl Row {
     fn change(&self) -> Option<Change> {
-        let Some(therapist_id) = self.therapist_id else { return self.caller_id.map(Change::Caller) };
+        let Some(therapist_id) = self.therapist_id else {
+            return Some(self.caller_id.map_or(Change::Erased, Change::Caller));
+        };
         let Some((from, until)) = self.busy_from.zip(self.busy_until) else {
             return Some(Change::Therapist(therapist_id));
         };
