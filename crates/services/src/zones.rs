@@ -45,7 +45,7 @@ pub struct Found {
     pub unknown: Vec<Unknown>,
 }
 
-/// A booking on the clock of a zone that the rules do not know.
+/// A booking on the clock of a zone that the rules do not know, or whose hour was not written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// Which booking.
@@ -114,7 +114,7 @@ pub async fn check(app: &App) -> Result<Option<Checked>, Error> {
         tracing::warn!(
             version = app.rules.version(),
             bookings,
-            "zone rules do not know the zones of bookings"
+            "bookings stand at hours that nobody can tell: of unknown zones, or not written down"
         );
     }
     let failed = u32::try_from(unknown.len()).unwrap_or(u32::MAX);

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use store::{Opaque, TherapistId, calendar_feed};
 use vault::Purpose;
 
-use crate::{App, error::Error};
+use crate::{App, error::Error, once::Turn};
 
 /// What every address begins with.
 const PREFIX: &str = "/calendars/";
@@ -29,14 +29,14 @@ pub(super) enum Calendar {
 
 /// 128 bits that let whoever has them read a therapist's calendars. Those that read open time alone are derived from them,
 /// and lead nowhere back: that address is one to hand on.
-pub(super) struct Secret([u8; 16]);
+struct Secret([u8; 16]);
 
 /// How both secrets are known: by the hash of the lesser one.
 pub(super) struct Key([u8; 16]);
 
 impl Secret {
     /// The secret that grows from a seed. An answer of a version that remembered something else has none.
-    pub(super) fn of(app: &App, therapist: TherapistId, seed: &[u8]) -> Result<Self, Error> {
+    fn of(app: &App, therapist: TherapistId, seed: &[u8]) -> Result<Self, Error> {
         if seed.len() != SEED {
             return Err(Error::RequestIdReused);
         }
@@ -47,7 +47,7 @@ impl Secret {
         Ok(Self(secret))
     }
 
-    pub(super) fn addresses(&self) -> v1::CalendarFeed {
+    fn addresses(&self) -> v1::CalendarFeed {
         let text = |secret: &[u8; 16]| BASE64URL_NOPAD.encode(secret);
         v1::CalendarFeed {
             sessions_path: format!("{PREFIX}{}{SESSIONS}", text(&self.0)),
@@ -83,18 +83,46 @@ impl Key {
 /// The length of what a secret grows from.
 const SEED: usize = 16;
 
+/// What becomes of the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// There were none.
+    Create,
+    /// They take the place of others, which end.
+    Rotate,
+}
+
+/// Writes new addresses down, and tells them; again if the request was carried out already.
+pub(super) async fn addresses(
+    app: &App,
+    turn: Turn<Vec<u8>>,
+    therapist: TherapistId,
+    write: Write,
+) -> Result<v1::CalendarFeed, Error> {
+    // What is remembered is the seed alone: the addresses are kept nowhere.
+    let seed = match turn {
+        Turn::Again(seed) => seed,
+        Turn::First(once) => {
+            let seed = seed()?;
+            let secret = Secret::of(app, therapist, &seed)?;
+            match write {
+                Write::Create => create(&once.tx, therapist, &secret).await?,
+                Write::Rotate => rotate(&once.tx, therapist, &secret).await?,
+            }
+            once.commit(seed).await?
+        }
+    };
+    Ok(Secret::of(app, therapist, &seed)?.addresses())
+}
+
 /// What a secret grows from.
-pub(super) fn seed() -> Result<Vec<u8>, Error> {
+fn seed() -> Result<Vec<u8>, Error> {
     let mut seed = vec![0; SEED];
     getrandom::fill(&mut seed).map_err(|_| Error::Randomness)?;
     Ok(seed)
 }
 
-pub(super) async fn create(
-    tx: &DatabaseTransaction,
-    therapist: TherapistId,
-    secret: &Secret,
-) -> Result<(), Error> {
+async fn create(tx: &DatabaseTransaction, therapist: TherapistId, secret: &Secret) -> Result<(), Error> {
     if calendar_feed::Entity::find_by_id(therapist).one(tx).await?.is_some() {
         return Err(Error::CalendarFeedExists);
     }
@@ -105,11 +133,7 @@ pub(super) async fn create(
     Ok(())
 }
 
-pub(super) async fn rotate(
-    tx: &DatabaseTransaction,
-    therapist: TherapistId,
-    secret: &Secret,
-) -> Result<(), Error> {
+async fn rotate(tx: &DatabaseTransaction, therapist: TherapistId, secret: &Secret) -> Result<(), Error> {
     let mut row = find(tx, therapist).await?;
     row.hash = secret.open_time().hash();
     row.into_active_model().reset_all().update(tx).await?;

@@ -14,7 +14,7 @@ mod time_off;
 use api::v1;
 use tonic::{Request, Response, Status};
 
-use self::calendar_feed::Secret;
+use self::calendar_feed::Write;
 use crate::{
     App,
     access::Called,
@@ -257,25 +257,9 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::CreateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        // What is remembered is the seed alone: the addresses are kept nowhere.
-        let seed: Vec<u8> = match Once::begin(
-            self,
-            caller,
-            "CreateCalendarFeed",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?
-        {
-            Turn::Again(seed) => seed,
-            Turn::First(once) => {
-                let seed = calendar_feed::seed()?;
-                calendar_feed::create(&once.tx, own, &Secret::of(self, own, &seed)?).await?;
-                once.commit(seed).await?
-            }
-        };
-        let calendar_feed = Some(Secret::of(self, own, &seed)?.addresses());
+        let begun =
+            Once::begin(self, caller, "CreateCalendarFeed", &request, &request.request_id, now).await?;
+        let calendar_feed = Some(calendar_feed::addresses(self, begun, own, Write::Create).await?);
         Ok(Response::new(v1::CreateCalendarFeedResponse { calendar_feed }))
     }
 
@@ -285,25 +269,9 @@ impl v1::availability_service_server::AvailabilityService for App {
     ) -> Result<Response<v1::RotateCalendarFeedResponse>, Status> {
         let (now, caller, own) = (self.clock.now(), request.caller(), request.therapist()?);
         let request = request.into_inner();
-        // What is remembered is the seed alone: the addresses are kept nowhere.
-        let seed: Vec<u8> = match Once::begin(
-            self,
-            caller,
-            "RotateCalendarFeed",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?
-        {
-            Turn::Again(seed) => seed,
-            Turn::First(once) => {
-                let seed = calendar_feed::seed()?;
-                calendar_feed::rotate(&once.tx, own, &Secret::of(self, own, &seed)?).await?;
-                once.commit(seed).await?
-            }
-        };
-        let calendar_feed = Some(Secret::of(self, own, &seed)?.addresses());
+        let begun =
+            Once::begin(self, caller, "RotateCalendarFeed", &request, &request.request_id, now).await?;
+        let calendar_feed = Some(calendar_feed::addresses(self, begun, own, Write::Rotate).await?);
         Ok(Response::new(v1::RotateCalendarFeedResponse { calendar_feed }))
     }
 
