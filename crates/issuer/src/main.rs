@@ -151,7 +151,7 @@ struct Serve {
     /// Where to listen for the identity provider, by SCIM; under the same rule
     #[arg(long, value_name = "ADDRESS")]
     scim_listen: Option<std::net::SocketAddr>,
-    /// A web page that may ask for passes from a browser, such as https://app.example.org; may be given several times
+    /// A web page that may ask for passes from a browser, scheme and host; may be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     origins: Vec<Origin>,
     /// The certificate chain, PEM

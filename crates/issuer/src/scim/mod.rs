@@ -24,7 +24,7 @@ pub use message::{Change, Listing, MessageError};
 pub(crate) use source::expect_off;
 pub use source::{StaffNumber, make_token, turn_off};
 
-use crate::{Desk, Error, pace::Pace};
+use crate::{Desk, Error, pace::Pace, service::is_busy};
 use message::{ENTERPRISE, USER};
 use source::Source;
 use user::{Page, Refusal, User};
@@ -166,6 +166,12 @@ impl IntoResponse for Refusal {
             Self::NotFound => (StatusCode::NOT_FOUND, None),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, None),
+            Self::Failed(Error::Database(sqlx::Error::PoolTimedOut)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, None)
+            }
+            Self::Failed(Error::Database(sqlx::Error::Database(error))) if is_busy(&*error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, None)
+            }
             Self::Failed(Error::Database(error)) => {
                 let code = error.as_database_error().and_then(|error| error.code().map(String::from));
                 tracing::error!(code, "database failed");
@@ -176,8 +182,11 @@ impl IntoResponse for Refusal {
                 (StatusCode::INTERNAL_SERVER_ERROR, None)
             }
         };
-        let internal = status == StatusCode::INTERNAL_SERVER_ERROR;
-        let detail = if internal { "internal error" } else { &*detail };
+        let detail = match status {
+            StatusCode::INTERNAL_SERVER_ERROR => "internal error",
+            StatusCode::SERVICE_UNAVAILABLE => "try again in a moment",
+            _ => &*detail,
+        };
         let mut body = json!({"schemas": [ERROR], "status": status.as_str(), "detail": detail});
         if let Some(scim_type) = scim_type {
             body["scimType"] = scim_type.into();
@@ -185,7 +194,9 @@ impl IntoResponse for Refusal {
         let answer = answer(status, &body);
         match status {
             StatusCode::UNAUTHORIZED => ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response(),
-            StatusCode::TOO_MANY_REQUESTS => ([(header::RETRY_AFTER, "1")], answer).into_response(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                ([(header::RETRY_AFTER, "1")], answer).into_response()
+            }
             _ => answer,
         }
     }
