@@ -126,7 +126,7 @@ impl fmt::Display for Action {
             }
             Self::ScimTurnedOff => f.write_str("SCIM turned off"),
             Self::Provisioned { day, added, removed } => {
-                write!(f, "by SCIM, on {day}: {added} workers added, {removed} removed")
+                write!(f, "by SCIM, on {day}: {added} added, {removed} removed")
             }
             Self::CardsMade { count, last_day } => write!(f, "cards made: {count}, good until {last_day}"),
             Self::CodesMade { count, replaced } => {

@@ -30,7 +30,7 @@ pub struct Listing {
     pub(super) count: usize,
 }
 
-/// The one user who has this.
+/// Who has this.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Filter {
     UserName(String),

@@ -298,3 +298,38 @@ fn schemas() -> [Value; 2] {
         schema(ENTERPRISE, "EnterpriseUser", &[attribute("employeeNumber", "string", false, true, "server")]),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_refusal_has_its_status_and_kind_and_tells_nothing_of_the_inside() {
+        let check = async |refusal: Refusal, status: u16, kind: Option<&str>, later: bool| {
+            let answer = refusal.into_response();
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), later);
+            let body = axum::body::to_bytes(answer.into_body(), LARGEST_BODY).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((&body["status"], body["scimType"].as_str()), (&json!(status.to_string()), kind));
+            assert_eq!(body["detail"] == "internal error", status == 500, "{body}");
+        };
+        let message = Refusal::Message;
+        let database = |error| Refusal::Failed(Error::Database(error));
+        check(Refusal::Token, 401, None, false).await;
+        check(message(MessageError::Syntax), 400, Some("invalidSyntax"), false).await;
+        check(message(MessageError::Value("active")), 400, Some("invalidValue"), false).await;
+        check(message(MessageError::Mutability("active")), 400, Some("mutability"), false).await;
+        check(message(MessageError::NoTarget), 400, Some("noTarget"), false).await;
+        check(message(MessageError::Filter), 400, Some("invalidFilter"), false).await;
+        check(Refusal::Missing("userName"), 400, Some("invalidValue"), false).await;
+        check(Refusal::StaffNumber("userName"), 400, Some("invalidValue"), false).await;
+        check(Refusal::Taken, 409, Some("uniqueness"), false).await;
+        check(Refusal::NotFound, 404, None, false).await;
+        check(Refusal::TooLarge, 413, None, false).await;
+        check(Refusal::Overloaded, 429, None, true).await;
+        check(database(sqlx::Error::PoolTimedOut), 503, None, true).await;
+        check(database(sqlx::Error::RowNotFound), 500, None, false).await;
+        check(Refusal::Failed(Error::Damaged("scim")), 500, None, false).await;
+    }
+}

@@ -223,3 +223,123 @@ fn worker(app: &App, staff_number: StaffNumber, change: &Change) -> Result<Optio
 fn external_id(app: &App, change: &Change) -> Option<Vec<u8>> {
     change.external_id.as_deref().map(|id| app.secret.external_id(id).to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::{Clock, Identity, Mode};
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Create { name: u8, number: u8, active: Option<bool> },
+        Change { whose: usize, name: Option<u8>, number: Option<u8>, active: Option<bool> },
+        Remove { whose: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (few, active) = (0_u8..4, any::<Option<bool>>());
+        prop_oneof![
+            (few.clone(), few.clone(), active.clone()).prop_map(|(name, number, active)| Step::Create {
+                name,
+                number,
+                active
+            }),
+            (0_usize..4, prop::option::of(few.clone()), prop::option::of(few), active)
+                .prop_map(|(whose, name, number, active)| Step::Change { whose, name, number, active }),
+            (0_usize..4).prop_map(|whose| Step::Remove { whose }),
+        ]
+    }
+
+    fn said(name: Option<u8>, number: Option<u8>, active: Option<bool>) -> Change {
+        let [user_name, employee_number] =
+            [name.map(|name| format!("Name{name}")), number.map(|number| format!("N-{number}"))];
+        Change { user_name, external_id: None, employee_number, active }
+    }
+
+    /// A user as a list of all of them would have it.
+    struct Known {
+        id: Uuid,
+        name: u8,
+        number: u8,
+        active: bool,
+    }
+
+    async fn check(steps: Vec<Step>) {
+        let folder = tempfile::tempdir().unwrap();
+        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
+        let identity = Identity { programme: Uuid::nil(), name, origin, mode: Mode::Roster };
+        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        source::make_token(&app, StaffNumber::EmployeeNumber).await.unwrap();
+        let source = Source { staff_number: StaffNumber::EmployeeNumber };
+        let mut model: Vec<Known> = Vec::new();
+        for step in steps {
+            let taken = |model: &[Known], except: Option<Uuid>, name, number| {
+                model
+                    .iter()
+                    .any(|known| Some(known.id) != except && (known.name == name || known.number == number))
+            };
+            match step {
+                Step::Create { name, number, active } => {
+                    let created = create(&app, source, said(Some(name), Some(number), active)).await;
+                    if taken(&model, None, name, number) {
+                        assert!(matches!(created, Err(Refusal::Taken)));
+                    } else {
+                        let id = created.unwrap_or_else(|refusal| panic!("{refusal}")).id;
+                        model.push(Known { id, name, number, active: active.unwrap_or(true) });
+                    }
+                }
+                Step::Change { whose, name, number, active } => {
+                    let Some(known) = model.get(whose) else { continue };
+                    let id = known.id;
+                    let (new_name, new_number) = (name.unwrap_or(known.name), number.unwrap_or(known.number));
+                    let changed = change(&app, source, id, said(name, number, active)).await;
+                    if taken(&model, Some(id), new_name, new_number) {
+                        assert!(matches!(changed, Err(Refusal::Taken)));
+                    } else {
+                        let active = active.unwrap_or(known.active);
+                        assert_eq!(changed.unwrap_or_else(|refusal| panic!("{refusal}")).active, active);
+                        model[whose] = Known { id, name: new_name, number: new_number, active };
+                    }
+                }
+                Step::Remove { whose } => {
+                    if whose < model.len() {
+                        assert!(remove(&app, model.remove(whose).id).await.is_ok());
+                    }
+                }
+            }
+            let mut eligible: Vec<Hash> = model
+                .iter()
+                .filter(|known| known.active)
+                .map(|known| app.secret.worker(&format!("N-{}", known.number)))
+                .collect();
+            eligible.sort_unstable();
+            let workers: Vec<Vec<u8>> = sqlx::query_scalar("select worker from worker order by worker")
+                .fetch_all(&mut *app.db.read().await.unwrap())
+                .await
+                .unwrap();
+            assert_eq!(workers, eligible);
+            for Known { id, name, active, .. } in &model {
+                let filter = Some(Filter::UserName(format!("NAME{name}")));
+                let Ok(page) = list(&app, source, Listing { filter, start: 1, count: 9 }).await else {
+                    panic!()
+                };
+                assert_eq!(page.total, 1);
+                assert_eq!((page.users[0].id, page.users[0].active), (*id, *active));
+            }
+        }
+        app.close().await;
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
+
+        /// Who is eligible after any requests is who a plain list of users would say.
+        #[test]
+        fn any_requests_leave_those_eligible_who_are_active(steps in prop::collection::vec(step(), 1..16)) {
+            Runtime::new().unwrap().block_on(check(steps));
+        }
+    }
+}

@@ -403,9 +403,9 @@ async fn a_roster_comes_from_one_source_and_its_days_are_audited() {
             "roster imported: 3 workers, 3 of them new, 0 gone",
             "token made for SCIM, with employee-number as the staff number",
             "codes made for the roster: 1, of them in place of older ones: 0",
-            "by SCIM, on 2026-10-01: 2 workers added, 0 removed",
+            "by SCIM, on 2026-10-01: 2 added, 0 removed",
             "codes made for the roster: 1, of them in place of older ones: 0",
-            "by SCIM, on 2026-10-02: 1 workers added, 2 removed",
+            "by SCIM, on 2026-10-02: 1 added, 2 removed",
             "SCIM turned off",
             "roster imported: 0 workers, 0 of them new, 1 gone",
         ]
