@@ -46,6 +46,19 @@ impl Secret {
         self.hash(b"respite-issuer/code/v1", code.symbols())
     }
 
+    /// In small letters, since RFC 7643 has names that differ in nothing else be the same.
+    pub(crate) fn user_name(&self, name: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-user-name/v1", name.to_lowercase().as_bytes())
+    }
+
+    pub(crate) fn external_id(&self, id: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-external-id/v1", id.as_bytes())
+    }
+
+    pub(crate) fn scim_token(&self, token: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-token/v1", token.as_bytes())
+    }
+
     /// No context begins another, so that no two of them hash the same.
     fn hash(&self, context: &[u8], bytes: &[u8]) -> Hash {
         let mac = Hmac::<Sha256>::new_from_slice(self.0.as_ref()).expect("a key may have any length");

@@ -5,7 +5,9 @@
 mod kept;
 mod process;
 mod quota;
+mod scim;
 mod staff;
+mod web;
 mod world;
 
 use std::collections::HashSet;
