@@ -6,10 +6,10 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("api", &[]),
     ("calendar", &[]),
-    ("client", &["api", "pass"]),
+    ("client", &["api", "notes", "pass"]),
     (
         "e2e",
         &[
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "calendar",
             "client",
             "migrations",
+            "notes",
             "notify",
             "pass",
             "search",
@@ -28,6 +29,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("fetch", &[]),
     ("issuer", &["api", "pass"]),
     ("migrations", &[]),
+    ("notes", &[]),
     ("notify", &[]),
     ("pass", &[]),
     ("search", &["calendar"]),

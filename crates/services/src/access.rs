@@ -84,7 +84,7 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 67] = [
+pub const POLICIES: [(&str, Policy); 76] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -135,6 +135,15 @@ pub const POLICIES: [(&str, Policy); 67] = [
     ("/respite.v1.DirectoryService/SearchTherapists", Policy::Public),
     ("/respite.v1.DirectoryService/UpdateTherapist", Policy::Therapist),
     ("/respite.v1.DirectoryService/VerifyCredential", Policy::Operator),
+    ("/respite.v1.NoteService/CreateDeviceKey", Policy::Therapist),
+    ("/respite.v1.NoteService/DeleteDeviceKey", Policy::Therapist),
+    ("/respite.v1.NoteService/DeleteNotes", Policy::Alias),
+    ("/respite.v1.NoteService/GetDeviceKey", Policy::Alias),
+    ("/respite.v1.NoteService/GetNotes", Policy::Alias),
+    ("/respite.v1.NoteService/ListDeviceKeys", Policy::Therapist),
+    ("/respite.v1.NoteService/ListIntakes", Policy::Therapist),
+    ("/respite.v1.NoteService/PutHandover", Policy::Therapist),
+    ("/respite.v1.NoteService/PutIntake", Policy::Alias),
     ("/respite.v1.ProgrammeService/CreateProgramme", Policy::Operator),
     ("/respite.v1.ProgrammeService/CreateProgrammeKey", Policy::Manager),
     ("/respite.v1.ProgrammeService/GetProgramme", Policy::Open),

@@ -109,6 +109,12 @@ pub enum Error {
     /// The feed could not be fetched or read: that is not told apart.
     #[error("the calendar could not be fetched")]
     FeedUnavailable,
+    /// The note is not sealed to a device of the booking's therapist (G5).
+    #[error("the note is not sealed to a key of the therapist's that lives")]
+    DeviceKeyNotLive,
+    /// The booking takes this note no more (G5).
+    #[error("it is too late for this note")]
+    NoteTooLate,
     /// The code is wrong.
     #[error("the code is wrong")]
     CodeWrong,
@@ -205,6 +211,8 @@ pub enum LimitReason {
     Credentials,
     /// Date overrides of a therapist.
     DateOverrides,
+    /// Keys of a therapist's devices.
+    DeviceKeys,
     /// Session types of a therapist.
     SessionTypes,
     /// Times off of a therapist.
@@ -331,6 +339,8 @@ impl From<Error> for Status {
             | Error::JoinTooLate
             | Error::SessionNotBegun
             | Error::FeedUnavailable
+            | Error::DeviceKeyNotLive
+            | Error::NoteTooLate
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
@@ -456,11 +466,14 @@ fn reason(error: &Error) -> &'static str {
             LimitReason::Codes => "TOO_MANY_CODES",
             LimitReason::Credentials => "TOO_MANY_CREDENTIALS",
             LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
+            LimitReason::DeviceKeys => "TOO_MANY_DEVICE_KEYS",
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
         Error::TooManyFetches { .. } => "TOO_MANY_FETCHES",
         Error::FeedUnavailable => "FEED_UNAVAILABLE",
+        Error::DeviceKeyNotLive => "DEVICE_KEY_NOT_LIVE",
+        Error::NoteTooLate => "NOTE_TOO_LATE",
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",
         Error::Store(error) => match error {

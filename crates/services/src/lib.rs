@@ -17,6 +17,7 @@ pub mod feeds;
 mod field;
 mod listing;
 pub mod mirror;
+mod notes;
 mod once;
 pub mod operators;
 mod page;
@@ -87,11 +88,12 @@ pub struct Settings {
 }
 
 /// The services' full names, for health checks.
-pub const SERVICE_NAMES: [&str; 8] = [
+pub const SERVICE_NAMES: [&str; 9] = [
     "respite.v1.AliasService",
     "respite.v1.AvailabilityService",
     "respite.v1.BookingService",
     "respite.v1.DirectoryService",
+    "respite.v1.NoteService",
     "respite.v1.ProgrammeService",
     "respite.v1.ReminderService",
     "respite.v1.RosterService",
@@ -123,6 +125,9 @@ pub fn routes(app: &App) -> Routes {
         .add_service(
             v1::directory_service_server::DirectoryServiceServer::new(app())
                 .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::note_service_server::NoteServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
             v1::programme_service_server::ProgrammeServiceServer::new(app())
