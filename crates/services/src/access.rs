@@ -83,6 +83,46 @@ impl Policy {
     }
 }
 
+/// Which listener a call came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The only one.
+    Every,
+    /// The one that the internet reaches, where staff have one of their own.
+    Public,
+    /// The one of therapists, operators and managers, who had to show a certificate.
+    Staff,
+}
+
+impl Door {
+    /// Whether calls under this policy are answered here at all, whoever makes them.
+    fn answers(self, policy: Policy) -> Result<(), Error> {
+        use Policy as P;
+        let here = match (self, policy) {
+            (Self::Every, _) | (_, P::Open | P::Public | P::AliasOrTherapist | P::Anyone) => true,
+            (Self::Public, P::Alias) => true,
+            (Self::Staff, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator) => true,
+            (Self::Public, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator)
+            | (Self::Staff, P::Alias) => false,
+        };
+        if here { Ok(()) } else { Err(Error::OtherListener) }
+    }
+
+    /// Whether this caller is answered here, where others may make the same call.
+    fn admits(self, caller: Caller) -> Result<(), Error> {
+        match (self, caller) {
+            (Self::Every, _)
+            | (Self::Public, Caller::Anonymous | Caller::Alias(_))
+            | (
+                Self::Staff,
+                Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_),
+            ) => Ok(()),
+            (Self::Public, Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_))
+            | (Self::Staff, Caller::Alias(_)) => Err(Error::OtherListener),
+        }
+    }
+}
+
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
 pub const POLICIES: [(&str, Policy); 67] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
@@ -210,11 +250,12 @@ pub(crate) async fn key_in_use(db: &impl ConnectionTrait, key: &Opaque) -> Resul
 #[derive(Clone)]
 pub(crate) struct AccessLayer {
     app: App,
+    door: Door,
 }
 
 impl AccessLayer {
-    pub(crate) fn new(app: App) -> Self {
-        Self { app }
+    pub(crate) fn new(app: App, door: Door) -> Self {
+        Self { app, door }
     }
 }
 
@@ -222,7 +263,7 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Access<S>;
 
     fn layer(&self, inner: S) -> Access<S> {
-        Access { app: self.app.clone(), inner }
+        Access { app: self.app.clone(), door: self.door, inner }
     }
 }
 
@@ -230,6 +271,7 @@ impl<S> Layer<S> for AccessLayer {
 #[derive(Clone)]
 pub(crate) struct Access<S> {
     app: App,
+    door: Door,
     inner: S,
 }
 
@@ -249,7 +291,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Sent>) -> Self::Future {
-        let app = self.app.clone();
+        let (app, door) = (self.app.clone(), self.door);
         let clone = self.inner.clone();
         // The one that is ready goes with this call.
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -263,7 +305,9 @@ where
             };
             let remembered = request.uri().path() == FROM_MEMORY;
             let admitted = async {
+                door.answers(policy)?;
                 let (caller, token) = identify(&app, remembered, header, app.clock.now()).await?;
+                door.admits(caller)?;
                 policy.admits(caller)?;
                 Ok::<_, Error>((caller, token))
             };

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use api::v1;
 use tonic::service::Routes;
 
-pub use access::{Caller, POLICIES, Policy};
+pub use access::{Caller, Door, POLICIES, Policy};
 pub use availability::published;
 pub use callers::Callers;
 pub use clock::Clock;
@@ -104,9 +104,9 @@ const MAX_REQUEST: usize = 64 * 1024;
 /// The same where a roster comes as a file.
 const MAX_ROSTER: usize = 1024 * 1024 + MAX_REQUEST;
 
-/// Every service, behind the layer that knows who calls and refuses who may not.
+/// Every service as it is answered at `door`, behind the layer that knows who calls and refuses who may not.
 #[must_use]
-pub fn routes(app: &App) -> Routes {
+pub fn routes(app: &App, door: Door) -> Routes {
     let app = || app.clone();
     Routes::default()
         .add_service(
@@ -139,6 +139,6 @@ pub fn routes(app: &App) -> Routes {
             v1::slot_service_server::SlotServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .into_axum_router()
-        .layer(access::AccessLayer::new(app()))
+        .layer(access::AccessLayer::new(app(), door))
         .into()
 }
