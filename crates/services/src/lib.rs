@@ -5,6 +5,7 @@
 
 mod access;
 mod alias;
+pub mod audit;
 mod availability;
 mod booking;
 mod callers;
@@ -87,8 +88,9 @@ pub struct Settings {
 }
 
 /// The services' full names, for health checks.
-pub const SERVICE_NAMES: [&str; 8] = [
+pub const SERVICE_NAMES: [&str; 9] = [
     "respite.v1.AliasService",
+    "respite.v1.AuditService",
     "respite.v1.AvailabilityService",
     "respite.v1.BookingService",
     "respite.v1.DirectoryService",
@@ -111,6 +113,9 @@ pub fn routes(app: &App, door: Door) -> Routes {
     Routes::default()
         .add_service(
             v1::alias_service_server::AliasServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::audit_service_server::AuditServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
             v1::availability_service_server::AvailabilityServiceServer::new(app())
