@@ -121,6 +121,16 @@ e2e::stories! {
         ]).await;
     }
 
+    async fn the_log_of_what_staff_did(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let operator = world.operator().await;
+        check(&world, async |request| operator.audit().list_audit_entries(request).await, v1::ListAuditEntriesRequest::default(), &[
+            (|r| r.page_size = -1, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+    }
+
     async fn programmes(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let operator = world.operator().await;

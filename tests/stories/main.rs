@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 mod access;
+mod audit;
 mod availability;
 mod bad_input;
 mod busy;

@@ -35,11 +35,11 @@ mod wallet;
 use std::{fmt, time::Duration};
 
 use api::v1::{
-    Alias, alias_service_client::AliasServiceClient, availability_service_client::AvailabilityServiceClient,
-    booking_service_client::BookingServiceClient, directory_service_client::DirectoryServiceClient,
-    note_service_client::NoteServiceClient, programme_service_client::ProgrammeServiceClient,
-    reminder_service_client::ReminderServiceClient, roster_service_client::RosterServiceClient,
-    slot_service_client::SlotServiceClient,
+    Alias, alias_service_client::AliasServiceClient, audit_service_client::AuditServiceClient,
+    availability_service_client::AvailabilityServiceClient, booking_service_client::BookingServiceClient,
+    directory_service_client::DirectoryServiceClient, note_service_client::NoteServiceClient,
+    programme_service_client::ProgrammeServiceClient, reminder_service_client::ReminderServiceClient,
+    roster_service_client::RosterServiceClient, slot_service_client::SlotServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -113,6 +113,11 @@ impl Client {
     /// the alias is erased; how many sessions that cancelled is not told again.
     pub fn alias(&self) -> AliasServiceClient<Session> {
         AliasServiceClient::new(self.session.clone())
+    }
+
+    /// What staff did.
+    pub fn audit(&self) -> AuditServiceClient<Session> {
+        AuditServiceClient::new(self.session.clone())
     }
 
     /// The worker's shifts.

@@ -35,6 +35,9 @@ pub enum Error {
     /// This kind of caller may not make this call.
     #[error("this call is not for this kind of caller")]
     CallerNotAllowed,
+    /// Staff have a listener of their own, and this was the other one.
+    #[error("this call is answered on another listener")]
+    OtherListener,
     /// It is not there, or it is somebody else's: that is not told apart.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -302,7 +305,7 @@ impl From<Error> for Status {
                 Code::InvalidArgument
             }
             Error::Unauthenticated(_) => Code::Unauthenticated,
-            Error::CallerNotAllowed => Code::PermissionDenied,
+            Error::CallerNotAllowed | Error::OtherListener => Code::PermissionDenied,
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
             | Error::KeyListed
@@ -429,6 +432,7 @@ fn reason(error: &Error) -> &'static str {
             Unauthenticated::Login => "LOGIN_REFUSED",
         },
         Error::CallerNotAllowed => "CALLER_NOT_ALLOWED",
+        Error::OtherListener => "OTHER_LISTENER",
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
         Error::DateOverridden => "DATE_OVERRIDDEN",

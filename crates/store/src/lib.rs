@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod alias;
 pub mod alias_key;
+pub mod audit;
 pub mod booking;
 pub mod booking_event;
 pub mod busy_feed;
