@@ -13,6 +13,7 @@ mod crash;
 mod exclusions;
 mod fresh;
 mod limits;
+mod linking;
 mod main_job;
 mod migrations;
 mod preview;
