@@ -15,6 +15,7 @@ mod device;
 mod exclusions;
 mod fresh;
 mod limits;
+mod linking;
 mod main_job;
 mod migrations;
 mod notes;
