@@ -51,7 +51,7 @@ impl DataKey {
         SealingKey { id: self.id(), secret: &self.0 }
     }
 
-    fn id(&self) -> KeyId {
+    pub(crate) fn id(&self) -> KeyId {
         *derive(&self.0, "respite/data-key-id/v1")
     }
 }

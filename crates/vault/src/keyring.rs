@@ -10,23 +10,36 @@ use zeroize::Zeroizing;
 
 use crate::{
     data_key::DataKey,
-    sealed::{KeyId, OpenError, Place, SealingKey, random},
+    sealed::{KeyId, OpenError, Place, SealingKey, key_id, random},
 };
 
-/// The server's secret, from which it derives a key for each thing it does.
+/// The server's keys. From the first it derives a key for each thing it does; the last wraps the keys of aliases.
 ///
-/// Its text form, kept in a file that only the server reads, is one line
-/// beside any number of empty lines and comments that start with `#`:
+/// Their text form, kept in a file that only the server reads, is a line for each beside any number of empty lines and
+/// comments that start with `#`:
 ///
 /// ```text
 /// respite-key-1 <id, 8 hexadecimal digits> <secret, 64 hexadecimal digits>
+/// respite-next-1 <id> <secret>
 /// ```
 ///
 /// The id follows from the secret, so that a mistyped line is found at start
 /// and not when the first contact does not open.
+///
+/// **The first line stays for good**: handles, rooms, codes and the addresses of calendars follow from it, and would be
+/// others under another. A new file has two lines, so that the key that wraps can be replaced and, once it wraps nothing,
+/// be taken out. Every line opens what it wrapped. `respite-next-1`, at most one and below all others, opens and does
+/// not wrap yet: for as long as not every server of a database has it.
 pub struct Keyring {
-    secret: Zeroizing<[u8; 32]>,
+    root: Key,
+    /// In the order in which they were added.
+    later: Vec<Key>,
+    next: Option<Key>,
+}
+
+struct Key {
     id: KeyId,
+    secret: Zeroizing<[u8; 32]>,
 }
 
 /// Why a text is not a key file. It never repeats the text.
@@ -47,12 +60,32 @@ pub enum KeyringError {
         /// Counted from one.
         line: usize,
     },
-    /// A second key follows the first.
-    #[error("line {line} is a second key")]
-    Second {
+    /// A key that stands above.
+    #[error("line {line} repeats a key")]
+    Repeated {
         /// Counted from one.
         line: usize,
     },
+    /// A line stands below the next key, or the next key above all others.
+    #[error("line {line}: `respite-next-1` is the last line, below a `respite-key-1`")]
+    Order {
+        /// Counted from one.
+        line: usize,
+    },
+}
+
+/// Why a key stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RetireError {
+    /// It is not there.
+    #[error("there is no such key")]
+    Unknown,
+    /// It is the first.
+    #[error("handles, rooms and codes follow from the first key: it stays")]
+    Root,
+    /// It is the one that wraps.
+    #[error("it is the key that wraps: make another one first")]
+    Current,
 }
 
 /// What a message authentication code is for; codes for one purpose say nothing for another.
@@ -77,29 +110,34 @@ pub enum Purpose {
 }
 
 impl Keyring {
-    /// A fresh random secret.
+    /// Fresh random secrets: one from which all else follows, and one that wraps.
     #[must_use]
     pub fn generate() -> Self {
-        Self::new(random())
+        Self { root: Key::generate(), later: vec![Key::generate()], next: None }
     }
 
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, KeyringError> {
-        let mut keyring = None;
-        for (number, content) in (1..).zip(text.lines()) {
+        let mut keyring: Option<Self> = None;
+        for (line, content) in (1..).zip(text.lines()) {
             let content = content.trim();
             if content.is_empty() || content.starts_with('#') {
                 continue;
             }
-            if keyring.is_some() {
-                return Err(KeyringError::Second { line: number });
+            let (format, id, secret) = parse_line(content).ok_or(KeyringError::Malformed { line })?;
+            let key = Key::new(secret);
+            if key.id != id {
+                return Err(KeyringError::Mismatch { line });
             }
-            let (id, secret) = parse_line(content).ok_or(KeyringError::Malformed { line: number })?;
-            let parsed = Self::new(secret);
-            if parsed.id != id {
-                return Err(KeyringError::Mismatch { line: number });
+            if keyring.as_ref().is_some_and(|keyring| keyring.kek_ids().any(|known| known == id)) {
+                return Err(KeyringError::Repeated { line });
             }
-            keyring = Some(parsed);
+            match (&mut keyring, format) {
+                (None, Format::Key) => keyring = Some(Self { root: key, later: Vec::new(), next: None }),
+                (Some(keyring), Format::Key) if keyring.next.is_none() => keyring.later.push(key),
+                (Some(keyring), Format::Next) if keyring.next.is_none() => keyring.next = Some(key),
+                _ => return Err(KeyringError::Order { line }),
+            }
         }
         keyring.ok_or(KeyringError::Empty)
     }
@@ -107,33 +145,69 @@ impl Keyring {
     /// The text form, ready to be written to a file.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(LINE));
-        text.push_str(FORMAT);
-        text.push(' ');
-        HEXLOWER.encode_append(&self.id, &mut text);
-        text.push(' ');
-        HEXLOWER.encode_append(self.secret.as_ref(), &mut text);
-        text.push('\n');
+        let mut text = Zeroizing::new(String::with_capacity(LINE * self.kek_ids().count()));
+        let keys = [&self.root].into_iter().chain(&self.later).map(|key| (Format::Key, key));
+        for (format, key) in keys.chain(self.next.iter().map(|key| (Format::Next, key))) {
+            text.push_str(format.word());
+            text.push(' ');
+            HEXLOWER.encode_append(&key.id, &mut text);
+            text.push(' ');
+            HEXLOWER.encode_append(key.secret.as_ref(), &mut text);
+            text.push('\n');
+        }
         text
     }
 
     /// Which key wraps: stored beside each wrapped key, so that an old one can be found.
     #[must_use]
     pub fn kek_id(&self) -> KeyId {
-        self.id
+        self.current().id
+    }
+
+    /// Every key that opens.
+    pub fn kek_ids(&self) -> impl Iterator<Item = KeyId> {
+        self.keys().map(|key| key.id)
+    }
+
+    /// Adds a fresh key that opens and does not wrap yet, and says which; the one that is there, if there is one.
+    pub fn prepare(&mut self) -> KeyId {
+        self.next.get_or_insert_with(Key::generate).id
+    }
+
+    /// Lets the next key wrap, or a fresh one if none was prepared, and says which.
+    pub fn rotate(&mut self) -> KeyId {
+        self.later.push(self.next.take().unwrap_or_else(Key::generate));
+        self.kek_id()
+    }
+
+    /// Takes a key out. What it still wraps can never be opened again.
+    pub fn retire(&mut self, id: KeyId) -> Result<(), RetireError> {
+        if id == self.kek_id() {
+            return Err(RetireError::Current);
+        }
+        if id == self.root.id {
+            return Err(RetireError::Root);
+        }
+        if self.next.take_if(|next| next.id == id).is_some() {
+            return Ok(());
+        }
+        let place = self.later.iter().position(|key| key.id == id).ok_or(RetireError::Unknown)?;
+        self.later.remove(place);
+        Ok(())
     }
 
     /// Wraps an alias's key for storage, in 77 bytes that unwrap for this alias alone.
     #[must_use]
     pub fn wrap(&self, key: &DataKey, alias: [u8; 16]) -> Vec<u8> {
-        let kek = self.derive("respite/key-encryption/v1");
-        SealingKey { id: self.id, secret: &kek }.seal(wrapped_of(alias), key.secret())
+        let current = self.current();
+        SealingKey { id: current.id, secret: &current.kek() }.seal(wrapped_of(alias), key.secret())
     }
 
-    /// Undoes [`wrap`](Self::wrap).
+    /// Undoes [`wrap`](Self::wrap), by whichever key it was done.
     pub fn unwrap(&self, wrapped: &[u8], alias: [u8; 16]) -> Result<DataKey, OpenError> {
-        let kek = self.derive("respite/key-encryption/v1");
-        let opened = SealingKey { id: self.id, secret: &kek }.open(wrapped_of(alias), wrapped)?;
+        let named = key_id(wrapped).and_then(|id| self.keys().find(|key| key.id == id));
+        let key = named.unwrap_or(self.current());
+        let opened = SealingKey { id: key.id, secret: &key.kek() }.open(wrapped_of(alias), wrapped)?;
         let mut secret = Zeroizing::new([0; 32]);
         if opened.len() != secret.len() {
             return Err(OpenError::Shape);
@@ -143,10 +217,17 @@ impl Keyring {
     }
 
     /// The key for what therapists say in confidence. They have none of their own, so it is not stored but follows from
-    /// the secret; rows keep what is sealed under it apart.
+    /// the key that wraps; rows keep what is sealed under it apart.
     #[must_use]
     pub fn therapists_key(&self) -> DataKey {
-        DataKey::from_secret(self.derive("respite/therapists-data/v1"))
+        self.current().therapists()
+    }
+
+    /// The same as it was when `sealed` was sealed, and which key it follows from; nothing if that key is not here.
+    #[must_use]
+    pub fn therapists_key_of(&self, sealed: &[u8]) -> Option<(KeyId, DataKey)> {
+        let id = key_id(sealed)?;
+        self.keys().map(|key| (key.id, key.therapists())).find(|(_, key)| key.id() == id)
     }
 
     /// A code that only this keyring can make for these parts; it depends on where each part ends.
@@ -166,22 +247,45 @@ impl Keyring {
     #[must_use]
     pub fn seal_page(&self, list: [u8; 16], position: &[u8]) -> Vec<u8> {
         let secret = self.derive("respite/page-position/v1");
-        SealingKey { id: self.id, secret: &secret }.seal(page_of(list), position)
+        SealingKey { id: self.root.id, secret: &secret }.seal(page_of(list), position)
     }
 
     /// Undoes [`seal_page`](Self::seal_page).
     pub fn open_page(&self, list: [u8; 16], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let secret = self.derive("respite/page-position/v1");
-        SealingKey { id: self.id, secret: &secret }.open(page_of(list), sealed)
+        SealingKey { id: self.root.id, secret: &secret }.open(page_of(list), sealed)
+    }
+
+    /// The last one is the likeliest to be asked for.
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.later.iter().rev().chain([&self.root]).chain(&self.next)
+    }
+
+    fn current(&self) -> &Key {
+        self.later.last().unwrap_or(&self.root)
+    }
+
+    fn derive<const N: usize>(&self, label: &str) -> Zeroizing<[u8; N]> {
+        derive(&self.root.secret, label)
+    }
+}
+
+impl Key {
+    fn generate() -> Self {
+        Self::new(random())
     }
 
     fn new(secret: Zeroizing<[u8; 32]>) -> Self {
         let id = *derive(&secret, "respite/key-id/v1");
-        Self { secret, id }
+        Self { id, secret }
     }
 
-    fn derive<const N: usize>(&self, label: &str) -> Zeroizing<[u8; N]> {
-        derive(&self.secret, label)
+    fn kek(&self) -> Zeroizing<[u8; 32]> {
+        derive(&self.secret, "respite/key-encryption/v1")
+    }
+
+    fn therapists(&self) -> DataKey {
+        DataKey::from_secret(derive(&self.secret, "respite/therapists-data/v1"))
     }
 }
 
@@ -206,16 +310,33 @@ impl Purpose {
     }
 }
 
-const FORMAT: &str = "respite-key-1";
-const LINE: usize = FORMAT.len() + 1 + 8 + 1 + 64 + 1;
+/// What a line is.
+#[derive(Clone, Copy)]
+enum Format {
+    Key,
+    Next,
+}
 
-fn parse_line(line: &str) -> Option<(KeyId, Zeroizing<[u8; 32]>)> {
+impl Format {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Key => "respite-key-1",
+            Self::Next => "respite-next-1",
+        }
+    }
+}
+
+/// As long as any.
+const LINE: usize = Format::Next.word().len() + 1 + 8 + 1 + 64 + 1;
+
+fn parse_line(line: &str) -> Option<(Format, KeyId, Zeroizing<[u8; 32]>)> {
     let mut words = line.split_ascii_whitespace();
     let (format, id, secret) = (words.next()?, words.next()?, words.next()?);
-    if format != FORMAT || words.next().is_some() {
+    let format = [Format::Key, Format::Next].into_iter().find(|known| known.word() == format)?;
+    if words.next().is_some() {
         return None;
     }
-    Some((*parse_hex(id)?, parse_hex(secret)?))
+    Some((format, *parse_hex(id)?, parse_hex(secret)?))
 }
 
 fn parse_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
@@ -264,7 +385,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keyring, KeyringError, Purpose, expand, keyed};
+    use super::{Keyring, KeyringError, Purpose, RetireError, expand, keyed};
     use crate::{DataKey, OpenError, Padding};
     use data_encoding::HEXLOWER;
     use hmac::Mac;
@@ -323,6 +444,50 @@ mod tests {
         assert!(matches!(refused, OpenError::WrongKey { .. }));
     }
 
+    /// What follows from the first line is the same under every file that begins with it; what was wrapped opens as long
+    /// as its line is there.
+    #[test]
+    fn keys_come_and_go_below_the_first() {
+        let mut keyring = Keyring::generate();
+        let [first, second] = [1, 0].map(|place| keyring.kek_ids().nth(place).unwrap());
+        let before = Keyring::parse(&keyring.to_text()).unwrap();
+        let (key, tag) = (DataKey::generate(), keyring.mac(Purpose::PairHandle, &[b"a"]));
+        let page = keyring.seal_page([1; 16], b"here");
+        let old = keyring.wrap(&key, ALIAS);
+        let said = keyring.therapists_key().seal("feed.sealed", ALIAS, b"heron", Padding::to(128));
+
+        let third = keyring.prepare();
+        assert_eq!(keyring.prepare(), third, "it is there already");
+        assert_eq!(keyring.kek_id(), second, "and does not wrap yet");
+        let prepared = Keyring::parse(&keyring.to_text()).unwrap();
+        assert_eq!(keyring.rotate(), third);
+        let mut keyring = Keyring::parse(&keyring.to_text()).unwrap();
+        assert_eq!(keyring.kek_id(), third);
+        let new = keyring.wrap(&key, ALIAS);
+        for (keyring, wrapped, opens) in
+            [(&keyring, &old, true), (&keyring, &new, true), (&prepared, &new, true), (&before, &new, false)]
+        {
+            assert_eq!(keyring.unwrap(wrapped, ALIAS).is_ok(), opens);
+        }
+        assert_eq!(keyring.mac(Purpose::PairHandle, &[b"a"]), tag);
+        assert!(keyring.open_page([1; 16], &page).is_ok());
+        let (under, opens) = keyring.therapists_key_of(&said).unwrap();
+        assert_eq!((under, &opens.open("feed.sealed", ALIAS, &said).unwrap()[..]), (second, &b"heron"[..]));
+
+        assert_eq!(keyring.retire(first), Err(RetireError::Root));
+        assert_eq!(keyring.retire(third), Err(RetireError::Current));
+        assert_eq!(keyring.retire([0; 4]), Err(RetireError::Unknown));
+        assert_eq!(keyring.retire(second), Ok(()));
+        assert_eq!(keyring.kek_ids().collect::<Vec<_>>(), [third, first]);
+        assert!(
+            matches!(keyring.unwrap(&old, ALIAS), Err(OpenError::WrongKey { found, .. }) if found == second)
+        );
+        assert!(keyring.therapists_key_of(&said).is_none());
+        let fourth = keyring.prepare();
+        assert_eq!(keyring.retire(fourth), Ok(()), "before anybody used it");
+        assert_ne!(keyring.rotate(), fourth);
+    }
+
     #[test]
     fn a_key_wrapped_by_another_server_names_both_keys() {
         let (ours, theirs) = (Keyring::generate(), Keyring::generate());
@@ -354,14 +519,22 @@ mod tests {
 
     #[test]
     fn key_files() {
-        let line = Keyring::generate().to_text();
-        let line = line.trim_end();
+        let text = Keyring::generate().to_text();
+        let (line, other) = text.trim_end().split_once('\n').unwrap();
+        let next = other.replace("respite-key-1", "respite-next-1");
         let (head, secret) = line.rsplit_once(' ').unwrap();
         check_parse(line, Ok(()));
         check_parse(&format!("# made for a test\n\n  {line}  \r\n"), Ok(()));
         check_parse("", Err(KeyringError::Empty));
         check_parse("# only a comment\n", Err(KeyringError::Empty));
-        check_parse(&format!("{line}\n{line}"), Err(KeyringError::Second { line: 2 }));
+        check_parse(&text, Ok(()));
+        check_parse(&format!("{line}\n\n{next}"), Ok(()));
+        check_parse(&format!("{line}\n{line}"), Err(KeyringError::Repeated { line: 2 }));
+        check_parse(&format!("{}{next}", *text), Err(KeyringError::Repeated { line: 3 }));
+        check_parse(&next, Err(KeyringError::Order { line: 1 }));
+        check_parse(&format!("{next}\n{line}"), Err(KeyringError::Order { line: 1 }));
+        let third = Keyring::generate().to_text();
+        check_parse(&format!("{line}\n{next}\n{}", *third), Err(KeyringError::Order { line: 3 }));
         check_parse(&format!("\n{line} x"), Err(KeyringError::Malformed { line: 2 }));
         check_parse(head, Err(KeyringError::Malformed { line: 1 }));
         check_parse(&line[..line.len() - 1], Err(KeyringError::Malformed { line: 1 }));

@@ -6,6 +6,9 @@
 //!
 //! What therapists say in confidence is sealed under a key that follows from the server's.
 //!
+//! A server has several keys ([`Keyring`]): the first derives, the last wraps, and any between opens what it wrapped until
+//! all of it is wrapped anew.
+//!
 //! Erasing an alias means deleting its wrapped [`DataKey`]: whatever was
 //! sealed under it can then be opened by nobody, wherever it was copied.
 
@@ -15,6 +18,6 @@ mod padding;
 mod sealed;
 
 pub use data_key::DataKey;
-pub use keyring::{Keyring, KeyringError, Purpose};
+pub use keyring::{Keyring, KeyringError, Purpose, RetireError};
 pub use padding::Padding;
 pub use sealed::{KeyId, OpenError};

@@ -95,6 +95,11 @@ impl SealingKey<'_> {
     }
 }
 
+/// The key that sealed bytes name, if they are long enough to name one.
+pub(crate) fn key_id(sealed: &[u8]) -> Option<KeyId> {
+    sealed.get(1..)?.first_chunk().copied()
+}
+
 /// Fresh randomness from the operating system, overwritten when dropped.
 pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
