@@ -26,5 +26,6 @@ mod races;
 mod reminders;
 mod retention;
 mod roster;
+mod rotation;
 mod search;
 mod zones;

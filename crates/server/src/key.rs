@@ -1,8 +1,8 @@
 //! The server's key file: found, or made beside a new embedded database.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
@@ -77,9 +77,25 @@ pub fn load(config: &Config) -> Result<Keyring, KeyError> {
     Keyring::parse(&text).map_err(|source| KeyError::Malformed { path, source })
 }
 
-/// How many aliases have something sealed that was sealed under another key.
+/// Replaces the key file by one that says what `keyring` says; at no moment is there half of it, or none.
+pub fn replace(path: &Path, keyring: &Keyring) -> Result<(), KeyError> {
+    let replace = || {
+        let was = fs::metadata(path)?;
+        let new = path.with_extension("new");
+        write_secret(&new, &keyring.to_text())?;
+        // The server may run as somebody else than who rotates its key.
+        chown(&new, Some(was.uid()), Some(was.gid()))?;
+        fs::rename(&new, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    replace().map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
+}
+
+/// How many aliases have something sealed that was sealed under a key that is not in the file.
 pub async fn cannot_open(keyring: &Keyring, db: &Db) -> Result<u64, store::Error> {
-    let others = alias_key::Column::KekId.ne(Opaque(keyring.kek_id().to_vec()));
+    let known = keyring.kek_ids().map(|id| Opaque(id.to_vec()));
+    let others = alias_key::Column::KekId.is_not_in(known);
     Ok(alias_key::Entity::find().filter(others).count(db.read()).await?)
 }
 

@@ -63,7 +63,7 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         therapists: u32,
     },
-    /// Make keys
+    /// Make keys, and replace the one that wraps
     #[command(subcommand)]
     Key(command::key::Key),
     /// What staff did: a log to which is only added
@@ -83,7 +83,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
-    if config.is_some() && matches!(command, Command::Demo { .. } | Command::Key(_)) {
+    let alone = match &command {
+        Command::Demo { .. } => true,
+        Command::Key(which) => which.reads_no_settings(),
+        _ => false,
+    };
+    if config.is_some() && alone {
         let told = "this command reads no settings: leave --config out";
         Arguments::command().error(ErrorKind::ArgumentConflict, told).exit();
     }
@@ -107,7 +112,7 @@ async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
         Command::Doctor => command::check::doctor(&config()?).await,
         Command::Health { address } => command::check::health(&config()?, address).await,
         Command::Seed { therapists } => command::seed::run(&config()?, therapists).await,
-        Command::Key(which) => command::key::run(which),
+        Command::Key(which) => command::key::run(config, which).await,
         Command::Audit(what) => command::audit::run(&config()?, what).await,
         Command::Operator(what) => command::operator::run(&config()?, what).await,
         Command::Therapist(what) => command::therapist::run(&config()?, what).await,

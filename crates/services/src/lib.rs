@@ -25,6 +25,7 @@ mod page;
 mod programme;
 pub mod reminders;
 pub mod retention;
+pub mod rewrap;
 mod roster;
 mod sealed;
 mod slots;

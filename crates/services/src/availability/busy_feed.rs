@@ -22,7 +22,8 @@ use store::{
     booking::{self, State},
     busy_feed, feed,
 };
-use vault::Padding;
+use vault::{Keyring, Padding};
+use zeroize::Zeroizing;
 
 use super::schedule;
 use crate::{
@@ -128,15 +129,24 @@ pub(crate) struct News {
 
 impl Source {
     pub(crate) fn unseal(app: &App, feed: &feed::Model) -> Result<Self, Error> {
-        let unreadable = || Error::Sealed(SEALED);
-        let opened = app.keyring.therapists_key().open(SEALED, feed.id.0.into_bytes(), &feed.sealed.0);
-        serde_json::from_slice(&opened.map_err(|_| unreadable())?).map_err(|_| unreadable())
+        serde_json::from_slice(&open(&app.keyring, feed)?).map_err(|_| Error::Sealed(SEALED))
     }
 
     fn seal(&self, app: &App, id: FeedId) -> Result<Opaque, Error> {
         let plaintext = serde_json::to_vec(self).map_err(|_| Error::Sealed(SEALED))?;
         Ok(Opaque(app.keyring.therapists_key().seal(SEALED, id.0.into_bytes(), &plaintext, PADDING)))
     }
+}
+
+/// The same under the key that wraps now.
+pub(crate) fn reseal(keyring: &Keyring, feed: &feed::Model) -> Result<Opaque, Error> {
+    let plaintext = open(keyring, feed)?;
+    Ok(Opaque(keyring.therapists_key().seal(SEALED, feed.id.0.into_bytes(), &plaintext, PADDING)))
+}
+
+fn open(keyring: &Keyring, feed: &feed::Model) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let (_, key) = keyring.therapists_key_of(&feed.sealed.0).ok_or(Error::Sealed(SEALED))?;
+    key.open(SEALED, feed.id.0.into_bytes(), &feed.sealed.0).map_err(|_| Error::Sealed(SEALED))
 }
 
 const SEALED: &str = "feed.sealed";
