@@ -18,6 +18,7 @@ mod m20261125_000010_zone_rules;
 mod m20261125_000011_exclusion_tags;
 mod m20261125_000012_callers;
 mod m20261125_000013_programmes;
+mod m20261125_000021_reports;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000011_exclusion_tags::Migration),
             Box::new(m20261125_000012_callers::Migration),
             Box::new(m20261125_000013_programmes::Migration),
+            Box::new(m20261125_000021_reports::Migration),
         ]
     }
 }

@@ -20,6 +20,7 @@ mod privacy;
 mod programmes;
 mod races;
 mod reminders;
+mod reports;
 mod retention;
 mod roster;
 mod search;

@@ -21,6 +21,7 @@ pub mod key_log;
 pub mod operator;
 pub mod programme;
 pub mod reminder;
+pub mod report;
 pub mod request;
 pub mod roster;
 pub mod schedule;
