@@ -20,6 +20,7 @@ mod m20261125_000012_callers;
 mod m20261125_000013_programmes;
 mod m20261125_000015_audit;
 mod m20261125_000017_notes;
+mod m20261125_000021_reports;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000013_programmes::Migration),
             Box::new(m20261125_000015_audit::Migration),
             Box::new(m20261125_000017_notes::Migration),
+            Box::new(m20261125_000021_reports::Migration),
         ]
     }
 }

@@ -17,13 +17,14 @@ use tokio::task::JoinSet;
 const NOW: &str = "2026-03-20T09:00:00Z";
 
 /// Calls by which staff change something, and the entry that each leaves.
-const WRITTEN_DOWN: [(&str, &str); 7] = [
+const WRITTEN_DOWN: [(&str, &str); 8] = [
     ("CreateCredential", "create_credential"),
     ("CreateProgramme", "create_programme"),
     ("CreateProgrammeKey", "create_programme_key"),
     ("CreateTherapist", "create_therapist"),
     ("DeleteCredential", "delete_credential"),
     ("RevokeProgrammeKey", "revoke_programme_key"),
+    ("UpdateProgrammeManager", "update_programme_manager"),
     ("VerifyCredential", "verify_credential"),
 ];
 
@@ -66,6 +67,12 @@ e2e::stories! {
         hospital.manager.programmes().revoke_programme_key(revoke).await.unwrap();
         let again = v1::DeleteCredentialRequest { request_id: request_id(), ..delete };
         operator.directory().delete_credential(again).await.unwrap_err();
+        let other = v1::UpdateProgrammeManagerRequest {
+            request_id: request_id(),
+            programme_id: hospital.id.clone(),
+            public_key: Secret::generate().login_key().verifying_key().to_bytes().to_vec(),
+        };
+        operator.programmes().update_programme_manager(other).await.unwrap();
 
         let entries = listed(&operator, 3).await;
         let told: Vec<_> = entries.iter().map(|entry| (entry.actor_kind.as_str(), entry.action.as_str())).collect();
@@ -78,6 +85,7 @@ e2e::stories! {
             ("therapist", "create_credential"),
             ("operator", "refuse_credential"),
             ("operator", "delete_credential"),
+            ("operator", "update_programme_manager"),
         ]);
         let seen: BTreeSet<_> = told.iter().map(|(_, action)| *action).filter(|action| *action != "refuse_credential").collect();
         assert_eq!(seen, WRITTEN_DOWN.iter().map(|(_, action)| *action).collect());
@@ -86,7 +94,7 @@ e2e::stories! {
         assert_eq!((entries[3].object.as_str(), entries[5].actor_id.as_str()), (ada.id.as_str(), ada.id.as_str()));
         assert_eq!(entries[7].object, claimed);
         let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
-        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         audit::verify(&audit::entries(&world.app).await.unwrap(), None).unwrap();
     }
 

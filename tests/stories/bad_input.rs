@@ -152,6 +152,7 @@ e2e::stories! {
             (|r| of(&mut r.programme).sessions_per_period = 0, "OUT_OF_RANGE", "programme.sessions_per_period"),
             (|r| of(&mut r.programme).sessions_per_period = 101, "OUT_OF_RANGE", "programme.sessions_per_period"),
             (|r| of(&mut r.programme).sessions_per_period = i32::MIN, "OUT_OF_RANGE", "programme.sessions_per_period"),
+            (|r| of(&mut r.programme).eligible_workers = -1, "OUT_OF_RANGE", "programme.eligible_workers"),
             (|r| of(&mut r.programme).durations[1] = minutes(4), "OUT_OF_RANGE", "programme.durations[1]"),
             (|r| of(&mut r.programme).durations[1] = minutes(481), "OUT_OF_RANGE", "programme.durations[1]"),
             (|r| of(&mut r.programme).durations[1] = minutes(-20), "MALFORMED", "programme.durations[1]"),
@@ -210,6 +211,19 @@ e2e::stories! {
         check(&world, async |request| operator.programmes().list_programmes(request).await, v1::ListProgrammesRequest::default(), &[
             (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
             (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+        let base = v1::UpdateProgrammeManagerRequest {
+            request_id: request_id(),
+            programme_id: hospital.id.clone(),
+            public_key: Secret::generate().login_key().verifying_key().to_bytes().to_vec(),
+        };
+        check(&world, async |request| operator.programmes().update_programme_manager(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.request_id = "x".to_owned(), "MALFORMED", "request_id"),
+            (|r| r.programme_id.clear(), "REQUIRED", "programme_id"),
+            (|r| r.programme_id = "St. Ada".to_owned(), "MALFORMED", "programme_id"),
+            (|r| r.public_key.clear(), "REQUIRED", "public_key"),
+            (|r| r.public_key.truncate(31), "MALFORMED", "public_key"),
         ]).await;
     }
 

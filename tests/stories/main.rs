@@ -24,6 +24,7 @@ mod privacy;
 mod programmes;
 mod races;
 mod reminders;
+mod reports;
 mod retention;
 mod roster;
 mod rotation;

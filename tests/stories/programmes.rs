@@ -380,6 +380,76 @@ e2e::stories! {
         }
     }
 
+    // B4: what a new roster took the time of is not lost, however late; what was the worker's own choice is.
+    async fn b4_a_change_of_the_roster_excuses_a_late_cancellation(engine: Engine) {
+        // She sleeps while the session is, or is on shift another day.
+        const NIGHT: &[(&str, &str)] = &[("2026-01-18T20:00:00Z", "2026-01-19T06:30:00Z")];
+        const OTHER: &[(&str, &str)] = &[("2026-01-21T08:00:00Z", "2026-01-21T16:00:00Z")];
+        const BOTH: &[(&str, &str)] = &[NIGHT[0], OTHER[0]];
+        for (known, brought, left) in [
+            (None, [NIGHT].as_slice(), 1),
+            (Some(OTHER), &[NIGHT], 1),
+            (Some(OTHER), &[NIGHT, BOTH], 1),
+            // Nothing was in the way, or nothing is any more.
+            (None, &[], 0),
+            (Some(OTHER), &[OTHER], 0),
+            (Some(OTHER), &[NIGHT, OTHER], 0),
+            // It was in the way when she booked.
+            (Some(NIGHT), &[], 0),
+            (Some(NIGHT), &[NIGHT], 0),
+            (Some(NIGHT), &[BOTH], 0),
+        ] {
+            let quarter = Quarter::of(engine, v1::Programme { late_cancellation_costs: true, ..programme() }).await;
+            let Quarter { world, ada, nurse, .. } = &quarter;
+            if let Some(known) = known {
+                nurse.works(BERLIN, known, "2026-03-31").await;
+            }
+            let whatever = v1::RosterUse { ignore_shifts: true, ..Default::default() };
+            let request = v1::HoldSlotRequest { roster_use: Some(whatever), ..Worker::hold_request(ada, MONDAY) };
+            let held = nurse.client.bookings().hold_slot(request).await.unwrap().into_inner().booking.unwrap();
+            let booked = nurse.pays(&held, by_pass(&quarter.pass())).await.unwrap();
+            for shifts in brought {
+                nurse.works(BERLIN, shifts, "2026-03-31").await;
+            }
+            world.set_clock("2026-01-18T10:00:01Z");
+            nurse.cancels(&booked).await;
+            assert_eq!(nurse.credits().await.len(), left, "{known:?} {brought:?}");
+        }
+    }
+
+    // B4: a feed brings a roster, too; and whoever moved such a session chose where it is.
+    async fn b4_what_is_moved_is_excused_no_more(engine: Engine) {
+        const FEED: &str = "https://rosters.example.org/1.ics";
+        for (moved, left) in [(None, 1), (Some("2026-01-19T16:00:00Z"), 0)] {
+            let quarter = Quarter::of(engine, v1::Programme { late_cancellation_costs: true, ..programme() }).await;
+            let Quarter { world, nurse, .. } = &quarter;
+            let publish = |start: &str, end: &str| {
+                let event = format!("BEGIN:VEVENT\nUID:1\nDTSTART:{start}\nDTEND:{end}\nEND:VEVENT");
+                world.calendars.publish(FEED, &format!("BEGIN:VCALENDAR\nVERSION:2.0\n{event}\nEND:VCALENDAR\n"));
+            };
+            publish("20260121T080000Z", "20260121T160000Z");
+            let import = v1::ImportRosterRequest {
+                request_id: request_id(),
+                source: Some(v1::import_roster_request::Source::FeedUri(FEED.to_owned())),
+                time_zone: BERLIN.to_owned(),
+                ..Default::default()
+            };
+            nurse.client.roster().import_roster(import).await.unwrap();
+            let booked = quarter.pays(MONDAY, by_pass(&quarter.pass())).await.unwrap();
+            publish("20260118T200000Z", "20260119T063000Z");
+            world.pass(TimeDelta::hours(1));
+            world.refresh().await;
+            if let Some(start) = moved {
+                let start_time = Some(timestamp(time(start)));
+                let request = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: booked.id.clone(), start_time, roster_use: None };
+                nurse.client.bookings().reschedule_booking(request).await.unwrap();
+            }
+            world.set_clock("2026-01-18T16:00:01Z");
+            nurse.cancels(&booked).await;
+            assert_eq!(nurse.credits().await.len(), left, "{moved:?}");
+        }
+    }
+
     async fn credits_go_with_the_alias(engine: Engine) {
         let quarter = Quarter::of(engine, programme()).await;
         let [one, two] = quarter.passes(2).try_into().unwrap();

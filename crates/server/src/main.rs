@@ -75,6 +75,9 @@ enum Command {
     /// Those who are found and booked
     #[command(subcommand)]
     Therapist(command::therapist::Therapist),
+    /// What hospitals pay for, and who manages it for them
+    #[command(subcommand)]
+    Programme(command::programme::Programme),
     /// Time zone rules, and the bookings whose hour they change
     #[command(subcommand)]
     Zones(command::zones::Zones),
@@ -116,6 +119,7 @@ async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
         Command::Audit(what) => command::audit::run(&config()?, what).await,
         Command::Operator(what) => command::operator::run(&config()?, what).await,
         Command::Therapist(what) => command::therapist::run(&config()?, what).await,
+        Command::Programme(what) => command::programme::run(&config()?, what).await,
         Command::Zones(what) => command::zones::run(&config()?, what).await,
     }
 }

@@ -107,6 +107,7 @@ pub async fn serve(
     workers.spawn(keep_working("reminders", app.clone(), work_ends.clone(), services::reminders::run));
     workers.spawn(keep_working("feeds", app.clone(), work_ends.clone(), services::feeds::run));
     workers.spawn(keep_working("zones", app.clone(), work_ends.clone(), services::zones::run));
+    workers.spawn(keep_working("reports", app.clone(), work_ends.clone(), services::reports::run));
     workers.spawn(keep_working("retention", app.clone(), work_ends, services::retention::run));
     let mut observers = JoinSet::new();
     observers.spawn(health::keep_true(app, reporter.clone()));

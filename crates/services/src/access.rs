@@ -124,7 +124,7 @@ impl Door {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 77] = [
+pub const POLICIES: [(&str, Policy); 79] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -191,7 +191,9 @@ pub const POLICIES: [(&str, Policy); 77] = [
     ("/respite.v1.ProgrammeService/ListCredits", Policy::Alias),
     ("/respite.v1.ProgrammeService/ListKeyLog", Policy::Open),
     ("/respite.v1.ProgrammeService/ListProgrammes", Policy::Operator),
+    ("/respite.v1.ProgrammeService/ListReports", Policy::Manager),
     ("/respite.v1.ProgrammeService/RevokeProgrammeKey", Policy::Manager),
+    ("/respite.v1.ProgrammeService/UpdateProgrammeManager", Policy::Operator),
     ("/respite.v1.ReminderService/ConfirmContact", Policy::Alias),
     ("/respite.v1.ReminderService/DeleteContact", Policy::Alias),
     ("/respite.v1.ReminderService/GetContact", Policy::Alias),

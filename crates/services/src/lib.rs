@@ -44,7 +44,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use listing::Listings;
 pub use mirror::Mirror;
-pub use programme::KeyLog;
+pub use programme::{KeyLog, reports};
 pub use slots::Watches;
 
 /// All that a call works with; a clone shares everything.

@@ -2,7 +2,7 @@
 
 use api::v1;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder};
-use store::{CredentialId, OperatorId, TherapistId, access_token, audit::Action, operator};
+use store::{CredentialId, OperatorId, ProgrammeId, TherapistId, access_token, audit::Action, operator};
 
 use crate::{
     App,
@@ -11,9 +11,10 @@ use crate::{
     directory::{self, New, today},
     error::Error,
     field,
+    programme::terms,
 };
 
-/// How many therapists are read at a time.
+/// How many therapists, or programmes, are read at a time.
 const BATCH: u64 = 200;
 
 /// Lets somebody sign in as an operator.
@@ -84,4 +85,50 @@ pub async fn verify_credential(app: &App, id: CredentialId, verified: bool) -> R
     audit::append_at_terminal(&tx, app.clock.now(), directory::verdict(verified), id).await?;
     tx.commit().await?;
     Ok(credential)
+}
+
+/// Adds a programme, as `CreateProgramme` does.
+pub async fn create_programme(
+    app: &App,
+    programme: v1::Programme,
+    public_key: &[u8],
+) -> Result<v1::Programme, Error> {
+    let programme = terms::parse(Some(programme), public_key)?;
+    let tx = app.db.write().await?;
+    let created = terms::create(&tx, programme).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), Action::CreateProgramme, &created.id).await?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+/// Every programme, by id.
+pub async fn list_programmes(app: &App) -> Result<Vec<v1::Programme>, Error> {
+    let mut programmes: Vec<v1::Programme> = Vec::new();
+    loop {
+        let after: Option<ProgrammeId> = programmes.last().and_then(|last| last.id.parse().ok());
+        let batch = terms::list(app, after, BATCH).await?;
+        if batch.is_empty() {
+            return Ok(programmes);
+        }
+        programmes.extend(batch);
+    }
+}
+
+/// A programme.
+pub async fn get_programme(app: &App, id: ProgrammeId) -> Result<v1::Programme, Error> {
+    terms::get(app, id).await
+}
+
+/// Lets another key manage a programme, as `UpdateProgrammeManager` does.
+pub async fn replace_manager_key(
+    app: &App,
+    id: ProgrammeId,
+    public_key: &[u8],
+) -> Result<v1::Programme, Error> {
+    let public_key = directory::signing_key(public_key, "public_key")?;
+    let tx = app.db.write().await?;
+    let programme = terms::replace_key(&tx, id, public_key).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), Action::UpdateProgrammeManager, id).await?;
+    tx.commit().await?;
+    Ok(programme)
 }

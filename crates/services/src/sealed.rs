@@ -4,11 +4,11 @@ use std::ops::Deref;
 
 use calendar::Roster;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use store::{AliasId, BookingId, Opaque, RequestId, Tags, alias, alias_key, note};
 use vault::{DataKey, Padding};
 
-use crate::{App, alias::AliasSettings, error::Error, reminders::Contact, roster::Feed};
+use crate::{App, alias::AliasSettings, booking::Displaced, error::Error, reminders::Contact, roster::Feed};
 
 /// A column that is sealed, and what hides the length of what is in it.
 #[derive(Clone, Copy)]
@@ -30,6 +30,15 @@ const RESPONSE: Column = Column { name: "request.response", padding: Padding::to
 
 /// Devices have hidden the length already.
 const PADDED: Padding = Padding::to(1);
+
+/// A roster, and what came of it.
+#[derive(Serialize, Deserialize)]
+struct Known<R> {
+    #[serde(flatten)]
+    roster: R,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    displaced: Vec<Displaced>,
+}
 
 /// One alias's data key, and what was kept for it when the call looked.
 pub(crate) struct Safe {
@@ -123,11 +132,20 @@ impl Safe {
 
     /// The alias's shifts, if there is a roster.
     pub(crate) fn roster(&self) -> Result<Option<Roster>, Error> {
+        Ok(self.known_roster()?.map(|known| known.roster))
+    }
+
+    /// The sessions that the roster took the time of (B4).
+    pub(crate) fn displaced(&self) -> Result<Vec<Displaced>, Error> {
+        Ok(self.known_roster()?.map(|known| known.displaced).unwrap_or_default())
+    }
+
+    fn known_roster(&self) -> Result<Option<Known<Roster>>, Error> {
         self.roster.as_ref().map(|sealed| self.unseal_json(ROSTER, sealed)).transpose()
     }
 
-    pub(crate) fn seal_roster(&self, roster: &Roster) -> Result<Opaque, Error> {
-        self.seal_json(ROSTER, roster)
+    pub(crate) fn seal_roster(&self, roster: &Roster, displaced: Vec<Displaced>) -> Result<Opaque, Error> {
+        self.seal_json(ROSTER, &Known { roster, displaced })
     }
 
     /// Where the alias's shifts come from.

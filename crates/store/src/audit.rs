@@ -65,6 +65,8 @@ pub enum Action {
     DeleteCredential,
     /// A hospital's programme was added.
     CreateProgramme,
+    /// Somebody else manages a programme, or the same by another key.
+    UpdateProgrammeManager,
     /// A key of a programme was published.
     CreateProgrammeKey,
     /// A key of a programme was retired.

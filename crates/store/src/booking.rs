@@ -179,6 +179,21 @@ impl Entity {
         counting.into_model()
     }
 
+    /// What `programme` paid for that began in `span` and was not cancelled, counted by who had it and how it was held.
+    pub fn used(programme: ProgrammeId, span: Span) -> Selector<SelectModel<Used>> {
+        Self::find()
+            .select_only()
+            .columns([Column::AliasId, Column::Modality])
+            .column_as(Column::Id.count(), "sessions")
+            .filter(COLUMN.programme_id.eq(programme))
+            .filter(COLUMN.state.is_not_in([State::Pending, State::Cancelled]))
+            .filter(COLUMN.starts_at.gte(Instant::from(span.start())))
+            .filter(COLUMN.starts_at.lt(Instant::from(span.end())))
+            .group_by(Column::AliasId)
+            .group_by(Column::Modality)
+            .into_model()
+    }
+
     /// The booking, if it is the alias's own.
     pub fn owned(id: BookingId, alias: AliasId) -> Select<Self> {
         Self::find_by_id(id).filter(COLUMN.alias_id.eq(alias))
@@ -270,6 +285,17 @@ pub struct Anchored {
     pub local_start: String,
     /// The zone of that clock.
     pub time_zone: String,
+}
+
+/// How many sessions somebody had (E4).
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Used {
+    /// Who; nobody for all that had aliases which are erased.
+    pub alias_id: Option<AliasId>,
+    /// How they were held.
+    pub modality: Modality,
+    /// How many.
+    pub sessions: i64,
 }
 
 /// What of a booking counts against the limits of its therapist.

@@ -24,6 +24,7 @@ pub mod note;
 pub mod operator;
 pub mod programme;
 pub mod reminder;
+pub mod report;
 pub mod request;
 pub mod roster;
 pub mod schedule;

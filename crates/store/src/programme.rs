@@ -27,6 +27,8 @@ pub struct Model {
     pub modalities: List<Modality>,
     /// A late cancellation loses the session (B4).
     pub late_cancellation_costs: bool,
+    /// How many people it is for, by its contract; 0 if that is not known (E4).
+    pub eligible_workers: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

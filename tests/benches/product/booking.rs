@@ -458,6 +458,7 @@ impl Hospital {
             durations: List(Vec::new()),
             modalities: List(Vec::new()),
             late_cancellation_costs: false,
+            eligible_workers: 0,
         };
         let day = |days| (now + TimeDelta::days(days)).date_naive();
         let at = |days| (now + TimeDelta::days(days)).timestamp();

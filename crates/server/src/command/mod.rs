@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod operator;
+pub(crate) mod programme;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod therapist;

@@ -4,7 +4,7 @@ use api::v1;
 use chrono::{DateTime, Utc};
 use store::{AliasId, BookingId, booking::State, booking_event::Actor};
 
-use super::{advance, is_late, lock_owned, print};
+use super::{Displaced, advance, is_late, lock_owned, print};
 use crate::{
     App, Caller,
     error::Error,
@@ -37,7 +37,8 @@ pub(super) async fn cancel_booking(
     booking.occupies = false;
     booking.late_cancellation = is_late(&booking, now);
     reminders::cancel(tx, booking.id).await?;
-    payment::refund(app, tx, &mut once.writes, alias, &booking).await?;
+    let excused = booking.late_cancellation && once.safe()?.displaced()?.contains(&Displaced::of(&booking));
+    payment::refund(app, tx, &mut once.writes, alias, &booking, excused).await?;
     advance(&mut once.writes, &booking, Actor::Alias, false, now);
     once.commit(v1::CancelBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await
 }

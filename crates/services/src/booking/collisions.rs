@@ -1,10 +1,12 @@
-//! S8: the sessions to come for which a roster leaves no time, and when they could be instead.
+//! S8, B4: the sessions to come for which a roster leaves no time, and when they could be instead.
 
 use api::v1;
 use calendar::{Admission, Admitted, Load, Roster, ShiftRules, Span, WorkerRefusal, Zone};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+use serde::{Deserialize, Serialize};
 use store::{booking, booking::State, therapist};
+use uuid::Uuid;
 
 use super::{
     admission::{load, sharing},
@@ -36,11 +38,7 @@ pub(crate) async fn collisions(
     now: DateTime<Utc>,
 ) -> Result<Vec<v1::RosterCollision>, Error> {
     let duty = Duty::of(app, safe, roster)?;
-    let ahead = Span::new(now, now + AHEAD).ok_or(Error::Interrupted)?;
-    let own = booking::Entity::keeping_alias(safe.alias(), ahead, now)
-        .order_by_asc(booking::Column::StartsAt)
-        .all(db)
-        .await?;
+    let own = own(db, safe, now).await?;
     let mut holds = own.iter().filter(|session| session.state == State::Pending).count();
     // What is kept for those that come first is not offered to the others.
     let mut promised = Vec::new();
@@ -71,6 +69,56 @@ pub(crate) async fn collisions(
         });
     }
     Ok(collisions)
+}
+
+/// A booked session that a change of the roster took the time of, and where it stood then: one that was moved since stands
+/// where the worker chose.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Displaced {
+    booking: Uuid,
+    start: DateTime<Utc>,
+}
+
+impl Displaced {
+    pub(super) fn of(booking: &booking::Model) -> Self {
+        Self { booking: booking.id.0, start: booking.starts_at.into() }
+    }
+}
+
+/// B4: what is booked and collides with `roster`, if it did not collide with the one there is, or was displaced before.
+/// What was booked into a shift that was known is the worker's own choice.
+pub(crate) async fn displaced(
+    app: &App,
+    db: &impl ConnectionTrait,
+    safe: &Safe,
+    roster: &Roster,
+    now: DateTime<Utc>,
+) -> Result<Vec<Displaced>, Error> {
+    let (before, already) = (safe.roster()?, safe.displaced()?);
+    let before = before.as_ref().map(|roster| Duty::of(app, safe, roster)).transpose()?;
+    let after = Duty::of(app, safe, roster)?;
+    let mut displaced = Vec::new();
+    for booking in own(db, safe, now).await? {
+        let booked = booking.state == State::Booked && booking.starts_at > now.into();
+        let Some(session) = booking.session().filter(|_| booked) else { continue };
+        let this = Displaced::of(&booking);
+        let collided = before.as_ref().is_some_and(|duty| duty.refuses(session).is_some());
+        if after.refuses(session).is_some() && (!collided || already.contains(&this)) {
+            displaced.push(this);
+        }
+    }
+    Ok(displaced)
+}
+
+/// What is to come, and what is under way, the earliest first.
+async fn own(
+    db: &impl ConnectionTrait,
+    safe: &Safe,
+    now: DateTime<Utc>,
+) -> Result<Vec<booking::Model>, Error> {
+    let ahead = Span::new(now, now + AHEAD).ok_or(Error::Interrupted)?;
+    let own = booking::Entity::keeping_alias(safe.alias(), ahead, now);
+    Ok(own.order_by_asc(booking::Column::StartsAt).all(db).await?)
 }
 
 /// When the worker is on shift, and what is kept free around that.

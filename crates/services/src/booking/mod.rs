@@ -33,7 +33,7 @@ use tonic::{Request, Response, Status};
 use crate::{App, access::Called, error::Error, field, listing::Listing};
 
 pub(crate) use alternative::hold_alternatives;
-pub(crate) use collisions::collisions;
+pub(crate) use collisions::{Displaced, collisions, displaced};
 pub(crate) use list::{next_page, page_filter};
 pub(crate) use reanchor::{Reanchored, leave, reanchor};
 

@@ -176,7 +176,7 @@ async fn record(
             let row = alias::Entity::find_by_id(alias).select_only().column(alias::Column::Id);
             row.lock(LockType::NoKeyUpdate).into_tuple::<AliasId>().one(&tx).await?;
             if end(&tx, claim, 0, now).await? {
-                roster::renew(app, &tx, alias, news).await?;
+                roster::renew(app, &tx, alias, news, now).await?;
             }
             tx.commit().await?;
             app.mirror.committed();

@@ -4,12 +4,14 @@ mod key;
 mod log;
 pub(crate) mod payment;
 mod period;
-mod terms;
+pub mod reports;
+mod table;
+pub(crate) mod terms;
 
 use api::v1;
 use data_encoding::HEXLOWER;
-use sea_orm::{EntityTrait, QuerySelect};
-use store::{ProgrammeId, audit::Action, credit, key_log, programme};
+use sea_orm::QuerySelect;
+use store::{ProgrammeId, audit::Action, credit, key_log};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -18,6 +20,7 @@ use crate::{
     App,
     access::Called,
     audit,
+    directory::signing_key,
     error::Error,
     field,
     once::{Once, Turn},
@@ -51,9 +54,7 @@ impl v1::programme_service_server::ProgrammeService for App {
     ) -> Result<Response<v1::GetProgrammeResponse>, Status> {
         let v1::GetProgrammeRequest { programme_id } = request.into_inner();
         let id: ProgrammeId = field::id(&programme_id, "programme_id")?;
-        let row = programme::Entity::find_by_id(id).one(self.db.read()).await.map_err(Error::from)?;
-        let row = row.ok_or(Error::NotFound("programme"))?;
-        Ok(Response::new(v1::GetProgrammeResponse { programme: Some(terms::show(row)) }))
+        Ok(Response::new(v1::GetProgrammeResponse { programme: Some(terms::get(self, id).await?) }))
     }
 
     async fn list_programmes(
@@ -74,6 +75,32 @@ impl v1::programme_service_server::ProgrammeService for App {
             }
         }
         Ok(Response::new(v1::ListProgrammesResponse { programmes, next_page_token }))
+    }
+
+    async fn update_programme_manager(
+        &self,
+        request: Request<v1::UpdateProgrammeManagerRequest>,
+    ) -> Result<Response<v1::UpdateProgrammeManagerResponse>, Status> {
+        let (now, caller) = (self.clock.now(), request.caller());
+        let request = request.into_inner();
+        let v1::UpdateProgrammeManagerRequest { request_id, programme_id, public_key } = &request;
+        let id: ProgrammeId = field::id(programme_id, "programme_id")?;
+        let public_key = signing_key(public_key, "public_key")?;
+        let once =
+            match Once::begin(self, caller, "UpdateProgrammeManager", &request, request_id, now).await? {
+                Turn::Again(response) => return Ok(Response::new(response)),
+                Turn::First(once) => once,
+            };
+        let programme = Some(terms::replace_key(&once.tx, id, public_key).await?);
+        audit::append(&once.tx, now, caller, Action::UpdateProgrammeManager, id).await?;
+        Ok(Response::new(once.commit(v1::UpdateProgrammeManagerResponse { programme }).await?))
+    }
+
+    async fn list_reports(
+        &self,
+        request: Request<v1::ListReportsRequest>,
+    ) -> Result<Response<v1::ListReportsResponse>, Status> {
+        Ok(Response::new(reports::list(self, request.manager()?).await?))
     }
 
     async fn create_programme_key(

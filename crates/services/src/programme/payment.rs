@@ -113,16 +113,18 @@ fn takes(state: KeyState) -> bool {
     matches!(state, KeyState::Active | KeyState::Grace)
 }
 
-/// Gives the alias a credit for a booking that it cancelled, if a programme paid and does not let it cost the session.
+/// Gives the alias a credit for a booking that it cancelled, if a programme paid and does not let it cost the session. It
+/// costs none that is excused, however late.
 pub(crate) async fn refund(
     app: &App,
     tx: &DatabaseTransaction,
     writes: &mut Writes,
     alias: AliasId,
     booking: &booking::Model,
+    excused: bool,
 ) -> Result<(), Error> {
     let Some(programme) = booking.programme_id else { return Ok(()) };
-    if booking.late_cancellation {
+    if booking.late_cancellation && !excused {
         let terms = programme::Entity::find_by_id(programme).one(tx).await?;
         if terms.is_none_or(|terms| terms.late_cancellation_costs) {
             return Ok(());

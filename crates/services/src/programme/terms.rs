@@ -3,9 +3,10 @@
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::LockType,
 };
-use store::{List, Modality, ProgrammeId, booking, programme};
+use store::{List, Modality, Opaque, ProgrammeId, access_token, booking, programme};
 
 use crate::{App, access::key_in_use, directory::signing_key, error::Error, field};
 
@@ -35,7 +36,7 @@ impl Terms {
 }
 
 /// The row of a programme to be.
-pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Result<programme::Model, Error> {
+pub(crate) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Result<programme::Model, Error> {
     let v1::Programme {
         id: _,
         display_name,
@@ -43,6 +44,7 @@ pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Resu
         durations,
         modalities,
         late_cancellation_costs,
+        eligible_workers,
     } = field::given(programme, "programme")?;
     let duration = |duration, path: &str| {
         let minutes = i32::try_from(field::minutes(Some(duration), path)?.num_minutes()).ok();
@@ -52,6 +54,9 @@ pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Resu
     if !(1..=100).contains(&sessions_per_period) {
         return Err(field::out_of_range("programme.sessions_per_period", "1 to 100"));
     }
+    if eligible_workers < 0 {
+        return Err(field::out_of_range("programme.eligible_workers", "0 or more"));
+    }
     Ok(programme::Model {
         id: ProgrammeId::random(),
         public_key: signing_key(public_key, "public_key")?,
@@ -60,10 +65,11 @@ pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Resu
         durations: List(field::list(durations, DURATIONS, "programme.durations", duration)?),
         modalities: List(field::list(modalities, 3, "programme.modalities", field::modality)?),
         late_cancellation_costs,
+        eligible_workers,
     })
 }
 
-pub(super) async fn create(
+pub(crate) async fn create(
     tx: &DatabaseTransaction,
     programme: programme::Model,
 ) -> Result<v1::Programme, Error> {
@@ -81,8 +87,37 @@ pub(super) async fn create(
     Ok(show(programme))
 }
 
+/// Whoever has the new key manages the programme from now on, and the old one signs nobody in, neither anew nor still.
+pub(crate) async fn replace_key(
+    tx: &DatabaseTransaction,
+    id: ProgrammeId,
+    public_key: Opaque,
+) -> Result<v1::Programme, Error> {
+    // Locked as for a login: of one that is under way, the token is there to be deleted or is never made.
+    let row = programme::Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?;
+    let mut row = row.ok_or(Error::NotFound("programme"))?;
+    if key_in_use(tx, &public_key).await? {
+        return Err(Error::KeyInUse);
+    }
+    row.public_key = public_key;
+    let changed = row.clone().into_active_model().reset_all().update(tx).await;
+    changed.map_err(|error| match store::Error::from(error) {
+        // Somebody else took the key since it was looked for.
+        store::Error::Duplicate => Error::KeyInUse,
+        other => other.into(),
+    })?;
+    access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(tx).await?;
+    Ok(show(row))
+}
+
+/// The programme.
+pub(crate) async fn get(app: &App, id: ProgrammeId) -> Result<v1::Programme, Error> {
+    let row = programme::Entity::find_by_id(id).one(app.db.read()).await?;
+    row.map(show).ok_or(Error::NotFound("programme"))
+}
+
 /// Up to `limit` programmes by id, from the one after `after` on.
-pub(super) async fn list(
+pub(crate) async fn list(
     app: &App,
     after: Option<ProgrammeId>,
     limit: u64,
@@ -94,7 +129,7 @@ pub(super) async fn list(
     Ok(query.all(app.db.read()).await?.into_iter().map(show).collect())
 }
 
-pub(super) fn show(programme: programme::Model) -> v1::Programme {
+fn show(programme: programme::Model) -> v1::Programme {
     let programme::Model {
         id,
         public_key: _,
@@ -103,6 +138,7 @@ pub(super) fn show(programme: programme::Model) -> v1::Programme {
         durations,
         modalities,
         late_cancellation_costs,
+        eligible_workers,
     } = programme;
     let duration = |minutes: i32| field::duration(TimeDelta::minutes(minutes.into()));
     v1::Programme {
@@ -112,5 +148,6 @@ pub(super) fn show(programme: programme::Model) -> v1::Programme {
         durations: durations.0.into_iter().map(duration).collect(),
         modalities: modalities.0.into_iter().map(|modality| field::to_modality(modality).into()).collect(),
         late_cancellation_costs,
+        eligible_workers,
     }
 }

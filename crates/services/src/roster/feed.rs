@@ -65,6 +65,7 @@ pub(crate) async fn renew(
     tx: &DatabaseTransaction,
     alias: AliasId,
     news: News,
+    now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let News { feed, roster } = news;
     let safe = Safe::open(app, tx, alias).await?;
@@ -74,7 +75,7 @@ pub(crate) async fn renew(
         .exec(tx)
         .await?;
     match roster {
-        Some(roster) => import::replace(tx, &safe, alias, &roster).await,
+        Some(roster) => import::replace(app, tx, &safe, &roster, now).await,
         None => Ok(()),
     }
 }

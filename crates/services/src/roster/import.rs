@@ -13,6 +13,7 @@ use v1::import_roster_request::Source;
 use super::{Feed, pattern, shifts};
 use crate::{
     App,
+    booking::displaced,
     error::{Error, Violation},
     feeds,
     field::{self, given, out_of_range, required},
@@ -83,6 +84,7 @@ pub(super) async fn parse(
 
 /// Keeps the roster and its feed instead of those there were.
 pub(super) async fn keep(
+    app: &App,
     once: &Once,
     alias: AliasId,
     imported: &Imported,
@@ -90,7 +92,7 @@ pub(super) async fn keep(
 ) -> Result<(), Error> {
     let Imported { roster, feed } = imported;
     let (tx, safe) = (&once.tx, once.safe()?);
-    replace(tx, safe, alias, roster).await?;
+    replace(app, tx, safe, roster, now).await?;
     end_feed(tx, alias).await?;
     if let Some(feed) = feed {
         let row = feeds::begun(FeedId::random(), Some(alias), safe.seal_feed(feed)?, now)?;
@@ -105,14 +107,16 @@ pub(crate) async fn end_feed(tx: &DatabaseTransaction, alias: AliasId) -> Result
     Ok(())
 }
 
-/// Keeps the roster instead of the one there was.
+/// Keeps the roster instead of the one there was, and with it the sessions that the change took the time of.
 pub(super) async fn replace(
+    app: &App,
     tx: &DatabaseTransaction,
     safe: &Safe,
-    alias: AliasId,
     roster: &Roster,
+    now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let row = roster::Model { alias_id: alias, sealed: safe.seal_roster(roster)? };
+    let displaced = displaced(app, tx, safe, roster, now).await?;
+    let row = roster::Model { alias_id: safe.alias(), sealed: safe.seal_roster(roster, displaced)? };
     let replace =
         OnConflict::column(roster::Column::AliasId).update_column(roster::Column::Sealed).to_owned();
     roster::Entity::insert(row.into_active_model()).on_conflict(replace).exec_without_returning(tx).await?;

@@ -55,7 +55,7 @@ impl v1::roster_service_server::RosterService for App {
         let response = match begun {
             Turn::Again(response) => response,
             Turn::First(once) => {
-                import::keep(&once, alias, &imported, now).await?;
+                import::keep(self, &once, alias, &imported, now).await?;
                 let collisions = collisions(self, &once.tx, once.safe()?, &imported.roster, now).await?;
                 once.commit(import::summary(&imported.roster, collisions)).await?
             }
