@@ -12,6 +12,7 @@ mod collisions;
 mod crash;
 mod exclusions;
 mod fresh;
+mod inventory;
 mod limits;
 mod main_job;
 mod migrations;
