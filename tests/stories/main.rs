@@ -11,6 +11,7 @@ mod clock_changes;
 mod collisions;
 mod crash;
 mod exclusions;
+mod export;
 mod fresh;
 mod inventory;
 mod limits;

@@ -84,11 +84,12 @@ impl Policy {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 67] = [
+pub const POLICIES: [(&str, Policy); 68] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
     ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
+    ("/respite.v1.AliasService/ExportAlias", Policy::Alias),
     ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
