@@ -4,6 +4,7 @@
 
 mod access;
 mod availability;
+mod backups;
 mod bad_input;
 mod busy;
 mod calendars;
