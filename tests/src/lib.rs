@@ -269,7 +269,16 @@ impl World {
 
     /// The same by other zone rules.
     pub async fn another_server_under(&self, rules: Rules) -> App {
-        let db = Db::connect(&self.database, 4).await.expect("the database answers");
+        self.server(&self.database, rules).await
+    }
+
+    /// The same on other data.
+    pub async fn another_server_on(&self, database: &str) -> App {
+        self.server(database, self.app.rules.clone()).await
+    }
+
+    async fn server(&self, database: &str, rules: Rules) -> App {
+        let db = Db::connect(database, 4).await.expect("the database answers");
         let own = App {
             db,
             rules,

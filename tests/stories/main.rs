@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod availability;
+mod backups;
 mod bad_input;
 mod busy;
 mod calendars;
@@ -13,7 +14,9 @@ mod collisions;
 mod crash;
 mod device;
 mod exclusions;
+mod export;
 mod fresh;
+mod inventory;
 mod limits;
 mod linking;
 mod main_job;

@@ -323,7 +323,7 @@ pub(crate) fn files(world: &World, engine: Engine) -> Vec<u8> {
             [std::fs::read(path).unwrap(), wal].concat()
         }
         Engine::Postgres => {
-            let dump = Command::new(pg_dump()).arg(&world.database).output().unwrap();
+            let dump = Command::new(postgres_program("pg_dump")).arg(&world.database).output().unwrap();
             assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
             dump.stdout
         }
@@ -331,9 +331,10 @@ pub(crate) fn files(world: &World, engine: Engine) -> Vec<u8> {
 }
 
 /// PostgreSQL's own, where its packages put it.
-fn pg_dump() -> PathBuf {
+pub(crate) fn postgres_program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").expect("tests/run tools installs PostgreSQL");
-    let mut programs: Vec<_> = versions.map(|version| version.unwrap().path().join("bin/pg_dump")).collect();
+    let mut programs: Vec<_> =
+        versions.map(|version| version.unwrap().path().join("bin").join(name)).collect();
     programs.sort();
     programs.pop().expect("tests/run tools installs PostgreSQL")
 }

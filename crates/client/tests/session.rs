@@ -9,9 +9,10 @@ use std::{
 
 use api::v1::{
     Alias, BeginCreateAliasRequest, BeginCreateAliasResponse, BeginLoginRequest, BeginLoginResponse,
-    CreateAliasRequest, CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, FinishLoginRequest,
-    FinishLoginResponse, GetAliasRequest, GetAliasResponse, LogoutRequest, LogoutResponse,
-    SetExclusionTagsRequest, SetExclusionTagsResponse, UpdateAliasRequest, UpdateAliasResponse,
+    CreateAliasRequest, CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, ExportAliasRequest,
+    ExportAliasResponse, FinishLoginRequest, FinishLoginResponse, GetAliasRequest, GetAliasResponse,
+    LogoutRequest, LogoutResponse, SetExclusionTagsRequest, SetExclusionTagsResponse, UpdateAliasRequest,
+    UpdateAliasResponse,
     alias_service_server::{AliasService, AliasServiceServer},
 };
 use client::{Client, Error, Secret, proof_of_work, request_id};
@@ -292,5 +293,14 @@ impl AliasService for Scripted {
     ) -> Result<Response<EraseAliasResponse>, Status> {
         self.refusal()?;
         Ok(Response::new(EraseAliasResponse::default()))
+    }
+
+    type ExportAliasStream = tonic::codegen::BoxStream<ExportAliasResponse>;
+
+    async fn export_alias(
+        &self,
+        _: Request<ExportAliasRequest>,
+    ) -> Result<Response<Self::ExportAliasStream>, Status> {
+        Err(Status::unimplemented("not in the script"))
     }
 }

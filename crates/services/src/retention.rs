@@ -8,8 +8,8 @@ use sea_orm::{
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, change::Position, device_key, fetch_turn,
-    note, reminder, request, used_challenge, zone_change,
+    AliasId, Instant, access_token, booking, booking_event, change, change::Position, date_override, device_key,
+    fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
 };
 
 use crate::{App, error::Error, programme::payment};
@@ -45,7 +45,7 @@ async fn forget_changes(app: &App, seen: &mut Option<Position>) -> Result<(), Er
 const EVERY: Duration = Duration::from_hours(1);
 /// After a hold expired, for clients that still ask about it.
 const HOLDS: TimeDelta = TimeDelta::days(1);
-/// After a session, for the worker and the therapist who go on with each other.
+/// After a session, for the worker and the therapist who go on with each other; and after a therapist's absence.
 const SESSIONS: TimeDelta = TimeDelta::days(366);
 /// After a session, for the therapist who still has to think about it; the worker's own stay as long as the booking is theirs.
 const INTAKES: TimeDelta = TimeDelta::days(30);
@@ -55,7 +55,8 @@ const DEAD_LETTERS: TimeDelta = TimeDelta::days(30);
 const CODES: TimeDelta = TimeDelta::days(1);
 
 /// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
-/// sessions that are over, intakes a month after them, device keys that have expired, credits and spent passes of periods that are, and whose a session was a year after it.
+/// sessions that are over, intakes a month after them, device keys that have expired, credits and spent passes of periods
+/// that are, and, a year after it, whose a session was and when a therapist was away.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let present = app.clock.now();
     let ago = |time: TimeDelta| Instant::from(present - time);
@@ -126,6 +127,11 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     booking::Entity::update_many()
         .col_expr(booking::Column::AliasId, Expr::value(None::<AliasId>))
         .filter(long_over.add(booking::COLUMN.alias_id.is_not_null()))
+        .exec(&tx)
+        .await?;
+    time_off::Entity::delete_many().filter(time_off::COLUMN.ends_at.lte(ago(SESSIONS))).exec(&tx).await?;
+    date_override::Entity::delete_many()
+        .filter(date_override::COLUMN.date.lt((present - SESSIONS).date_naive()))
         .exec(&tx)
         .await?;
     tx.commit().await?;

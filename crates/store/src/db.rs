@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::{
         postgres::PgListener,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
@@ -54,6 +54,18 @@ impl Db {
             ..TransactionOptions::default()
         };
         Ok(self.write.begin_with_options(immediate).await?)
+    }
+
+    /// Begins a transaction that sees the data as of one moment, however many questions it asks, and changes nothing.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        // SQLite has this by itself, and no other levels to choose from.
+        let postgres = self.read.get_database_backend() == DbBackend::Postgres;
+        let options = TransactionOptions {
+            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
+            access_mode: postgres.then_some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        };
+        Ok(self.read.begin_with_options(options).await?)
     }
 
     /// Listens for word that something changed ([`crate::change`]).

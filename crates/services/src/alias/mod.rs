@@ -5,6 +5,7 @@
 mod challenge;
 mod create;
 mod erase;
+mod export;
 pub(crate) mod handle;
 mod login;
 mod settings;
@@ -117,5 +118,15 @@ impl v1::alias_service_server::AliasService for App {
         let alias = request.alias()?;
         let cancelled_bookings = erase::erase(self, alias, self.clock.now()).await?;
         Ok(Response::new(v1::EraseAliasResponse { cancelled_bookings }))
+    }
+
+    type ExportAliasStream = export::Chunks;
+
+    async fn export_alias(
+        &self,
+        request: Request<v1::ExportAliasRequest>,
+    ) -> Result<Response<export::Chunks>, Status> {
+        let alias = request.alias()?;
+        Ok(Response::new(export::export(self, alias, self.clock.now()).await?))
     }
 }
