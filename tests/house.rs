@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api", "pass"]),
@@ -26,9 +26,10 @@ const EDGES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("fetch", &[]),
-    ("issuer", &["api", "pass"]),
+    ("issuer", &["api", "oidc", "pass"]),
     ("migrations", &[]),
     ("notify", &[]),
+    ("oidc", &[]),
     ("pass", &[]),
     ("search", &["calendar"]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),

@@ -10,7 +10,8 @@ use chrono::DateTime;
 use data_encoding::{BASE64, HEXLOWER};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Roster};
-use issuer::{App, Clock, Desk, Identity, audit, code};
+use issuer::{App, Clock, Desk, Identity, Logins, audit, code};
+use oidc::{Provider, ProviderSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Identity as Certificate, ServerTlsConfig};
@@ -110,7 +111,8 @@ pub(crate) async fn audit(home: &Path, seen: Option<&str>) -> Outcome {
 }
 
 pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
-    let Serve { listen, tls_certificate, tls_key } = serve;
+    let Serve { listen, tls_certificate, tls_key, oidc_issuer, oidc_client_id, oidc_claim, oidc_ca_file } =
+        serve;
     let tls = match tls_certificate.zip(tls_key) {
         Some((certificate, key)) => {
             let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
@@ -120,8 +122,16 @@ pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
         None if listen.ip().is_loopback() => None,
         None => return Err("without a certificate, only this machine is listened to".into()),
     };
+    let logins = match oidc_issuer.zip(oidc_client_id) {
+        Some((issuer, client_id)) => {
+            let settings = ProviderSettings { issuer, client_id, ca_file: oidc_ca_file };
+            let provider = Provider::new(&settings).map_err(|error| format!("--oidc-{error}"))?;
+            Some(Logins { provider, claim: oidc_claim })
+        }
+        None => None,
+    };
     log();
-    let desk = Arc::new(Desk::new(open(home).await?));
+    let desk = Arc::new(Desk::new(open(home).await?, logins)?);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tracing::info!(address = %listener.local_addr()?, encrypted = tls.is_some(), "listening");

@@ -14,6 +14,7 @@ mod database;
 mod error;
 mod home;
 mod issue;
+mod login;
 mod pace;
 pub mod period;
 pub mod roster;
@@ -27,6 +28,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use home::{App, Identity, Mode};
 pub use issue::Desk;
+pub use login::Logins;
 pub use period::PeriodName;
 
 /// Reads a date such as `2026-12-31`, in this form alone.

@@ -12,7 +12,7 @@ use api::issuer::v1::{
 use issuer::code::{self, Code};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Imported, Roster};
-use issuer::{App, Clock, Desk, Error, Identity, Mode, parse_day};
+use issuer::{App, Clock, Desk, Error, Identity, Logins, Mode, parse_day};
 use pass::{
     BlindSignature, Directory, KeyId, KeyRecord, PendingToken, ProgrammeId, PublicKey, Schedule, Token,
     TokenChallenge, origin,
@@ -68,6 +68,11 @@ impl World {
         world
     }
 
+    /// Moves to what the machine's clock says.
+    pub(crate) fn is_now(&self) {
+        self.clock.store(Clock::System.now().timestamp(), Ordering::SeqCst);
+    }
+
     /// Moves to noon of a day.
     pub(crate) fn is(&self, day: &str) {
         self.clock.store(instant(day) + 12 * 60 * 60, Ordering::SeqCst);
@@ -107,6 +112,11 @@ impl World {
 
     /// Another process, as it were: it opens the folder by itself.
     pub(crate) async fn serve(&self) -> Serving {
+        self.serve_with(None).await
+    }
+
+    /// The same where workers may sign in.
+    pub(crate) async fn serve_with(&self, logins: Option<Logins>) -> Serving {
         let app = App::open(&self.home(), Clock::Manual(Arc::clone(&self.clock))).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -115,7 +125,9 @@ impl World {
             let stopped = async {
                 let _ = stopped.await;
             };
-            issuer::serve::serve(Arc::new(Desk::new(app)), listener, None, stopped).await.unwrap();
+            issuer::serve::serve(Arc::new(Desk::new(app, logins).unwrap()), listener, None, stopped)
+                .await
+                .unwrap();
         });
         let client = IssuerServiceClient::connect(format!("http://{address}")).await.unwrap();
         Serving { client, stop, ended }
@@ -174,6 +186,7 @@ impl Batch {
             activation_code: code.to_owned(),
             key_id: key_id.as_bytes().to_vec(),
             blinded_messages: pending.iter().map(blinded).collect(),
+            login: None,
         };
         Self { client, pending, request }
     }
