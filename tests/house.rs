@@ -1,15 +1,17 @@
 //! The map of `crates/README.md` is the house as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("api", &[]),
     ("calendar", &[]),
-    ("client", &["api", "pass"]),
+    ("client", &["api", "notes", "pass"]),
     (
         "e2e",
         &[
@@ -17,6 +19,7 @@ const EDGES: [(&str, &[&str]); 15] = [
             "calendar",
             "client",
             "migrations",
+            "notes",
             "notify",
             "pass",
             "search",
@@ -28,6 +31,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("fetch", &[]),
     ("issuer", &["api", "oidc", "pass"]),
     ("migrations", &[]),
+    ("notes", &[]),
     ("notify", &[]),
     ("oidc", &[]),
     ("pass", &[]),
@@ -82,4 +86,38 @@ fn the_map_draws_every_crate_with_its_edges() {
             .collect();
         assert_eq!(drawn, named, "the row of {name}");
     }
+}
+
+/// `.github/SECURITY.md` names a test for each threat, and none that is not there.
+#[test]
+fn every_threat_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let model = fs::read_to_string(root.join(".github/SECURITY.md")).expect("the threat model");
+    let table =
+        model.split("| proven by |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a table");
+    let mut rows = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let proofs: Vec<_> =
+            row.rsplit(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2).collect();
+        assert!(!proofs.is_empty(), "nothing proves: {row}");
+        for proof in proofs {
+            let (place, name) = proof.split_once("::").expect("a crate or a story, and a test");
+            let places = [format!("tests/stories/{place}.rs"), format!("crates/{place}")];
+            let found =
+                places.iter().map(|place| root.join(place)).any(|place| place.exists() && says(&place, name));
+            assert!(found, "there is no test {proof}");
+        }
+        rows += 1;
+    }
+    assert!(rows > 15, "{rows} threats");
+}
+
+/// Whether a test of this name is in a file, or in any file of a folder.
+fn says(path: &Path, name: &str) -> bool {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).expect("a folder of ours");
+        return entries.filter_map(Result::ok).any(|entry| says(&entry.path(), name));
+    }
+    path.extension().is_some_and(|ending| ending == "rs")
+        && fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {name}(")))
 }

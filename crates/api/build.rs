@@ -13,8 +13,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={}", root.display());
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
 
-    let services =
-        ["alias", "availability", "booking", "directory", "programme", "reminder", "roster", "slot"];
+    let services = [
+        "alias",
+        "audit",
+        "availability",
+        "booking",
+        "directory",
+        "note",
+        "programme",
+        "reminder",
+        "roster",
+        "slot",
+    ];
     let files = services.map(|name| root.join(format!("respite/v1/{name}.proto")));
     compile(&protox::compile(files, [&root])?, "respite.v1", &out)?;
     compile(

@@ -18,6 +18,8 @@ mod m20261125_000010_zone_rules;
 mod m20261125_000011_exclusion_tags;
 mod m20261125_000012_callers;
 mod m20261125_000013_programmes;
+mod m20261125_000015_audit;
+mod m20261125_000017_notes;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -37,6 +39,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000011_exclusion_tags::Migration),
             Box::new(m20261125_000012_callers::Migration),
             Box::new(m20261125_000013_programmes::Migration),
+            Box::new(m20261125_000015_audit::Migration),
+            Box::new(m20261125_000017_notes::Migration),
         ]
     }
 }

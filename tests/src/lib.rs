@@ -311,7 +311,7 @@ async fn serve(app: &App) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let address = listener.local_addr().expect("its address");
     let (stop, stopped) = oneshot::channel::<()>();
-    let routes = services::routes(app);
+    let routes = services::routes(app, services::Door::Every);
     let serving = tokio::spawn(async move {
         Server::builder()
             .add_routes(routes)

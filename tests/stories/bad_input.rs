@@ -121,6 +121,16 @@ e2e::stories! {
         ]).await;
     }
 
+    async fn the_log_of_what_staff_did(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let operator = world.operator().await;
+        check(&world, async |request| operator.audit().list_audit_entries(request).await, v1::ListAuditEntriesRequest::default(), &[
+            (|r| r.page_size = -1, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+    }
+
     async fn programmes(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let operator = world.operator().await;
@@ -456,6 +466,87 @@ e2e::stories! {
         let base = v1::DeleteContactRequest { request_id: request_id() };
         check(&world, async |request| worker.client.reminders().delete_contact(request).await, base, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+        ]).await;
+    }
+
+    async fn notes(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let worker = world.worker().await;
+        let booking_id = worker.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
+        let (of_worker, of_ada) = (|| worker.client.notes(), || ada.client.notes());
+        let device = client::NotesKey::from_seed(&[7; 32]).public();
+        let base = v1::CreateDeviceKeyRequest {
+            request_id: request_id(),
+            device_key: Some(v1::DeviceKey {
+                id: String::new(),
+                public_key: device.to_bytes().to_vec(),
+                expire_time: Some(timestamp(time("2027-03-21T09:00:00Z"))),
+                signature: vec![1; 64],
+            }),
+        };
+        check(&world, async |request| of_ada().create_device_key(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.device_key = None, "REQUIRED", "device_key"),
+            (|r| of(&mut r.device_key).public_key.clear(), "REQUIRED", "device_key.public_key"),
+            (|r| of(&mut r.device_key).public_key.truncate(31), "MALFORMED", "device_key.public_key"),
+            (|r| of(&mut r.device_key).signature.clear(), "REQUIRED", "device_key.signature"),
+            (|r| of(&mut r.device_key).signature.push(0), "MALFORMED", "device_key.signature"),
+            (|r| of(&mut r.device_key).expire_time = None, "REQUIRED", "device_key.expire_time"),
+            (|r| of(&mut r.device_key).expire_time = Some(timestamp(time(NOW))), "OUT_OF_RANGE", "device_key.expire_time"),
+            (|r| of(&mut r.device_key).expire_time = Some(timestamp(time("2027-03-21T09:00:01Z"))), "OUT_OF_RANGE", "device_key.expire_time"),
+            (|r| of(&mut r.device_key).expire_time = Some(Timestamp { seconds: i64::MAX, nanos: 0 }), "MALFORMED", "device_key.expire_time"),
+        ]).await;
+        let booking: uuid::Uuid = booking_id.parse().unwrap();
+        let handover = device.seal_handover(booking.into_bytes(), "text").unwrap();
+        let base = v1::PutIntakeRequest { request_id: request_id(), booking_id: booking_id.clone(), intake: handover.clone(), copy: handover.clone() };
+        check(&world, async |request| of_worker().put_intake(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.booking_id.push('0'), "MALFORMED", "booking_id"),
+            (|r| r.intake.clear(), "REQUIRED", "intake"),
+            (|r| r.copy.clear(), "REQUIRED", "copy"),
+            // Not padded, too little, too much, of another version, under another suite, in the clear.
+            (|r| r.intake.push(0), "MALFORMED", "intake"),
+            (|r| r.intake.truncate(1086), "MALFORMED", "intake"),
+            (|r| r.intake.truncate(63), "MALFORMED", "intake"),
+            (|r| r.intake.truncate(5), "MALFORMED", "intake"),
+            (|r| r.intake.resize(63 + 17 * 1024, 0), "MALFORMED", "intake"),
+            (|r| r.intake[0] = 2, "MALFORMED", "intake"),
+            (|r| r.intake[6] = 1, "MALFORMED", "intake"),
+            (|r| r.copy = vec![b'x'; 1087], "MALFORMED", "copy"),
+        ]).await;
+        let base = v1::PutHandoverRequest { request_id: request_id(), booking_id: booking_id.clone(), handover };
+        refused(&world, &async |request| of_ada().put_handover(request).await, &base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.handover.clear(), "REQUIRED", "handover"),
+            (|r| r.handover.push(0), "MALFORMED", "handover"),
+        ]).await;
+        check(&world, async |request| of_worker().get_device_key(request).await, v1::GetDeviceKeyRequest { booking_id: booking_id.clone() }, &[
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.booking_id = "x".repeat(36), "MALFORMED", "booking_id"),
+        ]).await;
+        check(&world, async |request| of_worker().get_notes(request).await, v1::GetNotesRequest { booking_id: booking_id.clone() }, &[
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.booking_id = "x".repeat(36), "MALFORMED", "booking_id"),
+        ]).await;
+        check(&world, async |request| of_ada().list_intakes(request).await, v1::ListIntakesRequest::default(), &[
+            (|r| r.page_size = -1, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+        let base = v1::DeleteDeviceKeyRequest { request_id: request_id(), device_key_id: request_id() };
+        refused(&world, &async |request| of_ada().delete_device_key(request).await, &base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.device_key_id.clear(), "REQUIRED", "device_key_id"),
+            (|r| r.device_key_id = "7".to_owned(), "MALFORMED", "device_key_id"),
+        ]).await;
+        let base = v1::DeleteNotesRequest { request_id: request_id(), booking_id };
+        check(&world, async |request| of_worker().delete_notes(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.booking_id = "x".repeat(36), "MALFORMED", "booking_id"),
         ]).await;
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 mod access;
+mod audit;
 mod availability;
 mod bad_input;
 mod busy;
@@ -10,11 +11,14 @@ mod calendars;
 mod clock_changes;
 mod collisions;
 mod crash;
+mod device;
 mod exclusions;
 mod fresh;
 mod limits;
+mod linking;
 mod main_job;
 mod migrations;
+mod notes;
 mod preview;
 mod privacy;
 mod programmes;

@@ -315,7 +315,7 @@ e2e::stories! {
 }
 
 /// The data as a thief has it: SQLite's files as they are, or PostgreSQL's dump.
-fn files(world: &World, engine: Engine) -> Vec<u8> {
+pub(crate) fn files(world: &World, engine: Engine) -> Vec<u8> {
     match engine {
         Engine::Sqlite => {
             let path = world.database.strip_prefix("sqlite://").unwrap();

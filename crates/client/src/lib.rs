@@ -2,7 +2,7 @@
 //! renew their own sign-in and survive a lost connection.
 //!
 //! **Invariant:** the secret, and every key made from it, stays here. The server is sent public keys,
-//! signatures and the proof of a moment's work.
+//! signatures and the proof of a moment's work. `README.md` walks through a device's day.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), client::Error> {
@@ -22,8 +22,11 @@
 //! ```
 
 mod error;
+#[cfg(feature = "notes")]
+mod notes;
 mod phrase;
 pub mod proof_of_work;
+mod reminders;
 mod session;
 mod sign_in;
 #[cfg(feature = "wallet")]
@@ -32,19 +35,27 @@ mod wallet;
 use std::{fmt, time::Duration};
 
 use api::v1::{
-    Alias, alias_service_client::AliasServiceClient, availability_service_client::AvailabilityServiceClient,
-    booking_service_client::BookingServiceClient, directory_service_client::DirectoryServiceClient,
+    Alias, alias_service_client::AliasServiceClient, audit_service_client::AuditServiceClient,
+    availability_service_client::AvailabilityServiceClient, booking_service_client::BookingServiceClient,
+    directory_service_client::DirectoryServiceClient, note_service_client::NoteServiceClient,
     programme_service_client::ProgrammeServiceClient, reminder_service_client::ReminderServiceClient,
     roster_service_client::RosterServiceClient, slot_service_client::SlotServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
+#[cfg(feature = "notes")]
+pub use ::notes::{
+    Certificate, CertificateError, DeviceKey, Intake, NotesKey, OpenError, PracticeKey, PracticePublicKey,
+    SealError,
+};
 pub use ed25519_dalek::SigningKey;
 pub use error::{Error, Refusal, Violation};
+#[cfg(feature = "notes")]
+pub use notes::{DeviceNotes, Notes, NotesError, Readable};
 pub use phrase::{PhraseError, Secret};
 pub use session::Session;
 #[cfg(feature = "wallet")]
-pub use wallet::{PassError, Wallet, WalletError};
+pub use wallet::{FetchError, PassError, Wallet, WalletError};
 
 /// Somebody who calls the server: nobody in particular, a worker, a therapist, an operator or a manager.
 ///
@@ -104,6 +115,11 @@ impl Client {
         AliasServiceClient::new(self.session.clone())
     }
 
+    /// What staff did.
+    pub fn audit(&self) -> AuditServiceClient<Session> {
+        AuditServiceClient::new(self.session.clone())
+    }
+
     /// The worker's shifts.
     pub fn roster(&self) -> RosterServiceClient<Session> {
         RosterServiceClient::new(self.session.clone())
@@ -117,6 +133,11 @@ impl Client {
     /// What hospitals pay for, and the log of their keys.
     pub fn programmes(&self) -> ProgrammeServiceClient<Session> {
         ProgrammeServiceClient::new(self.session.clone())
+    }
+
+    /// Notes as the server carries them, which `Notes` and `DeviceNotes` open.
+    pub fn notes(&self) -> NoteServiceClient<Session> {
+        NoteServiceClient::new(self.session.clone())
     }
 
     /// How the worker is reminded.
@@ -135,3 +156,8 @@ impl fmt::Debug for Client {
 pub fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+/// The walk through a device's day compiles.
+#[cfg(all(doctest, feature = "notes", feature = "wallet"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

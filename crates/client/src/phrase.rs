@@ -11,6 +11,8 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 const SALT: &[u8] = b"respite/alias/v1";
 const LOGIN: &[u8] = b"login-ed25519";
+#[cfg(feature = "notes")]
+const NOTES: &[u8] = b"notes-x25519";
 
 /// 128 random bits that never leave the device. Who has them has the alias; who loses them has lost it.
 #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
@@ -70,11 +72,21 @@ impl Secret {
 
     /// The key that the alias signs in with; the server knows its public half alone.
     pub fn login_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.seed(LOGIN))
+    }
+
+    /// The key that opens what is sealed for the worker, on any device with the phrase.
+    #[cfg(feature = "notes")]
+    pub fn notes_key(&self) -> notes::NotesKey {
+        notes::NotesKey::from_seed(&self.seed(NOTES))
+    }
+
+    fn seed(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut seed = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(SALT), &self.0)
-            .expand(LOGIN, seed.as_mut())
+            .expand(purpose, seed.as_mut())
             .expect("HKDF-SHA256 gives up to 8,160 bytes");
-        SigningKey::from_bytes(&seed)
+        seed
     }
 }
 
@@ -165,6 +177,17 @@ mod tests {
         assert_eq!(
             HEXLOWER.encode(key.verifying_key().as_bytes()),
             "3e60254657a57e02ed4d729df167eae885a9f275c82ca963a980ae4a162f584d"
+        );
+    }
+
+    /// Computed with HMAC of Python's standard library and the ladder of RFC 7748 written out, from the bytes 00 to 0f.
+    #[cfg(feature = "notes")]
+    #[test]
+    fn the_notes_key_is_the_one_the_contract_describes() {
+        let key = secret("000102030405060708090a0b0c0d0e0f").notes_key();
+        assert_eq!(
+            HEXLOWER.encode(&key.public().to_bytes()),
+            "b87664b15b2467cbe05d3ba8d241fcc7c90692584f7a9e1bb471666b8f3a3615"
         );
     }
 

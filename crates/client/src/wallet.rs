@@ -5,20 +5,21 @@
 //! over another connection, without a token, and at another time.
 //!
 //! ```no_run
-//! # async fn example(anybody: client::Client, programme: uuid::Uuid, kept: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(anybody: client::Client, programme: uuid::Uuid, hospital: tonic::transport::Channel, kept: &[u8])
+//! # -> Result<(), Box<dyn std::error::Error>> {
 //! # use chrono::{DateTime, Utc};
+//! # use std::io::Write;
+//! # let mut storage = Vec::new();
 //! # let (now, session_start) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC);
-//! # fn hospital(_: Vec<pass::TokenRequest>) -> Vec<pass::BlindSignature> { Vec::new() }
 //! use client::Wallet;
 //!
 //! let mut wallet = Wallet::new(&anybody, programme).await?;
-//! let requests = wallet.request(6, now)?;
-//! // Kept before they are sent: an answer that is lost can be asked for again.
-//! let kept = wallet.to_bytes();
-//! wallet.receive(&hospital(requests), now)?;
+//! // Kept before anything is sent: an answer that is lost can be asked for again.
+//! wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
+//! storage.write_all(&wallet.to_bytes())?;
 //!
 //! // Another day:
-//! let mut wallet = Wallet::open(&anybody, &kept).await?;
+//! let mut wallet = Wallet::open(&anybody, kept).await?;
 //! if let Some(pass) = wallet.pass_for(session_start, now).cloned() {
 //!     // Confirm the booking with `pass.to_bytes()`; once it is booked, or was spent before:
 //!     wallet.remove(&pass);
@@ -29,17 +30,21 @@
 
 use std::fmt;
 
-use api::v1;
+use api::{
+    issuer::v1::{GetOfferRequest, IssuePassesRequest, issuer_service_client::IssuerServiceClient},
+    v1,
+};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
     BlindSignature, Directory, FinalizeError, Head, KeyRecord, KeyState, LogError, NotIssuing, PendingToken,
     ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
+use tonic::transport::Channel;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::Client;
+use crate::{Client, Session};
 
 /// The passes of one programme.
 pub struct Wallet {
@@ -95,6 +100,35 @@ pub enum PassError {
     Answer(#[from] FinalizeError),
 }
 
+/// Why no passes were fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The hospital refused, or could not be reached; what is pending is asked for again the next time.
+    #[error(transparent)]
+    Call(#[from] crate::Error),
+    /// No passes are to be had, or those that came are none.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// The hospital offers passes of another programme.
+    #[error("passes of another programme are offered")]
+    OtherProgramme,
+    /// The hospital offers to sign with a key that is not the one that everybody sees; it might be this worker's alone.
+    #[error("the key that is offered is not the one in the log")]
+    OtherKey,
+    /// The hospital offers none, or more than anybody is offered.
+    #[error("{offered} passes are offered")]
+    Number {
+        /// How many.
+        offered: u32,
+    },
+    /// The device could not keep what it is about to send.
+    #[error("what is asked for could not be kept")]
+    NotKept(#[source] std::io::Error),
+}
+
+/// More passes than any hospital gives for one period.
+const MOST: u32 = 100;
+
 /// How long passes rest at least: who asks the hospital now and books in a minute is known by the time.
 const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
@@ -115,6 +149,45 @@ impl Wallet {
     pub async fn open(anybody: &Client, bytes: &[u8]) -> Result<Self, WalletError> {
         let (programme, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
         Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
+    }
+
+    /// Fetches the passes of the period from the hospital, over a connection of its own.
+    ///
+    /// `keep` stores the wallet before anything is sent. If it fails after that, or there is no answer, the same passes
+    /// are asked for the next time, as they are when the hospital is not there for a moment.
+    pub async fn fetch(
+        &mut self,
+        hospital: Channel,
+        activation_code: &str,
+        now: DateTime<Utc>,
+        keep: impl FnOnce(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), FetchError> {
+        let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));
+        let offer = issuer.get_offer(GetOfferRequest {}).await.map_err(crate::Error::from)?.into_inner();
+        if offer.programme_id != Uuid::from_bytes(self.programme.0).to_string() {
+            return Err(FetchError::OtherProgramme);
+        }
+        let passes = match offer.passes {
+            passes @ 1..=MOST => passes as usize,
+            offered => return Err(FetchError::Number { offered }),
+        };
+        let requests = self.request(passes, now)?;
+        if requests.iter().any(|request| request.key_id.as_bytes()[..] != offer.key_id) {
+            return Err(FetchError::OtherKey);
+        }
+        keep(&self.to_bytes()).map_err(FetchError::NotKept)?;
+        let blinded = requests.iter().map(|request| request.blinded_message.as_bytes().to_vec());
+        let request = IssuePassesRequest {
+            activation_code: activation_code.to_owned(),
+            key_id: offer.key_id,
+            blinded_messages: blinded.collect(),
+            login: None,
+        };
+        let signed = issuer.issue_passes(request).await.map_err(crate::Error::from)?.into_inner();
+        let answers = signed.blind_signatures.iter().map(|answer| BlindSignature::try_from(&answer[..]));
+        let answers = answers.collect::<Result<Vec<_>, _>>();
+        let answers = answers.map_err(|_| crate::Error::Incomplete { field: "blind_signatures" })?;
+        Ok(self.receive(&answers, now)?)
     }
 
     /// What to ask the hospital for, under the one key of the programme that signs `now`. As long as there is no

@@ -12,13 +12,16 @@ use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 use thiserror::Error;
 
-use crate::{App, Error, Mode, PeriodName, secret::Hash};
+use crate::{App, Error, Mode, PeriodName, scim::StaffNumber, secret::Hash};
 
 /// What somebody did.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Created { mode: Mode },
     Imported { workers: usize, added: usize, removed: usize },
+    ScimTokenMade { staff_number: StaffNumber },
+    ScimTurnedOff,
+    Provisioned { day: NaiveDate, added: u32, removed: u32 },
     CardsMade { count: u32, last_day: NaiveDate },
     CodesMade { count: usize, replaced: usize },
     KeyMade { period: PeriodName, key_id: KeyId, passes: u32, small: bool },
@@ -117,6 +120,13 @@ impl fmt::Display for Action {
             Self::Created { mode } => write!(f, "created, with codes for {mode}"),
             Self::Imported { workers, added, removed } => {
                 write!(f, "roster imported: {workers} workers, {added} of them new, {removed} gone")
+            }
+            Self::ScimTokenMade { staff_number } => {
+                write!(f, "token made for SCIM, with {staff_number} as the staff number")
+            }
+            Self::ScimTurnedOff => f.write_str("SCIM turned off"),
+            Self::Provisioned { day, added, removed } => {
+                write!(f, "by SCIM, on {day}: {added} added, {removed} removed")
             }
             Self::CardsMade { count, last_day } => write!(f, "cards made: {count}, good until {last_day}"),
             Self::CodesMade { count, replaced } => {

@@ -10,17 +10,17 @@ use chrono::DateTime;
 use data_encoding::{BASE64, HEXLOWER};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Roster};
+use issuer::serve::{Front, Tls};
 use issuer::{App, Clock, Desk, Identity, Logins, audit, code};
 use oidc::{Provider, ProviderSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tonic::transport::{Identity as Certificate, ServerTlsConfig};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::{Codes, Init, Key, Mode, Serve};
+use crate::{Codes, Init, Key, Mode, Scim, Serve, StaffNumber};
 
 /// Nothing, or the sentence that says what went wrong.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -46,6 +46,24 @@ pub(crate) async fn import(home: &Path, file: &Path, dry_run: bool) -> Outcome {
         "{workers} workers, {eligible_today} of them eligible today; {added} {would}added, {removed} {would}removed"
     );
     Ok(writeln!(io::stdout(), "{told}")?)
+}
+
+pub(crate) async fn scim(home: &Path, scim: Scim) -> Outcome {
+    let app = open(home).await?;
+    match scim {
+        Scim::Token { staff_number } => {
+            let staff_number = match staff_number {
+                StaffNumber::UserName => issuer::scim::StaffNumber::UserName,
+                StaffNumber::ExternalId => issuer::scim::StaffNumber::ExternalId,
+                StaffNumber::EmployeeNumber => issuer::scim::StaffNumber::EmployeeNumber,
+            };
+            let token = issuer::scim::make_token(&app, staff_number).await?;
+            writeln!(io::stdout(), "{}", *token)?;
+        }
+        Scim::Off => issuer::scim::turn_off(&app).await?,
+    }
+    app.close().await;
+    Ok(())
 }
 
 pub(crate) async fn codes(home: &Path, codes: Codes) -> Outcome {
@@ -111,15 +129,23 @@ pub(crate) async fn audit(home: &Path, seen: Option<&str>) -> Outcome {
 }
 
 pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
-    let Serve { listen, tls_certificate, tls_key, oidc_issuer, oidc_client_id, oidc_claim, oidc_ca_file } =
-        serve;
+    let Serve {
+        listen,
+        scim_listen,
+        origins,
+        tls_certificate,
+        tls_key,
+        oidc_issuer,
+        oidc_client_id,
+        oidc_claim,
+        oidc_ca_file,
+    } = serve;
     let tls = match tls_certificate.zip(tls_key) {
         Some((certificate, key)) => {
             let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-            let certificate = Certificate::from_pem(read(&certificate)?, read(&key)?);
-            Some(ServerTlsConfig::new().identity(certificate))
+            Some(Tls { certificate: read(&certificate)?, key: read(&key)? })
         }
-        None if listen.ip().is_loopback() => None,
+        None if [Some(listen), scim_listen].iter().flatten().all(|listen| listen.ip().is_loopback()) => None,
         None => return Err("without a certificate, only this machine is listened to".into()),
     };
     let logins = match oidc_issuer.zip(oidc_client_id) {
@@ -132,9 +158,18 @@ pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
     };
     log();
     let desk = Arc::new(Desk::new(open(home).await?, logins)?);
-    let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
+    let bind =
+        async |address| TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"));
+    let workers = bind(listen).await?;
+    let scim = match scim_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tracing::info!(address = %listener.local_addr()?, encrypted = tls.is_some(), "listening");
+    tracing::info!(address = %workers.local_addr()?, encrypted = tls.is_some(), "listening");
+    if let Some(scim) = &scim {
+        tracing::info!(address = %scim.local_addr()?, encrypted = tls.is_some(), "listening for SCIM");
+    }
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -142,7 +177,7 @@ pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
         }
         tracing::info!("stopping");
     };
-    issuer::serve::serve(desk, listener, tls, stop).await?;
+    issuer::serve::serve(desk, Front { workers, scim, origins, tls }, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

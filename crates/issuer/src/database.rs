@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::Error;
 
 /// The schema, step by step. Each file ends with the number of the step that it takes.
-const STEPS: [&str; 1] = [include_str!("schema/1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// How long a call waits for a connection, or for another process to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -83,6 +83,12 @@ pub enum Error {
     /// A roster is not taken.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// What a file says, and what the identity provider says, would contradict each other.
+    #[error("this roster comes by SCIM: `scim off` before a file is imported")]
+    ComesByScim,
+    /// Users would be mistaken for others.
+    #[error("the staff number is another attribute: `scim off` before it changes")]
+    OtherStaffNumber,
     /// The process is ending.
     #[error("interrupted")]
     Interrupted,

@@ -18,9 +18,11 @@ mod login;
 mod pace;
 pub mod period;
 pub mod roster;
+pub mod scim;
 mod secret;
 pub mod serve;
 mod service;
+mod web;
 
 use chrono::NaiveDate;
 
@@ -30,6 +32,7 @@ pub use home::{App, Identity, Mode};
 pub use issue::Desk;
 pub use login::Logins;
 pub use period::PeriodName;
+pub use web::Origin;
 
 /// Reads a date such as `2026-12-31`, in this form alone.
 pub fn parse_day(text: &str) -> Option<NaiveDate> {

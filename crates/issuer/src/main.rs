@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
-use issuer::{PeriodName, parse_day};
+use issuer::{Origin, PeriodName, parse_day};
 use uuid::Uuid;
 
 /// The hospital's own part of Respite: says who is eligible, and signs passes that it cannot recognise.
@@ -36,6 +36,9 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// The roster by SCIM, from the hospital's identity provider
+    #[command(subcommand)]
+    Scim(Scim),
     /// Make activation codes, and print them: only their hashes are kept
     Codes(Codes),
     /// The keys of periods
@@ -115,11 +118,42 @@ enum Key {
     Show,
 }
 
+#[derive(Subcommand)]
+enum Scim {
+    /// Make the identity provider's token, and print it: only its hash is kept
+    ///
+    /// A token that was made before ends. With the first one the roster becomes empty: from then on, it is what the
+    /// identity provider says.
+    Token {
+        /// Which attribute of a user is the staff number, by which codes are made
+        #[arg(long, value_name = "ATTRIBUTE")]
+        staff_number: StaffNumber,
+    },
+    /// Take no more from the identity provider: the roster stays as it is until a file is imported
+    Off,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StaffNumber {
+    /// The name that a user signs in with
+    UserName,
+    /// What the identity provider itself calls the user
+    ExternalId,
+    /// The employeeNumber of the enterprise extension
+    EmployeeNumber,
+}
+
 #[derive(Args)]
 struct Serve {
     /// Where to listen; elsewhere than on this machine alone only with a certificate
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50061")]
     listen: std::net::SocketAddr,
+    /// Where to listen for the identity provider, by SCIM; under the same rule
+    #[arg(long, value_name = "ADDRESS")]
+    scim_listen: Option<std::net::SocketAddr>,
+    /// A web page that may ask for passes from a browser, scheme and host; may be given several times
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    origins: Vec<Origin>,
     /// The certificate chain, PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -146,6 +180,7 @@ async fn main() -> ExitCode {
     let done = match command {
         Command::Init(init) => command::init(&home, init).await,
         Command::Import { file, dry_run } => command::import(&home, &file, dry_run).await,
+        Command::Scim(scim) => command::scim(&home, scim).await,
         Command::Codes(codes) => command::codes(&home, codes).await,
         Command::Key(key) => command::key(&home, key).await,
         Command::Serve(serve) => command::serve(&home, serve).await,

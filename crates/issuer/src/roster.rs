@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::{
     App, Error, Mode,
     audit::{self, Action},
-    parse_day,
+    parse_day, scim,
 };
 
 const EMPLOYEE_ID: &str = "employee_id";
@@ -160,6 +160,7 @@ impl fmt::Debug for Roster {
 pub async fn import(app: &App, roster: &Roster, dry_run: bool) -> Result<Imported, Error> {
     app.expect_mode(Mode::Roster)?;
     let mut transaction = app.db.write().await?;
+    scim::expect_off(&mut transaction).await?;
     let before: Vec<Vec<u8>> =
         sqlx::query_scalar("select worker from worker").fetch_all(&mut *transaction).await?;
     let mut gone: HashSet<Vec<u8>> = before.into_iter().collect();
@@ -250,12 +251,7 @@ impl Lines<'_> {
 
 fn row(line: u64, id: &[u8], from: &[u8], until: &[u8]) -> Result<Row, RowProblem> {
     let employee_id = text(id, EMPLOYEE_ID)?;
-    let mut letters = employee_id.chars();
-    let begins = letters.next().is_some_and(char::is_alphanumeric);
-    if !begins
-        || !letters.all(|c| c.is_alphanumeric() || "-_./@".contains(c))
-        || employee_id.len() > LONGEST_ID
-    {
+    if !is_employee_id(employee_id) {
         return Err(RowProblem::Id);
     }
     let active_from = parse_day(text(from, ACTIVE_FROM)?).ok_or(RowProblem::Date(ACTIVE_FROM))?;
@@ -267,6 +263,14 @@ fn row(line: u64, id: &[u8], from: &[u8], until: &[u8]) -> Result<Row, RowProble
         return Err(RowProblem::Reversed);
     }
     Ok(Row { line, employee_id: employee_id.to_owned(), active_from, active_until })
+}
+
+/// Whether a staff number has the form that every source gives it.
+pub(crate) fn is_employee_id(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(char::is_alphanumeric)
+        && letters.all(|c| c.is_alphanumeric() || "-_./@".contains(c))
+        && text.len() <= LONGEST_ID
 }
 
 fn text<'a>(field: &'a [u8], name: &'static str) -> Result<&'a str, RowProblem> {

@@ -55,6 +55,19 @@ impl Secret {
         self.mac(b"respite-issuer/nonce/v1", bytes).verify_slice(code).is_ok()
     }
 
+    /// In small letters, since RFC 7643 has names that differ in nothing else be the same.
+    pub(crate) fn user_name(&self, name: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-user-name/v1", name.to_lowercase().as_bytes())
+    }
+
+    pub(crate) fn external_id(&self, id: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-external-id/v1", id.as_bytes())
+    }
+
+    pub(crate) fn scim_token(&self, token: &str) -> Hash {
+        self.hash(b"respite-issuer/scim-token/v1", token.as_bytes())
+    }
+
     /// No context begins another, so that no two of them hash the same.
     fn hash(&self, context: &[u8], bytes: &[u8]) -> Hash {
         self.mac(context, bytes).finalize().into_bytes().into()

@@ -144,7 +144,7 @@ fn later(code: Code, reason: &str, told: String) -> Status {
 }
 
 /// SQLITE_BUSY, in any of its kinds: a command of the staff is writing.
-fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(crate) fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 

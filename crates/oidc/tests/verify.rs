@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod provider;
 
 use std::time::SystemTime;
@@ -13,7 +12,8 @@ use oidc::{HttpError, Provider, ProviderError, ProviderSettings, Refused};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+    RsaPublicKeyComponents,
 };
 use serde_json::{Value, json};
 
@@ -172,16 +172,16 @@ async fn rsa_and_ed25519_sign_too_and_short_keys_do_not() {
     ]);
     let check = async |id: &str, alg: &str, expected: Result<&str, Refused>| {
         let text = signed(&json!({ "alg": alg, "kid": id }), &claims);
-        let mut signature = vec![0; rsa.public().modulus_len()];
-        match alg {
-            "RS256" => {
-                rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap()
-            }
-            "PS256" => {
-                rsa.sign(&RSA_PSS_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap()
-            }
-            _ => signature = ed25519.sign(text.as_bytes()).as_ref().to_vec(),
-        }
+        let by_rsa = |padding: &'static dyn RsaEncoding| {
+            let mut signature = vec![0; rsa.public().modulus_len()];
+            rsa.sign(padding, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+            signature
+        };
+        let signature = match alg {
+            "RS256" => by_rsa(&RSA_PKCS1_SHA256),
+            "PS256" => by_rsa(&RSA_PSS_SHA256),
+            _ => ed25519.sign(text.as_bytes()).as_ref().to_vec(),
+        };
         let answer = verify(&fake, &format!("{text}.{}", BASE64URL_NOPAD.encode(&signature))).await;
         assert_eq!(answer, expected.map(str::to_owned), "{id} {alg}");
     };

@@ -23,16 +23,24 @@ const TURNS: usize = 2001;
 
 #[expect(clippy::print_stdout, reason = "the table is what it is run for")]
 fn main() {
+    let steps: [Step; 4] = [
+        ("pass_issue", pass_issue),
+        ("pass_redeem", pass_redeem),
+        ("pass_blind", pass_blind),
+        ("pass_finalize", pass_finalize),
+    ];
+    let named: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     println!("                   µs    bare   ratio");
-    for (name, Comparison { ours, bare, ratio }) in [
-        ("pass_issue", pass_issue()),
-        ("pass_redeem", pass_redeem()),
-        ("pass_blind", pass_blind()),
-        ("pass_finalize", pass_finalize()),
-    ] {
-        println!("{name:13} {:>7.0} {:>7.0}    {ratio:.2}", micros(ours), micros(bare));
+    for (name, step) in steps {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            let Comparison { ours, bare, ratio } = step();
+            println!("{name:13} {:>7.1} {:>7.1}    {ratio:.2}", micros(ours), micros(bare));
+        }
     }
 }
+
+/// What is compared, and how.
+type Step = (&'static str, fn() -> Comparison);
 
 struct World {
     issuer: Issuer,

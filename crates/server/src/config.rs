@@ -31,6 +31,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// The certificate the server shows.
     pub tls: Option<TlsSettings>,
+    /// Where therapists, operators and managers call, if not where everybody does.
+    pub staff: Option<StaffSettings>,
     /// Clients in browsers.
     pub web: WebSettings,
     /// Where zone rules may come from besides the program and the system (T6).
@@ -69,6 +71,20 @@ pub struct TlsSettings {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+}
+
+/// A socket for staff alone, who show a certificate besides their key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaffSettings {
+    /// Where it listens, on a network that the internet does not reach.
+    pub listen: SocketAddr,
+    /// The certificate shown to staff, with those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who signs the certificates of staff.
+    pub client_ca: PathBuf,
 }
 
 /// Which pages may call the server from a browser.
@@ -264,6 +280,9 @@ impl Config {
             );
             return Err(("listen", reason));
         }
+        if self.staff.as_ref().is_some_and(|staff| staff.listen == self.listen) {
+            return Err(("staff.listen", "staff and everybody else cannot share an address".to_owned()));
+        }
         if self.audience.is_empty() || !self.audience.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(("audience", "a host name such as respite.example.org is expected".to_owned()));
         }
@@ -306,6 +325,7 @@ impl Default for Config {
             key_file: None,
             database: DatabaseSettings::default(),
             tls: None,
+            staff: None,
             web: WebSettings::default(),
             zones: ZoneSettings::default(),
             mail: None,

@@ -6,21 +6,45 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, future, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::bounds::Turns;
 use crate::config::Limits;
+use crate::tls::Tls;
 
-/// Accepts at most `limits.connections` at once; further clients wait in the system's queue.
+/// Accepts at most `limits.connections` at once, and of those with `tls` the ones that finish the handshake.
+///
+/// Handshakes go on side by side, and each has its place among the connections: whoever is slow with theirs keeps
+/// nobody else waiting.
 pub(crate) fn incoming(
     listener: TcpListener,
     limits: &Limits,
-) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    tls: Option<Tls>,
+) -> impl Stream<Item = io::Result<Transport>> + use<> {
+    let secured = move |connection| {
+        let tls = tls.clone();
+        async move {
+            match tls {
+                None => Some(Transport::Plain(connection)),
+                // A client that is not let in learns why by an alert; it is nobody that a log should tell of.
+                Some(tls) => tls.accept(connection).await.ok().map(Box::new).map(Transport::Tls),
+            }
+        }
+    };
+    accepted(listener, limits)
+        .map(secured)
+        .buffer_unordered(limits.connections.get())
+        .filter_map(|transport| future::ready(transport.map(Ok)))
+}
+
+/// Accepts at most `limits.connections` at once; further clients wait in the system's queue.
+fn accepted(listener: TcpListener, limits: &Limits) -> impl Stream<Item = Connection> + use<> {
     let places = Arc::new(Semaphore::new(limits.connections.get()));
     let patience = Patience {
         opening: Duration::from_secs(10),
@@ -32,7 +56,7 @@ pub(crate) fn incoming(
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         let stream = accept(&listener).await;
         let connection = Connection::new(stream, place, Turns::new(&limits), patience);
-        Some((Ok(connection), (listener, places, limits)))
+        Some((connection, (listener, places, limits)))
     })
 }
 
@@ -135,6 +159,77 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// What calls come through, encrypted or not.
+pub(crate) enum Transport {
+    Plain(Connection),
+    Tls(Box<TlsStream<Connection>>),
+}
+
+impl Connected for Transport {
+    type ConnectInfo = Turns;
+
+    fn connect_info(&self) -> Turns {
+        match self {
+            Self::Plain(connection) => connection.connect_info(),
+            Self::Tls(stream) => stream.get_ref().0.connect_info(),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(connection) => Pin::new(connection).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(connection) => Pin::new(connection).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(connection) => Pin::new(connection).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(connection) => connection.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(connection) => Pin::new(connection).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(connection) => Pin::new(connection).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
 /// How long a client may say nothing.
 #[derive(Clone, Copy)]
 struct Patience {
@@ -218,7 +313,7 @@ mod tests {
     async fn a_client_beyond_the_cap_waits_until_another_leaves() {
         let (listener, address) = listen().await;
         let limits = Limits { connections: 1.try_into().unwrap(), ..Limits::default() };
-        let mut incoming = Box::pin(incoming(listener, &limits));
+        let mut incoming = Box::pin(incoming(listener, &limits, None));
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = incoming.next().await.unwrap().unwrap();

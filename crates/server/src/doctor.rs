@@ -14,7 +14,7 @@ use sea_orm::{
 use services::Clock;
 use store::{Db, zone_change, zone_check};
 use tokio::time::timeout;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Endpoint;
 
 use crate::config::{Config, LinkTemplate};
 use crate::schema::{self, Schema};
@@ -48,6 +48,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let now = Clock::System.now();
     let mut findings = settings(config);
     findings.push(certificate(config));
+    findings.push(staff(config));
     findings.push(key_file(config));
     findings.extend(database(config, now).await);
     findings.extend(zone_rules(config.zones.directory.as_deref(), now));
@@ -102,14 +103,20 @@ fn certificate(config: &Config) -> Finding {
     let Some(tls) = &config.tls else {
         return Finding::ok(SUBJECT, "none: plain text, for this machine or a proxy that encrypts");
     };
-    let usable = open::identity(tls).map_err(|error| error.to_string()).and_then(|identity| {
-        Server::builder()
-            .tls_config(identity)
-            .map_err(|_| "the certificate and the key do not work".to_owned())
-    });
-    match usable {
+    match open::tls(tls) {
         Ok(_) => Finding::ok(SUBJECT, tls.certificate.display()),
-        Err(reason) => Finding::fail(SUBJECT, reason),
+        Err(error) => Finding::fail(SUBJECT, error),
+    }
+}
+
+fn staff(config: &Config) -> Finding {
+    const SUBJECT: &str = "staff";
+    let Some(staff) = &config.staff else {
+        return Finding::ok(SUBJECT, "served where everybody is: their keys alone let them in");
+    };
+    match open::staff_tls(staff) {
+        Ok(_) => Finding::ok(SUBJECT, format!("served on {} alone, by certificate", staff.listen)),
+        Err(error) => Finding::fail(SUBJECT, error),
     }
 }
 

@@ -17,4 +17,5 @@ pub mod schema;
 pub mod seed;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod zones;

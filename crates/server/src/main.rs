@@ -66,6 +66,9 @@ enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(command::key::Key),
+    /// What staff did: a log to which is only added
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
     /// Those who run the service
     #[command(subcommand)]
     Operator(command::operator::Operator),
@@ -105,6 +108,7 @@ async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
         Command::Health { address } => command::check::health(&config()?, address).await,
         Command::Seed { therapists } => command::seed::run(&config()?, therapists).await,
         Command::Key(which) => command::key::run(which),
+        Command::Audit(what) => command::audit::run(&config()?, what).await,
         Command::Operator(what) => command::operator::run(&config()?, what).await,
         Command::Therapist(what) => command::therapist::run(&config()?, what).await,
         Command::Zones(what) => command::zones::run(&config()?, what).await,

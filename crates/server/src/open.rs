@@ -9,11 +9,11 @@ use notify::{Password, Post, SetupError, Smtp};
 use services::{App, Clock, Settings, feeds::Feeds};
 use store::Db;
 use thiserror::Error;
-use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::config::{self, Config, DatabaseUrl, TlsSettings};
+use crate::config::{self, Config, DatabaseUrl, StaffSettings, TlsSettings};
 use crate::key::{self, KeyError};
 use crate::schema::{self, Schema};
+use crate::tls::{Tls, TlsError};
 use crate::zones::{self, ZonesError};
 
 /// Why the process cannot start with these settings.
@@ -34,6 +34,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// A certificate, a key or an authority does not work.
+    #[error("{table}: {source}")]
+    Tls {
+        /// The settings that name it.
+        table: &'static str,
+        /// What is wrong with it.
+        source: TlsError,
     },
     /// There is no user in the URL to whom the password could belong.
     #[error("database.url names no user for database.password_file")]
@@ -149,11 +157,19 @@ pub fn post(config: &Config) -> Result<Post, OpenError> {
     Ok(Post::Smtp(Smtp::new(mail, password)?))
 }
 
-/// The certificate and key as the server shows them.
-pub fn identity(settings: &TlsSettings) -> Result<ServerTlsConfig, OpenError> {
+/// The certificate and key as the server shows them to everybody.
+pub fn tls(settings: &TlsSettings) -> Result<Tls, OpenError> {
     let certificate = read("tls.certificate", &settings.certificate)?;
-    let identity = Identity::from_pem(certificate, read("tls.key", &settings.key)?);
-    Ok(ServerTlsConfig::new().identity(identity))
+    let key = read("tls.key", &settings.key)?;
+    Tls::new(&certificate, &key, None).map_err(|source| OpenError::Tls { table: "tls", source })
+}
+
+/// The certificate and key as the server shows them to staff, and whose certificates staff must show.
+pub fn staff_tls(settings: &StaffSettings) -> Result<Tls, OpenError> {
+    let certificate = read("staff.certificate", &settings.certificate)?;
+    let key = read("staff.key", &settings.key)?;
+    let client_ca = read("staff.client_ca", &settings.client_ca)?;
+    Tls::new(&certificate, &key, Some(&client_ca)).map_err(|source| OpenError::Tls { table: "staff", source })
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<String, OpenError> {

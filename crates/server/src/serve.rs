@@ -1,18 +1,20 @@
-//! One listening socket: TLS, limits, gRPC and gRPC-Web, health, and an orderly end.
+//! Listening sockets, of which one may be the staff's alone: TLS, limits, gRPC and gRPC-Web, health, an orderly end.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::try_join_all;
 use http::{HeaderName, HeaderValue, Method, header};
-use services::App;
+use opentelemetry::metrics::Meter;
+use services::{App, Door};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tonic::service::LayerExt;
-use tonic::transport::{Server, ServerTlsConfig};
+use tonic::service::{LayerExt, Routes};
+use tonic::transport::{self, Server};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
@@ -22,6 +24,7 @@ use crate::bounds::BoundsLayer;
 use crate::calendars::CalendarsLayer;
 use crate::config::{Limits, Origin};
 use crate::rpc::RpcLayer;
+use crate::tls::Tls;
 use crate::{connection, health};
 
 /// What is served, to whom, and how much of it.
@@ -29,61 +32,48 @@ pub struct Front {
     /// All that calls work with.
     pub app: App,
     /// The certificate to show; plain text without one.
-    pub tls: Option<ServerTlsConfig>,
+    pub tls: Option<Tls>,
+    /// Where staff are served, and nowhere else; among everybody without it.
+    pub staff: Option<StaffSocket>,
     /// Pages that may call from a browser.
     pub origins: Vec<Origin>,
     /// Bounds on connections and requests.
     pub limits: Limits,
 }
 
+/// A second socket, which is not meant to be reached from the internet.
+pub struct StaffSocket {
+    /// It listens already.
+    pub listener: TcpListener,
+    /// The certificate to show, and whose certificates let somebody in.
+    pub tls: Tls,
+}
+
 /// Why serving ended before it was asked to.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The certificate or its key cannot be used.
-    #[error("the certificate and its key do not work")]
-    Tls(#[source] tonic::transport::Error),
-    /// The socket failed.
+    /// A socket failed.
     #[error("serving failed")]
-    Socket(#[from] tonic::transport::Error),
+    Socket(#[from] transport::Error),
 }
 
 /// Serves on `listener`, and delivers reminders, until `stop`.
 ///
 /// Then it says that it no longer serves, answers what it has begun, and stops its workers, within half a
-/// minute. The caller owns the socket and the signal.
+/// minute. The caller owns the sockets and the signal.
 pub async fn serve(
     front: Front,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Front { app, tls, origins, limits } = front;
+    let Front { app, tls, staff, origins, limits } = front;
     let (mut reporter, health) = tonic_health::server::health_reporter();
     health::tell(&reporter, ServingStatus::NotServing).await;
 
-    let mut server = Server::builder()
-        .max_concurrent_streams(limits.streams_per_connection.get())
-        // Without a grace period: with one, tonic cuts calls off instead of asking the client to leave.
-        .max_connection_age(limits.connection_age())
-        .http2_keepalive_interval(Some(limits.keepalive()))
-        .http2_keepalive_timeout(Some(limits.keepalive() / 2))
-        .http2_max_header_list_size(limits.header_bytes.get())
-        // Browsers without TLS speak HTTP/1.1; what is not gRPC-Web is refused there.
-        .accept_http1(true);
-    if let Some(tls) = tls {
-        server = server.tls_config(tls.timeout(HANDSHAKE)).map_err(ServeError::Tls)?;
-    }
     let health = health.max_decoding_message_size(LARGEST_HEALTH_CHECK);
     // T6: the protocol has no place for a detail, but any answer has headers.
     let zone_rules = HeaderValue::from_str(app.rules.version()).ok();
     let health = SetResponseHeaderLayer::overriding(ZONE_RULES, zone_rules).named_layer(health);
-    let routes = services::routes(&app).add_service(health);
-    #[cfg(feature = "reflection")]
-    let routes = routes.add_service(
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(api::DESCRIPTORS)
-            .build_v1()
-            .expect("the descriptors are the build's own"),
-    );
     let watches = app.watches.clone();
     watches.welcome();
     let meter = opentelemetry::global::meter("respite");
@@ -95,15 +85,20 @@ pub async fn serve(
         .with_description("How long ago what searches answer from was last known to be current")
         .with_callback(move |gauge| gauge.observe(mirror.age().as_secs_f64(), &[]))
         .build();
-    let (drain, draining) = oneshot::channel::<()>();
-    let serving = server
-        .layer(cors(&origins))
-        .layer(CalendarsLayer::new(&app, &limits))
-        .layer(GrpcWebLayer::new())
-        .layer(RpcLayer::new(&meter))
-        .layer(BoundsLayer::new(&limits))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connection::incoming(listener, &limits), draining.map(|_| ()));
+    let (drain, draining) = watch::channel(false);
+    let door = if staff.is_some() { Door::Public } else { Door::Every };
+    let everybody =
+        Socket { listener, tls, routes: services::routes(&app, door).add_service(health.clone()) };
+    let staff = staff.map(|StaffSocket { listener, tls }| Socket {
+        listener,
+        tls: Some(tls),
+        routes: services::routes(&app, Door::Staff).add_service(health),
+    });
+    let serving = try_join_all(
+        std::iter::once(everybody)
+            .chain(staff)
+            .map(|socket| answer(socket, &app, &meter, &origins, &limits, draining.clone())),
+    );
     tokio::pin!(serving);
 
     let (end_work, work_ends) = watch::channel(false);
@@ -117,7 +112,7 @@ pub async fn serve(
     observers.spawn(health::keep_true(app, reporter.clone()));
 
     tokio::select! {
-        failed = &mut serving => return Ok(failed?),
+        failed = &mut serving => return Ok(failed.map(drop)?),
         () = stop => {}
     }
 
@@ -126,7 +121,7 @@ pub async fn serve(
     watches.dismiss();
     health::tell(&reporter, ServingStatus::NotServing).await;
     health::dismiss_watchers(&mut reporter).await;
-    let _ = drain.send(());
+    drain.send_replace(true);
     if let Ok(drained) = timeout(DRAIN, serving).await {
         drained?;
     } else {
@@ -142,8 +137,6 @@ pub async fn serve(
 
 /// What says in every answer of the health service which zone rules are in force.
 pub(crate) const ZONE_RULES: HeaderName = HeaderName::from_static("respite-zone-rules");
-/// Until a client has finished its TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A service's name and what is around it.
 const LARGEST_HEALTH_CHECK: usize = 1024;
 /// For answers that have begun, and again for letters on their way.
@@ -152,6 +145,50 @@ const DRAIN: Duration = Duration::from_secs(15);
 const RECOVER: Duration = Duration::from_secs(1);
 /// A preflight request's answer holds for two hours, the longest browsers believe.
 const PREFLIGHT: Duration = Duration::from_hours(2);
+
+/// Where to answer, and what.
+struct Socket {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    routes: Routes,
+}
+
+/// Answers on one socket until it is `drained`.
+fn answer(
+    Socket { listener, tls, routes }: Socket,
+    app: &App,
+    meter: &Meter,
+    origins: &[Origin],
+    limits: &Limits,
+    mut drained: watch::Receiver<bool>,
+) -> impl Future<Output = Result<(), transport::Error>> + use<> {
+    #[cfg(feature = "reflection")]
+    let routes = routes.add_service(
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+            .build_v1()
+            .expect("the descriptors are the build's own"),
+    );
+    Server::builder()
+        .max_concurrent_streams(limits.streams_per_connection.get())
+        // Without a grace period: with one, tonic cuts calls off instead of asking the client to leave.
+        .max_connection_age(limits.connection_age())
+        .http2_keepalive_interval(Some(limits.keepalive()))
+        .http2_keepalive_timeout(Some(limits.keepalive() / 2))
+        .http2_max_header_list_size(limits.header_bytes.get())
+        // Browsers without TLS speak HTTP/1.1; what is not gRPC-Web is refused there.
+        .accept_http1(true)
+        .layer(cors(origins))
+        .layer(CalendarsLayer::new(app, limits))
+        .layer(GrpcWebLayer::new())
+        .layer(RpcLayer::new(meter))
+        .layer(BoundsLayer::new(limits))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connection::incoming(listener, limits, tls), async move {
+            // An error means that nobody is left to drain it, which drains it too.
+            let _ = drained.wait_for(|drained| *drained).await;
+        })
+}
 
 /// gRPC-Web from the pages named, and from no other.
 fn cors(origins: &[Origin]) -> CorsLayer {

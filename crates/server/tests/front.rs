@@ -34,7 +34,7 @@ async fn start(change: impl FnOnce(&mut Front)) -> Running {
     let database = files.path().join("respite.db");
     let settings = format!("[database]\nurl = \"sqlite://{}\"", database.display());
     let app = open::open(&Config::parse("test", &settings).unwrap()).await.unwrap();
-    let mut front = Front { app, tls: None, origins: Vec::new(), limits: Limits::default() };
+    let mut front = Front { app, tls: None, staff: None, origins: Vec::new(), limits: Limits::default() };
     change(&mut front);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -257,11 +257,11 @@ async fn calls_beyond_the_limit_of_a_connection_are_refused() {
 #[tokio::test]
 async fn tls_is_spoken_with_a_certificate_and_plain_text_is_not() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
-    let identity = open::identity(&server::config::TlsSettings {
+    let tls = open::tls(&server::config::TlsSettings {
         certificate: format!("{directory}/certificate.pem").into(),
         key: format!("{directory}/key.pem").into(),
     });
-    let server = start(|front| front.tls = Some(identity.unwrap())).await;
+    let server = start(|front| front.tls = Some(tls.unwrap())).await;
     let authority = Certificate::from_pem(std::fs::read(format!("{directory}/ca.pem")).unwrap());
     let endpoint = Endpoint::from_shared(format!("https://{}", server.address))
         .unwrap()

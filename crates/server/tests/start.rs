@@ -103,6 +103,6 @@ async fn a_file_that_is_missing_is_told_with_its_setting() {
     let mut config = config(&files);
     config.tls =
         Some(server::config::TlsSettings { certificate: "missing.pem".into(), key: "key.pem".into() });
-    let refused = open::identity(config.tls.as_ref().unwrap()).unwrap_err().to_string();
+    let refused = open::tls(config.tls.as_ref().unwrap()).err().unwrap().to_string();
     assert!(refused.starts_with("tls.certificate: missing.pem: "), "{refused}");
 }

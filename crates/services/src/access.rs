@@ -83,8 +83,48 @@ impl Policy {
     }
 }
 
+/// Which listener a call came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The only one.
+    Every,
+    /// The one that the internet reaches, where staff have one of their own.
+    Public,
+    /// The one of therapists, operators and managers, who had to show a certificate.
+    Staff,
+}
+
+impl Door {
+    /// Whether calls under this policy are answered here at all, whoever makes them.
+    fn answers(self, policy: Policy) -> Result<(), Error> {
+        use Policy as P;
+        match (self, policy) {
+            (Self::Every, _)
+            | (Self::Public | Self::Staff, P::Open | P::Public | P::AliasOrTherapist | P::Anyone)
+            | (Self::Public, P::Alias)
+            | (Self::Staff, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator) => Ok(()),
+            (Self::Public, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator)
+            | (Self::Staff, P::Alias) => Err(Error::OtherListener),
+        }
+    }
+
+    /// Whether this caller is answered here, where others may make the same call.
+    fn admits(self, caller: Caller) -> Result<(), Error> {
+        match (self, caller) {
+            (Self::Every, _)
+            | (Self::Public, Caller::Anonymous | Caller::Alias(_))
+            | (
+                Self::Staff,
+                Caller::Anonymous | Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_),
+            ) => Ok(()),
+            (Self::Public, Caller::Therapist(_) | Caller::Operator(_) | Caller::Manager(_))
+            | (Self::Staff, Caller::Alias(_)) => Err(Error::OtherListener),
+        }
+    }
+}
+
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 67] = [
+pub const POLICIES: [(&str, Policy); 77] = [
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -94,6 +134,7 @@ pub const POLICIES: [(&str, Policy); 67] = [
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
     ("/respite.v1.AliasService/SetExclusionTags", Policy::Alias),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
+    ("/respite.v1.AuditService/ListAuditEntries", Policy::Operator),
     ("/respite.v1.AvailabilityService/CreateBusyFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateCalendarFeed", Policy::Therapist),
     ("/respite.v1.AvailabilityService/CreateDateOverride", Policy::Therapist),
@@ -135,6 +176,15 @@ pub const POLICIES: [(&str, Policy); 67] = [
     ("/respite.v1.DirectoryService/SearchTherapists", Policy::Public),
     ("/respite.v1.DirectoryService/UpdateTherapist", Policy::Therapist),
     ("/respite.v1.DirectoryService/VerifyCredential", Policy::Operator),
+    ("/respite.v1.NoteService/CreateDeviceKey", Policy::Therapist),
+    ("/respite.v1.NoteService/DeleteDeviceKey", Policy::Therapist),
+    ("/respite.v1.NoteService/DeleteNotes", Policy::Alias),
+    ("/respite.v1.NoteService/GetDeviceKey", Policy::Alias),
+    ("/respite.v1.NoteService/GetNotes", Policy::Alias),
+    ("/respite.v1.NoteService/ListDeviceKeys", Policy::Therapist),
+    ("/respite.v1.NoteService/ListIntakes", Policy::Therapist),
+    ("/respite.v1.NoteService/PutHandover", Policy::Therapist),
+    ("/respite.v1.NoteService/PutIntake", Policy::Alias),
     ("/respite.v1.ProgrammeService/CreateProgramme", Policy::Operator),
     ("/respite.v1.ProgrammeService/CreateProgrammeKey", Policy::Manager),
     ("/respite.v1.ProgrammeService/GetProgramme", Policy::Open),
@@ -210,11 +260,12 @@ pub(crate) async fn key_in_use(db: &impl ConnectionTrait, key: &Opaque) -> Resul
 #[derive(Clone)]
 pub(crate) struct AccessLayer {
     app: App,
+    door: Door,
 }
 
 impl AccessLayer {
-    pub(crate) fn new(app: App) -> Self {
-        Self { app }
+    pub(crate) fn new(app: App, door: Door) -> Self {
+        Self { app, door }
     }
 }
 
@@ -222,7 +273,7 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Access<S>;
 
     fn layer(&self, inner: S) -> Access<S> {
-        Access { app: self.app.clone(), inner }
+        Access { app: self.app.clone(), door: self.door, inner }
     }
 }
 
@@ -230,6 +281,7 @@ impl<S> Layer<S> for AccessLayer {
 #[derive(Clone)]
 pub(crate) struct Access<S> {
     app: App,
+    door: Door,
     inner: S,
 }
 
@@ -249,7 +301,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Sent>) -> Self::Future {
-        let app = self.app.clone();
+        let (app, door) = (self.app.clone(), self.door);
         let clone = self.inner.clone();
         // The one that is ready goes with this call.
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -263,7 +315,9 @@ where
             };
             let remembered = request.uri().path() == FROM_MEMORY;
             let admitted = async {
+                door.answers(policy)?;
                 let (caller, token) = identify(&app, remembered, header, app.clock.now()).await?;
+                door.admits(caller)?;
                 policy.admits(caller)?;
                 Ok::<_, Error>((caller, token))
             };

@@ -35,6 +35,9 @@ pub enum Error {
     /// This kind of caller may not make this call.
     #[error("this call is not for this kind of caller")]
     CallerNotAllowed,
+    /// Staff have a listener of their own, and this was the other one.
+    #[error("this call is answered on another listener")]
+    OtherListener,
     /// It is not there, or it is somebody else's: that is not told apart.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -109,6 +112,12 @@ pub enum Error {
     /// The feed could not be fetched or read: that is not told apart.
     #[error("the calendar could not be fetched")]
     FeedUnavailable,
+    /// The note is not sealed to a device of the booking's therapist (G5).
+    #[error("the note is not sealed to a key of the therapist's that lives")]
+    DeviceKeyNotLive,
+    /// The booking takes this note no more (G5).
+    #[error("it is too late for this note")]
+    NoteTooLate,
     /// The code is wrong.
     #[error("the code is wrong")]
     CodeWrong,
@@ -205,6 +214,8 @@ pub enum LimitReason {
     Credentials,
     /// Date overrides of a therapist.
     DateOverrides,
+    /// Keys of a therapist's devices.
+    DeviceKeys,
     /// Session types of a therapist.
     SessionTypes,
     /// Times off of a therapist.
@@ -294,7 +305,7 @@ impl From<Error> for Status {
                 Code::InvalidArgument
             }
             Error::Unauthenticated(_) => Code::Unauthenticated,
-            Error::CallerNotAllowed => Code::PermissionDenied,
+            Error::CallerNotAllowed | Error::OtherListener => Code::PermissionDenied,
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
             | Error::KeyListed
@@ -331,6 +342,8 @@ impl From<Error> for Status {
             | Error::JoinTooLate
             | Error::SessionNotBegun
             | Error::FeedUnavailable
+            | Error::DeviceKeyNotLive
+            | Error::NoteTooLate
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
@@ -419,6 +432,7 @@ fn reason(error: &Error) -> &'static str {
             Unauthenticated::Login => "LOGIN_REFUSED",
         },
         Error::CallerNotAllowed => "CALLER_NOT_ALLOWED",
+        Error::OtherListener => "OTHER_LISTENER",
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
         Error::DateOverridden => "DATE_OVERRIDDEN",
@@ -456,11 +470,14 @@ fn reason(error: &Error) -> &'static str {
             LimitReason::Codes => "TOO_MANY_CODES",
             LimitReason::Credentials => "TOO_MANY_CREDENTIALS",
             LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
+            LimitReason::DeviceKeys => "TOO_MANY_DEVICE_KEYS",
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
         Error::TooManyFetches { .. } => "TOO_MANY_FETCHES",
         Error::FeedUnavailable => "FEED_UNAVAILABLE",
+        Error::DeviceKeyNotLive => "DEVICE_KEY_NOT_LIVE",
+        Error::NoteTooLate => "NOTE_TOO_LATE",
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",
         Error::Store(error) => match error {

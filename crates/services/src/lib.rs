@@ -5,6 +5,7 @@
 
 mod access;
 mod alias;
+pub mod audit;
 mod availability;
 mod booking;
 mod callers;
@@ -17,6 +18,7 @@ pub mod feeds;
 mod field;
 mod listing;
 pub mod mirror;
+mod notes;
 mod once;
 pub mod operators;
 mod page;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use api::v1;
 use tonic::service::Routes;
 
-pub use access::{Caller, POLICIES, Policy};
+pub use access::{Caller, Door, POLICIES, Policy};
 pub use availability::published;
 pub use callers::Callers;
 pub use clock::Clock;
@@ -87,11 +89,13 @@ pub struct Settings {
 }
 
 /// The services' full names, for health checks.
-pub const SERVICE_NAMES: [&str; 8] = [
+pub const SERVICE_NAMES: [&str; 10] = [
     "respite.v1.AliasService",
+    "respite.v1.AuditService",
     "respite.v1.AvailabilityService",
     "respite.v1.BookingService",
     "respite.v1.DirectoryService",
+    "respite.v1.NoteService",
     "respite.v1.ProgrammeService",
     "respite.v1.ReminderService",
     "respite.v1.RosterService",
@@ -104,13 +108,16 @@ const MAX_REQUEST: usize = 64 * 1024;
 /// The same where a roster comes as a file.
 const MAX_ROSTER: usize = 1024 * 1024 + MAX_REQUEST;
 
-/// Every service, behind the layer that knows who calls and refuses who may not.
+/// Every service as it is answered at `door`, behind the layer that knows who calls and refuses who may not.
 #[must_use]
-pub fn routes(app: &App) -> Routes {
+pub fn routes(app: &App, door: Door) -> Routes {
     let app = || app.clone();
     Routes::default()
         .add_service(
             v1::alias_service_server::AliasServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::audit_service_server::AuditServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
             v1::availability_service_server::AvailabilityServiceServer::new(app())
@@ -123,6 +130,9 @@ pub fn routes(app: &App) -> Routes {
         .add_service(
             v1::directory_service_server::DirectoryServiceServer::new(app())
                 .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            v1::note_service_server::NoteServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
             v1::programme_service_server::ProgrammeServiceServer::new(app())
@@ -139,6 +149,6 @@ pub fn routes(app: &App) -> Routes {
             v1::slot_service_server::SlotServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )
         .into_axum_router()
-        .layer(access::AccessLayer::new(app()))
+        .layer(access::AccessLayer::new(app(), door))
         .into()
 }

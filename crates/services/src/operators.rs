@@ -2,11 +2,12 @@
 
 use api::v1;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder};
-use store::{CredentialId, OperatorId, TherapistId, access_token, operator};
+use store::{CredentialId, OperatorId, TherapistId, access_token, audit::Action, operator};
 
 use crate::{
     App,
     access::key_in_use,
+    audit,
     directory::{self, New, today},
     error::Error,
     field,
@@ -25,6 +26,7 @@ pub async fn create(app: &App, label: &str, public_key: &[u8]) -> Result<Operato
     }
     let operator = operator::Model { id: OperatorId::random(), public_key, label };
     let id = operator.into_active_model().insert(&tx).await?.id;
+    audit::append_at_terminal(&tx, app.clock.now(), Action::CreateOperator, id).await?;
     tx.commit().await?;
     Ok(id)
 }
@@ -41,6 +43,7 @@ pub async fn delete(app: &App, id: OperatorId) -> Result<(), Error> {
     let operator = operator::Entity::find_by_id(id).one(&tx).await?.ok_or(Error::NotFound("operator"))?;
     operator.delete(&tx).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(&tx).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), Action::DeleteOperator, id).await?;
     Ok(tx.commit().await?)
 }
 
@@ -54,6 +57,7 @@ pub async fn create_therapist(
     let new = New::parse(app, Some(therapist), public_key)?;
     let tx = app.db.write().await?;
     let created = directory::create(&tx, new, today(now)).await?;
+    audit::append_at_terminal(&tx, now, Action::CreateTherapist, &created.id).await?;
     tx.commit().await?;
     Ok(created)
 }
@@ -77,6 +81,7 @@ pub async fn list_therapists(app: &App) -> Result<Vec<v1::Therapist>, Error> {
 pub async fn verify_credential(app: &App, id: CredentialId, verified: bool) -> Result<v1::Credential, Error> {
     let tx = app.db.write().await?;
     let credential = directory::verify(&tx, id, verified).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), directory::verdict(verified), id).await?;
     tx.commit().await?;
     Ok(credential)
 }

@@ -8,8 +8,8 @@ use sea_orm::{
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, change::Position, fetch_turn, reminder,
-    request, used_challenge, zone_change,
+    AliasId, Instant, access_token, booking, booking_event, change, change::Position, device_key, fetch_turn,
+    note, reminder, request, used_challenge, zone_change,
 };
 
 use crate::{App, error::Error, programme::payment};
@@ -47,13 +47,15 @@ const EVERY: Duration = Duration::from_hours(1);
 const HOLDS: TimeDelta = TimeDelta::days(1);
 /// After a session, for the worker and the therapist who go on with each other.
 const SESSIONS: TimeDelta = TimeDelta::days(366);
+/// After a session, for the therapist who still has to think about it; the worker's own stay as long as the booking is theirs.
+const INTAKES: TimeDelta = TimeDelta::days(30);
 /// After a letter that was given up was due, for operators who look into it.
 const DEAD_LETTERS: TimeDelta = TimeDelta::days(30);
 /// After a code was due.
 const CODES: TimeDelta = TimeDelta::days(1);
 
 /// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
-/// sessions that are over, credits and spent passes of periods that are, and whose a session was a year after it.
+/// sessions that are over, intakes a month after them, device keys that have expired, credits and spent passes of periods that are, and whose a session was a year after it.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let present = app.clock.now();
     let ago = |time: TimeDelta| Instant::from(present - time);
@@ -94,6 +96,16 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     tx.commit().await?;
 
     let tx = app.db.write().await?;
+    device_key::Entity::delete_many().filter(device_key::COLUMN.expires_at.lte(now)).exec(&tx).await?;
+    let over = ids(Condition::all().add(booking::COLUMN.ends_at.lte(ago(INTAKES))));
+    note::Entity::delete_many()
+        .filter(note::COLUMN.kind.eq(note::Kind::Intake))
+        .filter(note::Column::BookingId.in_subquery(over))
+        .exec(&tx)
+        .await?;
+    tx.commit().await?;
+
+    let tx = app.db.write().await?;
     payment::forget(app, &tx, present).await?;
     tx.commit().await?;
 
@@ -105,6 +117,10 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
         .await?;
     zone_change::Entity::delete_many()
         .filter(zone_change::Column::BookingId.in_subquery(ids(long_over.clone())))
+        .exec(&tx)
+        .await?;
+    note::Entity::delete_many()
+        .filter(note::Column::BookingId.in_subquery(ids(long_over.clone())))
         .exec(&tx)
         .await?;
     booking::Entity::update_many()

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use calendar::Roster;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Serialize, de::DeserializeOwned};
-use store::{AliasId, Opaque, RequestId, Tags, alias, alias_key};
+use store::{AliasId, BookingId, Opaque, RequestId, Tags, alias, alias_key, note};
 use vault::{DataKey, Padding};
 
 use crate::{App, alias::AliasSettings, error::Error, reminders::Contact, roster::Feed};
@@ -27,6 +27,9 @@ const FEED: Column = Column { name: "feed.sealed", padding: Padding::to(8192) };
 const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
 /// An answer already given.
 const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
+
+/// Devices have hidden the length already.
+const PADDED: Padding = Padding::to(1);
 
 /// One alias's data key, and what was kept for it when the call looked.
 pub(crate) struct Safe {
@@ -165,6 +168,18 @@ impl Safe {
             .map_err(|_| Error::Sealed(RESPONSE.name))
     }
 
+    /// Seals what devices have sealed already, so that it goes with the alias's data key, too.
+    pub(crate) fn seal_note(&self, booking: BookingId, kind: note::Kind, from_device: &[u8]) -> Opaque {
+        Opaque(self.key.seal(note_column(kind), booking.0.into_bytes(), from_device, PADDED))
+    }
+
+    pub(crate) fn unseal_note(&self, row: &note::Model) -> Result<Vec<u8>, Error> {
+        let &note::Model { booking_id, kind, ref sealed } = row;
+        let column = note_column(kind);
+        let opened = self.key.open(column, booking_id.0.into_bytes(), &sealed.0);
+        opened.map(|opened| opened.to_vec()).map_err(|_| Error::Sealed(column))
+    }
+
     /// Seals a value of the alias's only row in a table.
     fn seal_json(&self, column: Column, value: &impl Serialize) -> Result<Opaque, Error> {
         let plaintext = serde_json::to_vec(value).map_err(|_| Error::Sealed(column.name))?;
@@ -177,5 +192,14 @@ impl Safe {
             .open(column.name, self.alias.0.into_bytes(), &sealed.0)
             .map_err(|_| Error::Sealed(column.name))?;
         serde_json::from_slice(&opened).map_err(|_| Error::Sealed(column.name))
+    }
+}
+
+/// A note is sealed as one of its kind: it opens as no other.
+fn note_column(kind: note::Kind) -> &'static str {
+    match kind {
+        note::Kind::Intake => "note.intake",
+        note::Kind::Copy => "note.copy",
+        note::Kind::Handover => "note.handover",
     }
 }

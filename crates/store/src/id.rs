@@ -50,6 +50,8 @@ ids! {
     CreditId,
     /// A change of one local date.
     DateOverrideId,
+    /// The key of a device that notes are sealed to.
+    DeviceKeyId,
     /// A calendar that is fetched again and again.
     FeedId,
     /// Somebody who runs the service.

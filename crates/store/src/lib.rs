@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod alias;
 pub mod alias_key;
+pub mod audit;
 pub mod booking;
 pub mod booking_event;
 pub mod busy_feed;
@@ -15,9 +16,11 @@ pub mod contact;
 pub mod credential;
 pub mod credit;
 pub mod date_override;
+pub mod device_key;
 pub mod feed;
 pub mod fetch_turn;
 pub mod key_log;
+pub mod note;
 pub mod operator;
 pub mod programme;
 pub mod reminder;
@@ -42,7 +45,7 @@ pub use column::{Horizon, Instant, Limits, List, Modality, Opaque, Tags};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{
-    AliasId, BookingId, CredentialId, CreditId, DateOverrideId, FeedId, OperatorId, ProgrammeId, ReminderId,
-    RequestId, SessionTypeId, TherapistId, TimeOffId,
+    AliasId, BookingId, CredentialId, CreditId, DateOverrideId, DeviceKeyId, FeedId, OperatorId, ProgrammeId,
+    ReminderId, RequestId, SessionTypeId, TherapistId, TimeOffId,
 };
 pub use writes::Writes;

@@ -24,6 +24,7 @@ use store::{
     request, schedule, session_type, therapist,
 };
 use tokio::task::JoinSet;
+use vault::{DataKey, Keyring, Padding, Purpose};
 
 use crate::{
     Bench, Failed, Line, Turns, median,
@@ -93,9 +94,102 @@ pub(crate) async fn paid(bench: &Bench) -> Result<Line, Failed> {
         unit: "pairs/s",
         limit: turns.limit(),
         ratio: median(&turns.quotients()),
-        goal: None,
+        goal: Some(0.9),
         note: turns.note(),
     })
+}
+
+/// What it takes to know who calls and whether they may, and to open and seal what is kept of them, in the course of one
+/// held and confirmed session: a session without it against a whole one.
+pub(crate) async fn guarded(bench: &Bench) -> Result<Line, Failed> {
+    let home = Home::shared(bench, &own_database(bench).await?)?;
+    let (_process, calendar) = open(&home).await?;
+    let safe = Safe::new();
+    pairs_per_second(calendar, Way::Served, ROUND).await?;
+    let mut turns = Turns { ours: Vec::new(), limits: Vec::new() };
+    let mut unsealing = Vec::new();
+    for _ in 0..ROUNDS * 10 {
+        // One at a time, so that nobody waits for anybody else.
+        let started = Instant::now();
+        let wanted = calendar.next()?;
+        wanted.hold_and_confirm(None).await?;
+        let whole = started.elapsed().as_secs_f64() * 1e6;
+        let started = Instant::now();
+        for call in ["HoldSlot", "ConfirmBooking"] {
+            wanted.ask_whose_token_it_is(&calendar.db).await?;
+            may(call)?;
+        }
+        let asked = started.elapsed().as_secs_f64() * 1e6;
+        let started = Instant::now();
+        for _call in 0..2 {
+            safe.open_and_answer()?;
+        }
+        let opened = started.elapsed().as_secs_f64() * 1e6;
+        unsealing.push(opened / whole);
+        turns.ours.push(whole - asked - opened);
+        turns.limits.push(whole);
+    }
+    let (value, limit) = (turns.value(), turns.limit());
+    Ok(Line {
+        name: "policy_added_to_booking",
+        value,
+        unit: "us",
+        limit,
+        ratio: median(&turns.quotients()),
+        goal: Some(0.95),
+        note: format!(
+            "{}; of which unsealing {:.3} of a session, the rest is the question whose token it is",
+            turns.note(),
+            median(&unsealing)
+        ),
+    })
+}
+
+/// What the layer in front of every call does once it knows who calls.
+fn may(call: &str) -> Result<(), Failed> {
+    let path = format!("/respite.v1.BookingService/{call}");
+    let found = services::POLICIES.binary_search_by_key(&path.as_str(), |(known, _)| known);
+    found.map(drop).map_err(|_| "no such call".into())
+}
+
+/// What is kept of an alias, as the server keeps it.
+struct Safe {
+    keyring: Keyring,
+    wrapped: Vec<u8>,
+    settings: Vec<u8>,
+    roster: Vec<u8>,
+    contact: Vec<u8>,
+}
+
+const OWN: [u8; 16] = [7; 16];
+
+impl Safe {
+    fn new() -> Self {
+        let (keyring, key) = (Keyring::generate(), DataKey::generate());
+        Self {
+            wrapped: keyring.wrap(&key, OWN),
+            settings: key.seal("alias.settings", OWN, &[0; 120], Padding::to(256)),
+            roster: key.seal("roster.sealed", OWN, &[0; 3_000], Padding::ROSTER),
+            contact: key.seal("contact.sealed", OWN, &[0; 120], Padding::to(256)),
+            keyring,
+        }
+    }
+
+    /// What one call does: it opens everything there is, and seals the answer to be remembered.
+    fn open_and_answer(&self) -> Result<(), Failed> {
+        let broken = |_| "what was sealed does not open";
+        let key = self.keyring.unwrap(&self.wrapped, OWN).map_err(broken)?;
+        for (column, sealed) in [
+            ("alias.settings", &self.settings),
+            ("roster.sealed", &self.roster),
+            ("contact.sealed", &self.contact),
+        ] {
+            std::hint::black_box(key.open(column, OWN, sealed).map_err(broken)?);
+        }
+        std::hint::black_box(self.keyring.mac(Purpose::RequestPayload, &[&[0; 100]]));
+        std::hint::black_box(key.seal("request.response", OWN, &[0; 200], Padding::to(128)));
+        Ok(())
+    }
 }
 
 /// A server with therapists who are always there and aliases who have signed in.

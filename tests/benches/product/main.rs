@@ -5,6 +5,7 @@
 mod booking;
 mod engine;
 mod load;
+mod passes;
 mod process;
 mod search;
 mod start;
@@ -22,6 +23,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 struct Bench {
     /// The program `respite`.
     respite: PathBuf,
+    /// The measurement of what a pass costs, which has the bare arithmetic.
+    pass: PathBuf,
     /// A PostgreSQL that waits for its disk, and whose databases may be filled.
     postgres: String,
 }
@@ -40,11 +43,14 @@ struct Line {
     note: String,
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "hold_confirm_sqlite",
     "hold_confirm_postgres",
     "hold_confirm_postgres_asked",
     "redeem_added_to_confirm",
+    "policy_added_to_booking",
+    "pass_issue",
+    "pass_redeem",
     "grpc_empty",
     "search_1k_naive",
     "grpc_search_over_empty",
@@ -71,8 +77,9 @@ async fn main() -> Result<(), Failed> {
             println!("{}", engine::bytes_here(index));
             Ok(())
         }
-        [respite, postgres, into, names @ ..] => {
-            let bench = Bench { respite: respite.into(), postgres: (*postgres).to_owned() };
+        [respite, pass, postgres, into, names @ ..] => {
+            let bench =
+                Bench { respite: respite.into(), pass: pass.into(), postgres: (*postgres).to_owned() };
             let names = if names.is_empty() { &NAMES } else { names };
             measure_all(&bench, names, Path::new(into)).await
         }
@@ -92,6 +99,9 @@ async fn measure_all(bench: &Bench, names: &[&str], into: &Path) -> Result<(), F
             "hold_confirm_postgres" => booking::postgres(bench).await?,
             "hold_confirm_postgres_asked" => booking::postgres_asked(bench).await?,
             "redeem_added_to_confirm" => booking::paid(bench).await?,
+            "policy_added_to_booking" => booking::guarded(bench).await?,
+            "pass_issue" => passes::step(bench, "pass_issue")?,
+            "pass_redeem" => passes::step(bench, "pass_redeem")?,
             "grpc_empty" => wire::empty(bench).await?,
             "search_1k_naive" => search::search(bench).await?,
             "grpc_search_over_empty" => load::search(bench).await?,

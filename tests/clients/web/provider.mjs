@@ -46,12 +46,14 @@ const answer = provider.callback();
 server.on('request', async (request, response) => {
   if (!request.url.startsWith('/sign-in/')) return answer(request, response);
   const login = { accountId: request.headers['x-person'] };
-  await provider.interactionFinished(request, response, { login });
+  // Where an app asks, the person must say yes each time (RFC 8252, section 8.6).
+  await provider.interactionFinished(request, response, { login, consent: {} });
 });
 
 async function browse(person, address) {
   const cookies = new Map();
-  while (!address.startsWith('http://127.0.0.1/back')) {
+  for (let hops = 0; !address.startsWith('http://127.0.0.1/back'); hops++) {
+    if (hops === 10) throw new Error('the provider sends the browser round in circles');
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const page = await fetch(address, { redirect: 'manual', headers: { cookie, 'x-person': person } });
     if (!page.headers.has('location')) throw new Error(`${page.status} ${await page.text()}`);

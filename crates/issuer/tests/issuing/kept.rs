@@ -48,6 +48,16 @@ async fn no_column_could_hold_a_message_an_address_or_a_time() {
             "period.name TEXT",
             "period.passes INTEGER",
             "period.small INTEGER",
+            "scim.added INTEGER",
+            "scim.day TEXT",
+            "scim.one INTEGER",
+            "scim.removed INTEGER",
+            "scim.staff_number TEXT",
+            "scim.token BLOB",
+            "scim_user.external_id BLOB",
+            "scim_user.id BLOB",
+            "scim_user.user_name BLOB",
+            "scim_user.worker BLOB",
             "worker.active_from TEXT",
             "worker.active_until TEXT",
             "worker.worker BLOB",
@@ -63,7 +73,7 @@ async fn no_column_could_hold_a_message_an_address_or_a_time() {
             .fetch_all(&mut world.database().await)
             .await
             .unwrap();
-    assert_eq!(numbered, ["audit", "issuer", "sqlite_schema"]);
+    assert_eq!(numbered, ["audit", "issuer", "scim", "sqlite_schema"]);
 }
 
 /// privacy.md 9: who takes the database, its log included, finds no staff number, no code, and nothing that is in a pass.

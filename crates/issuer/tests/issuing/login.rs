@@ -11,8 +11,8 @@ use tonic::Code as Grpc;
 use crate::provider::{Fake, Key, Real};
 use crate::world::{PASSES, Serving, World, check_refused, roster, terms};
 
-fn logins(settings: &ProviderSettings, claim: &str) -> Option<Logins> {
-    Some(Logins { provider: Provider::new(settings).unwrap(), claim: claim.to_owned() })
+fn logins(settings: &ProviderSettings, claim: &str) -> Logins {
+    Logins { provider: Provider::new(settings).unwrap(), claim: claim.to_owned() }
 }
 
 async fn begin(issuer: &Serving) -> BeginLoginResponse {
@@ -33,7 +33,7 @@ async fn a_login_at_a_real_provider_becomes_passes() {
     world.period("2026-Q4", "2026-10-01", "2036-01-01").await;
     world.is_now();
     world.import(&roster(0..50)).await.unwrap();
-    let issuer = world.serve_with(logins(&real.settings(), "employee_number")).await;
+    let issuer = world.serve_with(Some(logins(&real.settings(), "employee_number"))).await;
     let BeginLoginResponse { nonce, provider_uri, client_id } = begin(&issuer).await;
     assert_eq!((provider_uri, &*client_id), (real.issuer.clone(), "respite"));
     let offer = issuer.offer().await.unwrap();
@@ -54,7 +54,7 @@ async fn logins_and_codes_share_one_quota_and_a_lost_answer_comes_again() {
     let fake = Fake::start().await;
     let world = World::with_roster(50).await;
     let code = world.code("N-1").await;
-    let issuer = world.serve_with(logins(&fake.settings(), "sub")).await;
+    let issuer = world.serve_with(Some(logins(&fake.settings(), "sub"))).await;
     let offer = issuer.offer().await.unwrap();
     let login = async |batch: &IssuePassesRequest| {
         let nonce = begin(&issuer).await.nonce;
@@ -85,7 +85,7 @@ async fn a_login_that_does_not_hold_is_refused_and_never_said_why() {
     let world = World::new(Mode::Roster).await;
     world.import(&(roster(0..50) + "ended,2026-01-01,2026-09-30\n")).await.unwrap();
     let code = world.code("N-1").await;
-    let issuer = world.serve_with(logins(&fake.settings(), "employee_number")).await;
+    let issuer = world.serve_with(Some(logins(&fake.settings(), "employee_number"))).await;
     let offer = issuer.offer().await.unwrap();
     let batch = world.batch(&code, &offer).request;
     let nonce = begin(&issuer).await.nonce;
@@ -101,7 +101,7 @@ async fn a_login_that_does_not_hold_is_refused_and_never_said_why() {
         fake.key.sign(&claims)
     };
     let other_nonce = begin(&issuer).await.nonce;
-    let elsewhere = World::with_roster(1).await.serve_with(logins(&fake.settings(), "sub")).await;
+    let elsewhere = World::with_roster(1).await.serve_with(Some(logins(&fake.settings(), "sub"))).await;
     let not_ours = begin(&elsewhere).await.nonce;
     let header = json!({ "alg": "ES256", "kid": "first" });
     let wrong = [
@@ -147,7 +147,7 @@ async fn logins_are_for_rosters_with_a_provider() {
     let fake = Fake::start().await;
     let world = World::new(Mode::Cards).await;
     let app = issuer::App::open(&world.home(), issuer::Clock::System).await.unwrap();
-    assert!(Desk::new(app, logins(&fake.settings(), "sub")).is_err());
+    assert!(Desk::new(app, Some(logins(&fake.settings(), "sub"))).is_err());
 
     let world = World::with_roster(50).await;
     let issuer = world.serve().await;

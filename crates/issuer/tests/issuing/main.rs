@@ -9,7 +9,9 @@ mod process;
 #[path = "../../../oidc/tests/provider/mod.rs"]
 mod provider;
 mod quota;
+mod scim;
 mod staff;
+mod web;
 mod world;
 
 use std::collections::HashSet;

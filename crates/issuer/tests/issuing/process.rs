@@ -19,22 +19,23 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use crate::world::{Batch, PROGRAMME, check_refused, publish, roster};
 
 /// A hospital that has nothing but the program, and workers who have nothing but what it printed.
-struct Hospital {
-    folder: TempDir,
+pub(crate) struct Hospital {
+    pub(crate) folder: TempDir,
     log: Directory,
     key: PublicKey,
-    codes: Vec<(String, String)>,
+    pub(crate) codes: Vec<(String, String)>,
     said: String,
 }
 
-struct Process {
+pub(crate) struct Process {
     running: Running,
     said: JoinHandle<String>,
-    client: IssuerServiceClient<Channel>,
+    pub(crate) client: IssuerServiceClient<Channel>,
+    pub(crate) scim: Option<String>,
 }
 
 /// It does not outlive a test that fails.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -44,7 +45,7 @@ impl Drop for Running {
 }
 
 impl Hospital {
-    fn new(csv: &str, passes: u32) -> Self {
+    pub(crate) fn new(csv: &str, passes: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("staff.csv"), csv).unwrap();
         let mut said = String::new();
@@ -100,18 +101,22 @@ impl Hospital {
         Self { folder, log, key, codes, said }
     }
 
-    fn batch(&self, code: &str, passes: u32) -> Batch {
+    pub(crate) fn batch(&self, code: &str, passes: u32) -> Batch {
         Batch::new(&self.log, code, self.key.id(), passes, Clock::System.now().timestamp())
     }
 
     async fn serve(&self) -> Process {
-        let (running, said, address) = self.spawn(&[]);
-        let client = IssuerServiceClient::connect(format!("http://{address}")).await.unwrap();
-        Process { running, said, client }
+        self.serve_with(&[]).await
+    }
+
+    pub(crate) async fn serve_with(&self, arguments: &[&str]) -> Process {
+        let (running, said, addresses) = self.spawn(arguments);
+        let client = IssuerServiceClient::connect(format!("http://{}", addresses[0])).await.unwrap();
+        Process { running, said, client, scim: addresses.get(1).cloned() }
     }
 
     /// Listening by itself on a port that it chose.
-    fn spawn(&self, arguments: &[&str]) -> (Running, JoinHandle<String>, String) {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> (Running, JoinHandle<String>, Vec<String>) {
         let mut child = command(self.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -120,20 +125,25 @@ impl Hospital {
             .unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
-        errors.read_line(&mut said).unwrap();
-        let address = said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let sockets = 1 + usize::from(arguments.contains(&"--scim-listen"));
+        for _ in 0..sockets {
+            errors.read_line(&mut said).unwrap();
+        }
+        let address = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+        let addresses: Vec<_> = said.split("address=").skip(1).map(address).collect();
+        assert_eq!(addresses.len(), sockets, "{said}");
         // Whatever it says is taken from it at once: it must not wait for us to listen.
         let said = thread::spawn(move || {
             errors.read_to_string(&mut said).unwrap();
             said
         });
-        (Running(child), said, address)
+        (Running(child), said, addresses)
     }
 }
 
 impl Process {
     /// Ends it by a signal, and gives all that it said.
-    fn end(mut self, signal: &str) -> String {
+    pub(crate) fn end(mut self, signal: &str) -> String {
         drop(self.client);
         let id = self.running.0.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -148,7 +158,7 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder).args(arguments).output().unwrap()
 }
 
@@ -251,8 +261,9 @@ async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
     fs::write(hospital.folder.path().join("cert.pem"), &certificate).unwrap();
     fs::write(hospital.folder.path().join("cert.key"), pem("PRIVATE KEY", made.signing_key.serialized_der()))
         .unwrap();
-    let (running, said, address) =
+    let (running, said, addresses) =
         hospital.spawn(&["--tls-certificate", "cert.pem", "--tls-key", "cert.key"]);
+    let address = &addresses[0];
     let trust =
         ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificate)).domain_name("localhost");
     let channel =
@@ -266,7 +277,7 @@ async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
         Ok::<_, Box<dyn std::error::Error>>(())
     };
     assert!(plain.await.is_err());
-    Process { running, said, client }.end("-TERM");
+    Process { running, said, client, scim: None }.end("-TERM");
 }
 
 #[test]
@@ -303,9 +314,13 @@ fn what_cannot_be_meant_is_refused() {
     let init = ["init", "--programme", &programme, "--name", "i", "--origin", "o", "--mode", "cards"];
     check(&["import", "staff.csv"], "issuer.secret");
     check(&["serve", "--listen", "0.0.0.0:0"], "without a certificate");
+    check(&["serve", "--scim-listen", "0.0.0.0:0"], "without a certificate");
+    check(&["serve", "--allow-origin", "*"], "expected an origin");
+    check(&["scim", "token"], "--staff-number");
     check(&named, "--mode");
     assert!(run(folder.path(), &init).status.success());
     check(&init, "issuer: File exists");
+    check(&["scim", "token", "--staff-number", "user-name"], "this issuer has codes for cards");
     check(&["codes"], "--for-roster");
     check(&["codes", "--count", "5"], "--until");
     check(&["codes", "--count", "0", "--until", "2999-01-01"], "0 is not in");

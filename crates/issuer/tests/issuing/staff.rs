@@ -210,8 +210,8 @@ async fn a_folder_whose_parts_do_not_belong_together_is_not_opened() {
 
     let world = World::without_period(Mode::Cards).await;
     let mut database = world.database().await;
-    sqlx::query("pragma user_version = 2").execute(&mut database).await.unwrap();
-    assert!(matches!(open(&world).await, Err(Error::NewerSchema { step: 2 })));
+    sqlx::query("pragma user_version = 3").execute(&mut database).await.unwrap();
+    assert!(matches!(open(&world).await, Err(Error::NewerSchema { step: 3 })));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use api::issuer::v1::{
 use issuer::code::{self, Code};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Imported, Roster};
+use issuer::scim::{self, StaffNumber};
+use issuer::serve::Front;
 use issuer::{App, Clock, Desk, Error, Identity, Logins, Mode, parse_day};
 use pass::{
     BlindSignature, Directory, KeyId, KeyRecord, PendingToken, ProgrammeId, PublicKey, Schedule, Token,
@@ -26,6 +28,8 @@ use tonic::transport::Channel;
 use tonic::{Code as Grpc, Status};
 use tonic_types::StatusExt;
 
+use crate::scim::Provider;
+
 pub(crate) const PASSES: u32 = 3;
 pub(crate) const PROGRAMME: uuid::Uuid = uuid::Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
 
@@ -39,6 +43,8 @@ pub(crate) struct World {
 /// An issuer that serves until it is dropped or stopped.
 pub(crate) struct Serving {
     pub(crate) client: IssuerServiceClient<Channel>,
+    pub(crate) address: String,
+    scim: String,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -118,19 +124,22 @@ impl World {
     /// The same where workers may sign in.
     pub(crate) async fn serve_with(&self, logins: Option<Logins>) -> Serving {
         let app = App::open(&self.home(), Clock::Manual(Arc::clone(&self.clock))).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let workers = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let scim = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [address, scim_address] =
+            [&workers, &scim].map(|socket| socket.local_addr().unwrap().to_string());
+        let origins = vec!["https://app.example.org".parse().unwrap()];
+        let front = Front { workers, scim: Some(scim), origins, tls: None };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            issuer::serve::serve(Arc::new(Desk::new(app, logins).unwrap()), listener, None, stopped)
-                .await
-                .unwrap();
+            let desk = Arc::new(Desk::new(app, logins).unwrap());
+            issuer::serve::serve(desk, front, stopped).await.unwrap();
         });
         let client = IssuerServiceClient::connect(format!("http://{address}")).await.unwrap();
-        Serving { client, stop, ended }
+        Serving { client, address, scim: scim_address, stop, ended }
     }
 
     /// A device that blinds under the key that is offered, if the log lists it.
@@ -202,6 +211,12 @@ impl Batch {
 }
 
 impl Serving {
+    /// What the identity provider calls by, with a token that was just made.
+    pub(crate) async fn provider(&self, world: &World, staff_number: StaffNumber) -> Provider {
+        let token = scim::make_token(&world.app, staff_number).await.unwrap();
+        Provider::new(&self.scim, &token)
+    }
+
     pub(crate) async fn offer(&self) -> Result<GetOfferResponse, Status> {
         Ok(self.client.clone().get_offer(GetOfferRequest {}).await?.into_inner())
     }

@@ -2,6 +2,7 @@
 //!
 //! The stories of the booking side and of the issuer take this file in by its path: between those two there is no edge.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 pub(crate) const CLIENT_ID: &str = "respite";
+const PROVIDER: &str = include_str!("../../../../tests/clients/web/provider.mjs");
 
 /// A provider on this machine whose keys and answers a test makes.
 pub(crate) struct Fake {
@@ -159,21 +161,20 @@ pub(crate) struct Real {
 
 impl Real {
     pub(crate) async fn start() -> Self {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/").split("/crates/").next().unwrap();
-        let root = root.trim_end_matches('/').trim_end_matches("/tests");
-        let tools = format!("{root}/target/tools/web");
-        assert!(
-            std::path::Path::new(&tools).join("node_modules/oidc-provider").is_dir(),
-            "this needs the provider that tests/tools.sh installs into target/tools: run tests/run tools"
-        );
-        // Modules are found from where a script is.
-        let script = format!("{tools}/provider.mjs");
-        std::fs::copy(format!("{root}/tests/clients/web/provider.mjs"), &script).unwrap();
+        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let tools = folders
+            .map(|folder| folder.join("target/tools/web"))
+            .find(|tools| tools.join("node_modules/oidc-provider").is_dir())
+            .expect(
+                "this needs the provider that tests/tools.sh installs into target/tools: run tests/run tools",
+            );
+        // Modules of a script without a file are found from where it runs.
         let mut process = Command::new("node")
-            .arg(&script)
+            .args(["--input-type=module", "--eval", PROVIDER])
+            .current_dir(tools)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("this needs Node.js, as the web clients do");

@@ -13,7 +13,10 @@ use super::Outcome;
 pub(crate) fn settings(config: &Config) -> Outcome {
     open::post(config)?;
     if let Some(tls) = &config.tls {
-        open::identity(tls)?;
+        open::tls(tls)?;
+    }
+    if let Some(staff) = &config.staff {
+        open::staff_tls(staff)?;
     }
     anstream::println!(
         "the settings are well-formed, and the files they name can be read; `respite doctor` tries the rest"

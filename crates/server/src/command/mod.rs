@@ -1,5 +1,6 @@
 //! What each command does; results go to standard output, everything else to standard error.
 
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod key;

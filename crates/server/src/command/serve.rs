@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use server::config::Config;
-use server::serve::{Front, serve};
+use server::serve::{Front, StaffSocket, serve};
 use server::{open, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,17 +26,28 @@ pub(crate) async fn run(config: &Config) -> Outcome {
 
 async fn until_stopped(config: &Config) -> Result<(), Box<dyn Error>> {
     let app = open::open(config).await?;
-    let tls = config.tls.as_ref().map(open::identity).transpose()?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let tls = config.tls.as_ref().map(open::tls).transpose()?;
+    let listener = bind(config.listen).await?;
     tracing::info!(address = %listener.local_addr()?, encrypted = tls.is_some(), "listening");
+    let staff = match &config.staff {
+        Some(settings) => {
+            let tls = open::staff_tls(settings)?;
+            let listener = bind(settings.listen).await?;
+            tracing::info!(address = %listener.local_addr()?, "listening for staff");
+            Some(StaffSocket { listener, tls })
+        }
+        None => None,
+    };
     let db = app.db.clone();
-    let front =
-        Front { app, tls, origins: config.web.allowed_origins.clone(), limits: config.limits.clone() };
+    let origins = config.web.allowed_origins.clone();
+    let front = Front { app, tls, staff, origins, limits: config.limits.clone() };
     serve(front, listener, asked_to_stop()?).await?;
     db.close().await?;
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 /// Ends with the first SIGTERM or SIGINT.

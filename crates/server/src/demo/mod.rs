@@ -80,6 +80,7 @@ pub async fn run(
     let front = |app: &App| Front {
         app: app.clone(),
         tls: None,
+        staff: None,
         origins: config.web.allowed_origins.clone(),
         limits: config.limits.clone(),
     };

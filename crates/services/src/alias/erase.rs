@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
-    sea_query::{Expr, LockType},
+    sea_query::{Expr, LockType, SelectStatement},
 };
 use store::{
     AliasId, Instant, Tags, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change,
-    contact, credit, fetch_turn, reminder, request, roster, therapist,
+    contact, credit, fetch_turn, note, reminder, request, roster, therapist,
 };
 
 use crate::{
@@ -41,6 +41,11 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
         .exec(&tx)
         .await?;
     lock_therapists(&tx, alias).await?;
+    // Now that no therapist can write another.
+    note::Entity::delete_many()
+        .filter(note::Column::BookingId.in_subquery(bookings_of(alias)))
+        .exec(&tx)
+        .await?;
     let cancelled = cancel_all(&tx, alias, now).await?;
     booking::Entity::update_many()
         .col_expr(booking::Column::AliasId, Expr::value(None::<AliasId>))
@@ -76,6 +81,11 @@ async fn lock_therapists(tx: &DatabaseTransaction, alias: AliasId) -> Result<(),
         .all(tx)
         .await?;
     Ok(())
+}
+
+fn bookings_of(alias: AliasId) -> SelectStatement {
+    let own = booking::Entity::find().select_only().column(booking::Column::Id);
+    own.filter(booking::COLUMN.alias_id.eq(alias)).into_query()
 }
 
 /// Gives up what is held and cancels what is booked and has not begun; counts the latter.

@@ -61,7 +61,7 @@ pub(super) async fn confirm_booking(
     booking.state = State::Booked;
     booking.occupies = true;
     booking.hold_expires_at = None;
-    payment.spend(app, tx, alias, &mut booking).await?;
+    payment.spend(app, tx, alias, &mut booking, now).await?;
     advance(&mut once.writes, &booking, Actor::Alias, false, now);
     reminders::plan(&mut once, &booking, now)?;
     once.commit(v1::ConfirmBookingResponse { booking: Some(print(booking, &listing.therapist)) }).await

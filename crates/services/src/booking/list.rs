@@ -95,7 +95,7 @@ pub(super) async fn list_bookings(
 }
 
 /// What comes after a booking in a list by start.
-pub(super) fn page_filter(after: Option<(DateTime<Utc>, Uuid)>) -> Condition {
+pub(crate) fn page_filter(after: Option<(DateTime<Utc>, Uuid)>) -> Condition {
     let Some((start, id)) = after else { return Condition::all() };
     let start = Instant::from(start);
     Condition::any().add(booking::COLUMN.starts_at.gt(start)).add(
@@ -104,7 +104,7 @@ pub(super) fn page_filter(after: Option<(DateTime<Utc>, Uuid)>) -> Condition {
 }
 
 /// Cuts off the one booking more than the page holds, and if there was one says where the next page begins.
-pub(super) fn next_page(
+pub(crate) fn next_page(
     list: &page::List<'_>,
     bookings: &mut Vec<booking::Model>,
     page_size: usize,

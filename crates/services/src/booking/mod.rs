@@ -34,6 +34,7 @@ use crate::{App, access::Called, error::Error, field, listing::Listing};
 
 pub(crate) use alternative::hold_alternatives;
 pub(crate) use collisions::collisions;
+pub(crate) use list::{next_page, page_filter};
 pub(crate) use reanchor::{Reanchored, leave, reanchor};
 
 #[tonic::async_trait]

@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait,
     PaginatorTrait, QueryFilter, QuerySelect, Set, sea_query::LockType,
 };
-use store::{CredentialId, List, TherapistId, credential, therapist};
+use store::{CredentialId, List, TherapistId, audit::Action, credential, therapist};
 
 use super::profile::Sight;
 use crate::{
@@ -96,6 +96,11 @@ pub(crate) async fn verify(
     let mut credential = locked(tx, id).await?.into_active_model();
     credential.verified = Set(verified);
     Ok(show(credential.update(tx).await?, Sight::Full))
+}
+
+/// What it is called that a check ended so.
+pub(crate) fn verdict(verified: bool) -> Action {
+    if verified { Action::VerifyCredential } else { Action::RefuseCredential }
 }
 
 /// Removes a credential that the caller may remove.

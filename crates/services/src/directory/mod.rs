@@ -9,12 +9,13 @@ mod therapist;
 
 use api::v1;
 use sea_orm::prelude::Uuid;
-use store::{CredentialId, TherapistId};
+use store::{CredentialId, TherapistId, audit::Action};
 use tonic::{Request, Response, Status};
 
 use crate::{
     App, Caller,
     access::Called,
+    audit,
     error::{Error, Violation},
     field,
     once::{Once, Turn},
@@ -25,7 +26,7 @@ use crate::{
 use profile::Sight;
 
 pub(crate) use self::search::{display_language, searchable};
-pub(crate) use credential::verify;
+pub(crate) use credential::{verdict, verify};
 pub(crate) use filter::{
     Filter, by_therapist, crisis_resources, gender_name, modality_bits, plain_reason, said, today,
 };
@@ -118,7 +119,9 @@ impl v1::directory_service_server::DirectoryService for App {
             };
         let v1::CreateTherapistRequest { request_id: _, therapist, public_key } = request;
         let new = New::parse(self, therapist, &public_key)?;
+        let id = new.therapist.id;
         let therapist = Some(create(&once.tx, new, today(now)).await?);
+        audit::append(&once.tx, now, caller, Action::CreateTherapist, id).await?;
         Ok(Response::new(once.commit(v1::CreateTherapistResponse { therapist }).await?))
     }
 
@@ -154,7 +157,9 @@ impl v1::directory_service_server::DirectoryService for App {
         let v1::CreateCredentialRequest { request_id: _, therapist_id, credential } = request;
         let holder = credential::holder(caller, &therapist_id)?;
         let claim = credential::Claim::parse(field::given(credential, "credential")?, "credential")?;
-        let credential = Some(credential::create(&once.tx, holder, claim).await?);
+        let credential = credential::create(&once.tx, holder, claim).await?;
+        audit::append(&once.tx, now, caller, Action::CreateCredential, &credential.id).await?;
+        let credential = Some(credential);
         Ok(Response::new(once.commit(v1::CreateCredentialResponse { credential }).await?))
     }
 
@@ -172,6 +177,7 @@ impl v1::directory_service_server::DirectoryService for App {
         let v1::VerifyCredentialRequest { request_id: _, credential_id, verified } = request;
         let id: CredentialId = field::id(&credential_id, "credential_id")?;
         let credential = Some(verify(&once.tx, id, verified).await?);
+        audit::append(&once.tx, now, caller, verdict(verified), id).await?;
         Ok(Response::new(once.commit(v1::VerifyCredentialResponse { credential }).await?))
     }
 
@@ -189,6 +195,7 @@ impl v1::directory_service_server::DirectoryService for App {
         let v1::DeleteCredentialRequest { request_id: _, credential_id } = request;
         let id: CredentialId = field::id(&credential_id, "credential_id")?;
         credential::delete(&once.tx, caller, id).await?;
+        audit::append(&once.tx, now, caller, Action::DeleteCredential, id).await?;
         Ok(Response::new(once.commit(v1::DeleteCredentialResponse {}).await?))
     }
 

@@ -1,21 +1,29 @@
-//! The public log of keys, as this server has read it.
+//! The public log of keys, and what programmes pay for, as this server has read them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use pass::Directory;
-use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, IntoActiveModel};
-use store::{Opaque, key_log};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel};
+use store::{Opaque, ProgrammeId, key_log, programme};
 
+use super::terms::Terms;
 use crate::error::Error;
 
-/// What was read so far. Entries are only ever added, so that what was read stays true, and each question reads on.
+/// What was read so far. Entries are only ever added, and what a programme pays for never changes, so that what was
+/// read stays true.
 #[derive(Default)]
-pub struct KeyLog(Mutex<Arc<Directory>>);
+pub struct KeyLog {
+    directory: Mutex<Arc<Directory>>,
+    terms: Mutex<HashMap<ProgrammeId, Arc<Terms>>>,
+}
 
 impl KeyLog {
     /// All that is in the log by now.
     pub(super) async fn current(&self, db: &impl ConnectionTrait) -> Result<Arc<Directory>, Error> {
-        let mut directory = self.read().clone();
+        let mut directory = self.known();
         let after = position(&directory)?;
         let entries = key_log::Entity::after(after).all(db).await?;
         if entries.is_empty() {
@@ -25,15 +33,32 @@ impl KeyLog {
         for row in entries {
             grown.append(&row.entry.0).map_err(|_| DAMAGED)?;
         }
-        let mut read = self.read();
+        let mut read = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if read.head().length < directory.head().length {
             *read = directory.clone();
         }
         Ok(directory)
     }
 
-    fn read(&self) -> MutexGuard<'_, Arc<Directory>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// All that was in it when somebody last looked. What is decided by it holds if no entry has come since.
+    pub(super) fn known(&self) -> Arc<Directory> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a programme pays for, if there is such a programme.
+    pub(super) async fn terms(
+        &self,
+        db: &impl ConnectionTrait,
+        id: ProgrammeId,
+    ) -> Result<Option<Arc<Terms>>, Error> {
+        let known = self.terms.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(programme) = programme::Entity::find_by_id(id).one(db).await? else { return Ok(None) };
+        let terms = Arc::new(Terms::of(programme));
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner).insert(id, terms.clone());
+        Ok(Some(terms))
     }
 }
 

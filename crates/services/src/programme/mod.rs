@@ -7,8 +7,9 @@ mod period;
 mod terms;
 
 use api::v1;
+use data_encoding::HEXLOWER;
 use sea_orm::{EntityTrait, QuerySelect};
-use store::{ProgrammeId, credit, key_log, programme};
+use store::{ProgrammeId, audit::Action, credit, key_log, programme};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ pub use self::log::KeyLog;
 use crate::{
     App,
     access::Called,
+    audit,
     error::Error,
     field,
     once::{Once, Turn},
@@ -37,7 +39,9 @@ impl v1::programme_service_server::ProgrammeService for App {
             };
         let v1::CreateProgrammeRequest { request_id: _, programme, public_key } = request;
         let programme = terms::parse(programme, &public_key)?;
+        let id = programme.id;
         let programme = Some(terms::create(&once.tx, programme).await?);
+        audit::append(&once.tx, now, caller, Action::CreateProgramme, id).await?;
         Ok(Response::new(once.commit(v1::CreateProgrammeResponse { programme }).await?))
     }
 
@@ -85,7 +89,10 @@ impl v1::programme_service_server::ProgrammeService for App {
             Turn::First(once) => once,
         };
         let wanted = key::Wanted::parse(&request)?;
-        let key = Some(key::publish(self, &once.tx, programme, wanted, now).await?);
+        let key = key::publish(self, &once.tx, programme, wanted, now).await?;
+        let id = HEXLOWER.encode(&key.key_id);
+        audit::append(&once.tx, now, caller, Action::CreateProgrammeKey, id).await?;
+        let key = Some(key);
         Ok(Response::new(once.commit(v1::CreateProgrammeKeyResponse { key }).await?))
     }
 
@@ -102,6 +109,8 @@ impl v1::programme_service_server::ProgrammeService for App {
             Turn::First(once) => once,
         };
         key::revoke(self, &once.tx, programme, &request.key_id, now).await?;
+        let id = HEXLOWER.encode(&request.key_id);
+        audit::append(&once.tx, now, caller, Action::RevokeProgrammeKey, id).await?;
         Ok(Response::new(once.commit(v1::RevokeProgrammeKeyResponse {}).await?))
     }
 

@@ -1,5 +1,7 @@
 //! E2: what pays for a session. A pass is judged before anything is locked, and spent in the booking's transaction.
 
+use std::sync::Arc;
+
 use api::v1::confirm_booking_request::Payment as Means;
 use chrono::{DateTime, TimeDelta, Utc};
 use pass::{
@@ -7,9 +9,16 @@ use pass::{
     origin::{self, RedeemError, Redemption},
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ModelTrait, QueryFilter};
-use store::{AliasId, CreditId, Opaque, ProgrammeId, Writes, booking, credit, programme, spent_pass};
+use store::{
+    AliasId, CreditId, Opaque, ProgrammeId, Writes, booking, credit, programme,
+    spent_pass::{self, Spending},
+};
 
-use super::{log::DAMAGED, period::Period};
+use super::{
+    log::{DAMAGED, position},
+    period::Period,
+    terms::Terms,
+};
 use crate::{
     App,
     error::{Error, PassRefusal},
@@ -22,13 +31,20 @@ pub(crate) struct Payment(Result<Option<Good>, Error>);
 
 /// Something that pays for sessions of a programme.
 struct Good {
-    programme: programme::Model,
+    terms: Arc<Terms>,
     kind: Kind,
 }
 
 enum Kind {
-    Pass { period: Period, spent: spent_pass::Model },
+    Pass(Pass),
     Credit,
+}
+
+struct Pass {
+    period: Period,
+    spent: spent_pass::Model,
+    /// How many entries of the log of keys it was judged by.
+    judged_by: i32,
 }
 
 impl Payment {
@@ -48,33 +64,53 @@ impl Payment {
         tx: &DatabaseTransaction,
         alias: AliasId,
         booking: &mut booking::Model,
+        now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let Some(Good { programme, kind }) = self.0? else {
+        let Some(Good { terms, kind }) = self.0? else {
             let required = app.settings.pass_required;
             return if required { Err(PassRefusal::Required.into()) } else { Ok(()) };
         };
-        if !covers(&programme, booking) {
+        if !terms.cover(booking) {
             return Err(PassRefusal::NotCovering.into());
         }
         let start = DateTime::from(booking.starts_at);
         match kind {
-            Kind::Pass { period, .. } if !period.contains(start) => {
-                return Err(PassRefusal::OutOfPeriod.into());
-            }
-            Kind::Pass { spent, .. } => {
-                if !spent.spend(tx).await? {
-                    return Err(PassRefusal::Spent.into());
-                }
-            }
+            Kind::Pass(pass) if !pass.period.contains(start) => return Err(PassRefusal::OutOfPeriod.into()),
+            Kind::Pass(pass) => pass.spend(app, tx, now).await?,
             Kind::Credit => {
                 let credit =
-                    credit::Entity::covering(alias, programme.id, start.date_naive()).one(tx).await?;
+                    credit::Entity::covering(alias, terms.programme, start.date_naive()).one(tx).await?;
                 credit.ok_or(PassRefusal::NoCredit)?.delete(tx).await?;
             }
         }
-        booking.programme_id = Some(programme.id);
+        booking.programme_id = Some(terms.programme);
         Ok(())
     }
+}
+
+impl Pass {
+    /// Its key may have been revoked since it was judged: then it is judged again.
+    async fn spend(mut self, app: &App, tx: &DatabaseTransaction, now: DateTime<Utc>) -> Result<(), Error> {
+        loop {
+            match self.spent.spend(tx, self.judged_by).await? {
+                Spending::Done => return Ok(()),
+                Spending::Before => return Err(PassRefusal::Spent.into()),
+                Spending::LogGrew => {
+                    let directory = app.keys.current(tx).await?;
+                    let mut live = directory.records().filter(|key| takes(key.state(now.timestamp())));
+                    if !live.any(|key| key.key.id().as_bytes()[..] == self.spent.key_id.0[..]) {
+                        return Err(PassRefusal::KeyNotLive.into());
+                    }
+                    self.judged_by = position(&directory)?;
+                }
+            }
+        }
+    }
+}
+
+/// Whether passes of a key in this state pay.
+fn takes(state: KeyState) -> bool {
+    matches!(state, KeyState::Active | KeyState::Grace)
 }
 
 /// Gives the alias a credit for a booking that it cancelled, if a programme paid and does not let it cost the session.
@@ -129,32 +165,29 @@ pub(crate) async fn forget(app: &App, tx: &DatabaseTransaction, now: DateTime<Ut
 }
 
 async fn redeem(app: &App, token: &[u8], now: DateTime<Utc>) -> Result<Good, Error> {
-    let directory = app.keys.current(app.db.read()).await?;
-    let redeemed = origin::redeem(&directory, token, now.timestamp()).map_err(|error| match error {
+    let mut directory = app.keys.known();
+    let mut redeemed = origin::redeem(&directory, token, now.timestamp());
+    if matches!(redeemed, Err(RedeemError::UnknownKey { .. })) {
+        directory = app.keys.current(app.db.read()).await?;
+        redeemed = origin::redeem(&directory, token, now.timestamp());
+    }
+    let Redemption { key, nullifier } = redeemed.map_err(|error| match error {
         RedeemError::UnknownKey { .. } | RedeemError::KeyState { .. } => PassRefusal::KeyNotLive,
         RedeemError::Wire(_) | RedeemError::Challenge | RedeemError::Signature => PassRefusal::Invalid,
     })?;
-    let Redemption { key, nullifier } = redeemed;
     let spent = spent_pass::Model {
         nullifier: Opaque(nullifier.as_bytes().to_vec()),
         key_id: Opaque(key.key.id().as_bytes().to_vec()),
     };
-    let id = ProgrammeId(uuid::Uuid::from_bytes(key.programme.0));
-    let programme = programme::Entity::find_by_id(id).one(app.db.read()).await?.ok_or(DAMAGED)?;
-    Ok(Good { programme, kind: Kind::Pass { period: Period::of(key).ok_or(DAMAGED)?, spent } })
+    let programme = ProgrammeId(uuid::Uuid::from_bytes(key.programme.0));
+    let terms = app.keys.terms(app.db.read(), programme).await?.ok_or(DAMAGED)?;
+    let period = Period::of(key).ok_or(DAMAGED)?;
+    Ok(Good { terms, kind: Kind::Pass(Pass { period, spent, judged_by: position(&directory)? }) })
 }
 
-async fn of(app: &App, id: ProgrammeId) -> Result<Good, Error> {
-    let programme = programme::Entity::find_by_id(id).one(app.db.read()).await?;
-    Ok(Good { programme: programme.ok_or(PassRefusal::NoCredit)?, kind: Kind::Credit })
-}
-
-fn covers(programme: &programme::Model, booking: &booking::Model) -> bool {
-    let (start, end) = (DateTime::<Utc>::from(booking.starts_at), DateTime::<Utc>::from(booking.ends_at));
-    let (durations, modalities) = (&programme.durations.0, &programme.modalities.0);
-    (durations.is_empty()
-        || durations.iter().any(|&minutes| end - start == TimeDelta::minutes(minutes.into())))
-        && (modalities.is_empty() || modalities.contains(&booking.modality))
+async fn of(app: &App, programme: ProgrammeId) -> Result<Good, Error> {
+    let terms = app.keys.terms(app.db.read(), programme).await?.ok_or(PassRefusal::NoCredit)?;
+    Ok(Good { terms, kind: Kind::Credit })
 }
 
 /// The programme's period at an instant that it pays for; its periods do not overlap.

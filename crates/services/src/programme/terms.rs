@@ -1,16 +1,38 @@
 //! Programmes made and read.
 
 use api::v1;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
-use store::{List, ProgrammeId, programme};
+use store::{List, Modality, ProgrammeId, booking, programme};
 
 use crate::{App, access::key_in_use, directory::signing_key, error::Error, field};
 
 /// How many lengths of a session a programme names at most.
 const DURATIONS: usize = 20;
+
+/// What a programme pays for.
+pub(super) struct Terms {
+    pub(super) programme: ProgrammeId,
+    /// Minutes; any if there are none.
+    durations: Vec<i32>,
+    modalities: Vec<Modality>,
+}
+
+impl Terms {
+    pub(super) fn of(programme: programme::Model) -> Self {
+        let programme::Model { id, durations, modalities, .. } = programme;
+        Self { programme: id, durations: durations.0, modalities: modalities.0 }
+    }
+
+    pub(super) fn cover(&self, booking: &booking::Model) -> bool {
+        let (start, end) = (DateTime::<Utc>::from(booking.starts_at), DateTime::<Utc>::from(booking.ends_at));
+        let lasts = |&minutes: &i32| end - start == TimeDelta::minutes(minutes.into());
+        (self.durations.is_empty() || self.durations.iter().any(lasts))
+            && (self.modalities.is_empty() || self.modalities.contains(&booking.modality))
+    }
+}
 
 /// The row of a programme to be.
 pub(super) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Result<programme::Model, Error> {

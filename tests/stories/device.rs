@@ -1,0 +1,183 @@
+//! What a worker's device does by itself: it fetches passes before they are needed, and shows reminders that nobody sent.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use api::v1;
+use chrono::TimeDelta;
+use client::{FetchError, PassError, Wallet, request_id};
+use data_encoding::BASE64;
+use e2e::{World, date, hospital::programme, time, timestamp};
+use services::Clock;
+use tonic::transport::{Channel, Endpoint};
+
+const BERLIN: &str = "Europe/Berlin";
+
+e2e::stories! {
+    // R2
+    async fn a_device_shows_what_is_due_though_nothing_is_sent(engine: Engine) {
+        let world = World::at(engine, "2026-03-20T09:00:00Z").await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let booked = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        let due = async |at: &str| {
+            world.set_clock(at);
+            let due = nurse.client.due_reminders(time(at).timestamp()).await.unwrap();
+            due.into_iter().map(|reminder| reminder.booking_id).collect::<Vec<_>>()
+        };
+        assert!(due("2026-03-21T10:00:00Z").await.is_empty());
+        assert_eq!(due("2026-03-22T10:30:00Z").await, std::slice::from_ref(&booked.id));
+        world.deliver().await;
+        assert!(world.letters().is_empty());
+        assert_eq!(due("2026-03-23T09:59:59Z").await, std::slice::from_ref(&booked.id));
+        nurse.cancels(&booked).await;
+        assert!(due("2026-03-23T09:59:59Z").await.is_empty());
+    }
+
+    // E1, E2: from the hospital's own program, over a connection of its own.
+    async fn passes_come_from_the_hospitals_program(engine: Engine) {
+        let now = Clock::System.now();
+        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
+        // The program goes by the machine's clock; the key was published before.
+        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
+        let hospital = world.hospital(programme()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer::of(folder.path(), &hospital.id, &day(-1), &day(60));
+        let publish = v1::CreateProgrammeKeyRequest {
+            request_id: request_id(),
+            public_key: issuer.key.clone(),
+            first_date: Some(date(&day(-1))),
+            last_date: Some(date(&day(60))),
+        };
+        hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+        world.app.clock.set(now);
+        let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
+
+        let serving = issuer.serve().await;
+        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
+        // A disk that is full: nothing is asked for.
+        let full = wallet.fetch(serving.channel(), &issuer.code, now, |_| Err(std::io::ErrorKind::StorageFull.into())).await;
+        assert!(matches!(full, Err(FetchError::NotKept(_))));
+        let mut kept = Vec::new();
+        let wrong = wallet.fetch(serving.channel(), "0000 0000 0000 0000 0000", now, |bytes| { kept = bytes.to_vec(); Ok(()) }).await;
+        assert!(matches!(wrong, Err(FetchError::Call(_))), "{wrong:?}");
+        // It is switched off, and goes on with what it kept: the same batch, whether it was signed or not.
+        let mut wallet = Wallet::open(&anybody, &kept).await.unwrap();
+        wallet.fetch(serving.channel(), &issuer.code, now, |_| Ok(())).await.unwrap();
+        let mut again = Wallet::open(&anybody, &kept).await.unwrap();
+        again.fetch(serving.channel(), &issuer.code, now, |_| Ok(())).await.unwrap();
+        // Another batch under the same code is not signed.
+        let mut other = Wallet::new(&anybody, id).await.unwrap();
+        let Err(FetchError::Call(refused)) = other.fetch(serving.channel(), &issuer.code, now, |_| Ok(())).await else { panic!("signed twice") };
+        assert_eq!(refused.refusal().unwrap().reason, "OTHER_BATCH_ISSUED");
+
+        // They pay here.
+        let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;
+        let nurse = world.worker().await;
+        let rested = now + TimeDelta::days(1);
+        world.app.clock.set(rested);
+        let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
+        let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
+        let pass = wallet.pass_for(start, rested).unwrap();
+        nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
+        assert_eq!(held.session.unwrap().start_time, Some(timestamp(start)));
+
+        // A hospital that signs with a key of its own making, which no log lists.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let curious = Issuer::of(elsewhere.path(), &hospital.id, &day(-1), &day(60));
+        let asked = curious.serve().await;
+        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
+        let unlisted = wallet.fetch(asked.channel(), &curious.code, now, |_| panic!("nothing is to be sent")).await;
+        assert!(matches!(unlisted, Err(FetchError::OtherKey)), "{unlisted:?}");
+        let mut foreign = Wallet::new(&anybody, uuid::Uuid::from_u128(1)).await.unwrap();
+        let other = foreign.fetch(asked.channel(), &curious.code, now, |_| panic!("nothing is to be sent")).await;
+        assert!(matches!(other, Err(FetchError::OtherProgramme)), "{other:?}");
+        // Before any key signs, there is nothing to ask for.
+        let early = Wallet::new(&anybody, id).await.unwrap().fetch(asked.channel(), &curious.code, now - TimeDelta::days(9), |_| Ok(())).await;
+        assert!(matches!(early, Err(FetchError::Pass(PassError::NoKey))), "{early:?}");
+    }
+}
+
+/// A hospital's program with one key and one worker's code, in a folder of its own.
+struct Issuer {
+    home: PathBuf,
+    key: Vec<u8>,
+    code: String,
+}
+
+/// It does not outlive a story that fails.
+struct Serving {
+    process: Child,
+    address: String,
+}
+
+impl Issuer {
+    fn of(home: &Path, programme: &str, from: &str, until: &str) -> Self {
+        let says = |command: &[&str]| {
+            let output = Command::new(binary()).current_dir(home).args(command).output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        says(&[
+            "init",
+            "--programme",
+            programme,
+            "--name",
+            "issuer.example",
+            "--origin",
+            "respite.example",
+            "--mode",
+            "cards",
+        ]);
+        let codes = says(&["codes", "--count", "60", "--until", until]);
+        let shown =
+            says(&["key", "make", "--period", "now", "--passes", "3", "--from", from, "--until", until]);
+        let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
+        let key = BASE64.decode(spki.trim().as_bytes()).unwrap();
+        Self { home: home.to_owned(), key, code: codes.lines().next().unwrap().to_owned() }
+    }
+
+    async fn serve(&self) -> Serving {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let log = fs::File::create(self.home.join("log")).unwrap();
+        let mut serve = Command::new(binary());
+        serve.current_dir(&self.home).args(["serve", "--listen", &address]);
+        let process = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let serving = Serving { process, address };
+        for _ in 0..600 {
+            if tokio::net::TcpStream::connect(&serving.address).await.is_ok() {
+                return serving;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!(
+            "the issuer does not listen: {}",
+            fs::read_to_string(self.home.join("log")).unwrap_or_default()
+        );
+    }
+}
+
+impl Serving {
+    fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program beside the folder this test was built into.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().and_then(Path::parent).unwrap().join("respite-issuer");
+    assert!(binary.exists(), "{} is missing: cargo build --package issuer", binary.display());
+    binary
+}
