@@ -187,3 +187,43 @@ impl<'a> Unverified<'a> {
         Ok(Claims { subject: sub, others })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::jwk::KeySet;
+
+    fn encoded(part: &str) -> String {
+        BASE64URL_NOPAD.encode(part.as_bytes())
+    }
+
+    proptest! {
+        /// Whatever a stranger brings and whatever a provider answers, nothing is believed and nobody falls over.
+        #[test]
+        fn any_text_is_refused(
+            text in "\\PC{0,80}|[A-Za-z0-9_-]{0,40}([.][A-Za-z0-9_-]{0,40}){1,3}",
+            header in "[{]\"alg\":\"(RS256|PS256|ES256|EdDSA|none)\",\"kid\":\"[ab]\"[}]|\\PC{0,40}",
+            payload in "\\PC{0,40}",
+            signature in prop::collection::vec(any::<u8>(), 0..70),
+            material in "[A-Za-z0-9_-]{0,90}",
+        ) {
+            let keys = serde_json::json!({ "keys": [
+                { "kty": "RSA", "kid": "a", "n": material, "e": material },
+                { "kty": "EC", "crv": "P-256", "kid": "a", "x": material, "y": material },
+                { "kty": "OKP", "crv": "Ed25519", "kid": "b", "x": material },
+                material,
+            ]});
+            let keys = Keys::from(serde_json::from_value::<KeySet>(keys).unwrap());
+            let expected = Expected { issuer: "i", client_id: "c", nonce: "n" };
+            let signature = BASE64URL_NOPAD.encode(&signature);
+            for token in [text, format!("{}.{}.{signature}", encoded(&header), encoded(&payload))] {
+                if let Ok(unverified) = Unverified::parse(&token) {
+                    let refused = unverified.verify(&keys, &expected, DateTime::UNIX_EPOCH).unwrap_err();
+                    prop_assert_eq!(refused, Refused::Signature);
+                }
+            }
+        }
+    }
+}
