@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api", "notes", "pass"]),
@@ -29,10 +29,11 @@ const EDGES: [(&str, &[&str]); 15] = [
         ],
     ),
     ("fetch", &[]),
-    ("issuer", &["api", "pass"]),
+    ("issuer", &["api", "oidc", "pass"]),
     ("migrations", &[]),
     ("notes", &[]),
     ("notify", &[]),
+    ("oidc", &[]),
     ("pass", &[]),
     ("search", &["calendar"]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),

@@ -329,8 +329,9 @@ impl Issuer {
                         .iter()
                         .map(|pending| pending.request().blinded_message.as_bytes().to_vec())
                         .collect();
+                    let key_id = key_id.to_vec();
                     let request =
-                        IssuePassesRequest { activation_code, key_id: key_id.to_vec(), blinded_messages };
+                        IssuePassesRequest { activation_code, key_id, blinded_messages, login: None };
                     let signed = ask(&mut client, request).await;
                     let signed =
                         signed.iter().map(|signature| BlindSignature::try_from(&signature[..]).unwrap());

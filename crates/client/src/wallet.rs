@@ -181,6 +181,7 @@ impl Wallet {
             activation_code: activation_code.to_owned(),
             key_id: offer.key_id,
             blinded_messages: blinded.collect(),
+            login: None,
         };
         let signed = issuer.issue_passes(request).await.map_err(crate::Error::from)?.into_inner();
         let answers = signed.blind_signatures.iter().map(|answer| BlindSignature::try_from(&answer[..]));

@@ -11,7 +11,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Roster};
 use issuer::serve::{Front, Tls};
-use issuer::{App, Clock, Desk, Identity, audit, code};
+use issuer::{App, Clock, Desk, Identity, Logins, audit, code};
+use oidc::{Provider, ProviderSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -128,7 +129,17 @@ pub(crate) async fn audit(home: &Path, seen: Option<&str>) -> Outcome {
 }
 
 pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
-    let Serve { listen, scim_listen, origins, tls_certificate, tls_key } = serve;
+    let Serve {
+        listen,
+        scim_listen,
+        origins,
+        tls_certificate,
+        tls_key,
+        oidc_issuer,
+        oidc_client_id,
+        oidc_claim,
+        oidc_ca_file,
+    } = serve;
     let tls = match tls_certificate.zip(tls_key) {
         Some((certificate, key)) => {
             let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
@@ -137,8 +148,16 @@ pub(crate) async fn serve(home: &Path, serve: Serve) -> Outcome {
         None if [Some(listen), scim_listen].iter().flatten().all(|listen| listen.ip().is_loopback()) => None,
         None => return Err("without a certificate, only this machine is listened to".into()),
     };
+    let logins = match oidc_issuer.zip(oidc_client_id) {
+        Some((issuer, client_id)) => {
+            let settings = ProviderSettings { issuer, client_id, ca_file: oidc_ca_file };
+            let provider = Provider::new(&settings).map_err(|error| format!("--oidc-{error}"))?;
+            Some(Logins { provider, claim: oidc_claim })
+        }
+        None => None,
+    };
     log();
-    let desk = Arc::new(Desk::new(open(home).await?));
+    let desk = Arc::new(Desk::new(open(home).await?, logins)?);
     let bind =
         async |address| TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"));
     let workers = bind(listen).await?;

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::{
     App, Error, Mode,
     code::Code,
+    login::{Login, Logins},
     pace::{Pace, TooMany},
     period::{self, Period},
     secret::Hash,
@@ -24,6 +25,7 @@ const FEWEST_ELIGIBLE: i64 = 50;
 /// An issuer that answers workers.
 pub struct Desk {
     pub(crate) app: App,
+    pub(crate) logins: Option<Logins>,
     pace: Pace,
     /// As many sign at once as there are cores; the others wait in order.
     signers: Arc<Semaphore>,
@@ -33,10 +35,16 @@ pub struct Desk {
 
 /// A worker's request, in its form.
 pub(crate) struct Request {
-    /// Nothing, if what was typed cannot be a code.
-    pub(crate) code: Option<Code>,
+    pub(crate) shown: Shown,
     pub(crate) key_id: KeyId,
     pub(crate) messages: Vec<BlindedMessage>,
+}
+
+/// How a worker shows to be eligible.
+pub(crate) enum Shown {
+    /// Nothing, if what was typed cannot be a code.
+    Code(Option<Code>),
+    Login(Login),
 }
 
 /// Why nothing is signed.
@@ -54,7 +62,13 @@ pub(crate) enum Refusal {
     Count { expected: u32 },
     #[error("the code is not accepted")]
     Code,
-    #[error("other passes were signed for this code in this period")]
+    #[error("only codes are accepted")]
+    CodesOnly,
+    #[error("the login is not accepted")]
+    Login,
+    #[error("the identity provider does not answer")]
+    Provider(#[source] oidc::HttpError),
+    #[error("other passes were signed for this worker or card in this period")]
     OtherBatch,
     #[error("must be a number below the key")]
     OutOfRange { index: usize },
@@ -65,10 +79,14 @@ pub(crate) enum Refusal {
 }
 
 impl Desk {
-    /// Opens a desk for workers.
-    pub fn new(app: App) -> Self {
+    /// Opens a desk for workers. Logins need a roster: a card is to be nobody's.
+    pub fn new(app: App, logins: Option<Logins>) -> Result<Self, Error> {
+        if logins.is_some() {
+            app.expect_mode(Mode::Roster)?;
+        }
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { app, pace: Pace::new(), signers: Arc::new(Semaphore::new(cores)), key: Mutex::default() }
+        let signers = Arc::new(Semaphore::new(cores));
+        Ok(Self { app, logins, pace: Pace::new(), signers, key: Mutex::default() })
     }
 
     /// Closes the database, waiting for what is being written.
@@ -87,9 +105,10 @@ impl Desk {
 
     /// Signs, and writes down that it did before anybody sees what.
     pub(crate) async fn issue(&self, request: Request) -> Result<Vec<BlindSignature>, Refusal> {
-        let Request { code, key_id, messages } = request;
+        let Request { shown, key_id, messages } = request;
         self.pace.turn().await?;
-        let today = self.app.clock.today();
+        let now = self.app.clock.now();
+        let today = now.date_naive();
         let period = period::on(&mut *self.app.db.read().await?, today).await?.ok_or(Refusal::NotIssuing)?;
         if key_id != period.key_id {
             return Err(Refusal::KeyNotSigning);
@@ -98,9 +117,16 @@ impl Desk {
         if u32::try_from(messages.len()) != Ok(expected) {
             return Err(Refusal::Count { expected });
         }
-        let code = self.app.secret.code(&code.ok_or(Refusal::Code)?);
+        let secret = &self.app.secret;
+        let asking = match shown {
+            Shown::Code(code) => Asking::Code(secret.code(&code.ok_or(Refusal::Code)?)),
+            Shown::Login(login) => {
+                let logins = self.logins.as_ref().ok_or(Refusal::CodesOnly)?;
+                Asking::Worker(logins.worker(secret, &login, now).await?)
+            }
+        };
         let mode = self.app.identity().mode;
-        let claim = Claim { code, batch: digest(&messages), mode, period: &period, today };
+        let claim = Claim { asking, batch: digest(&messages), mode, period: &period, today };
 
         // Asked twice: here, so that no stranger makes the issuer sign; and in the transaction, which decides.
         claim.standing(&mut *self.app.db.read().await?).await?;
@@ -157,14 +183,22 @@ impl From<TooMany> for Refusal {
 
 /// What somebody wants to have signed.
 struct Claim<'a> {
-    code: Hash,
+    asking: Asking,
     batch: Hash,
     mode: Mode,
     period: &'a Period,
     today: NaiveDate,
 }
 
-/// Where who has the code stands in this period.
+/// Who wants it.
+enum Asking {
+    /// Whoever has the code with this hash.
+    Code(Hash),
+    /// Who has this hash on the roster, if anybody.
+    Worker(Hash),
+}
+
+/// Where who asks stands in this period.
 enum Standing {
     /// Nothing was signed yet.
     Eligible { holder: Vec<u8> },
@@ -175,30 +209,40 @@ enum Standing {
 
 impl Claim<'_> {
     async fn standing(&self, connection: &mut SqliteConnection) -> Result<Standing, Refusal> {
-        let found: Option<(Vec<u8>, bool, Option<Vec<u8>>)> = sqlx::query_as(
-            "select held.holder, held.eligible, issuance.batch
-             from (
-                 select coalesce(code.worker, code.code) as holder,
-                     coalesce(code.last_day >= ?1, worker.active_from <= ?1
-                         and coalesce(worker.active_until >= ?1, true), false) as eligible
+        let (held, hash, refused) = match &self.asking {
+            Asking::Code(hash) => (
+                "select coalesce(code.worker, code.code), coalesce(code.last_day >= ?1, worker.active_from <= ?1
+                     and coalesce(worker.active_until >= ?1, true), false)
                  from code left join worker on worker.worker = code.worker
-                 where code.code = ?2
-             ) as held
-             left join issuance on issuance.period = ?3 and issuance.holder = held.holder",
-        )
-        .bind(self.today)
-        .bind(&self.code[..])
-        .bind(self.period.name.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-        match found {
-            Some((_, _, Some(batch))) if batch == self.batch => Ok(Standing::Again),
-            Some((_, _, Some(_))) => Err(Refusal::OtherBatch),
-            Some((holder, true, None)) => {
+                 where code.code = ?2",
+                hash,
+                Refusal::Code,
+            ),
+            // Who has left is a row, too: what was signed for them is.
+            Asking::Worker(hash) => (
+                "select ?2, exists (select 1 from worker where worker = ?2 and active_from <= ?1
+                     and coalesce(active_until >= ?1, true))",
+                hash,
+                Refusal::Login,
+            ),
+        };
+        let held: Option<(Vec<u8>, bool)> =
+            sqlx::query_as(held).bind(self.today).bind(&hash[..]).fetch_optional(&mut *connection).await?;
+        let Some((holder, eligible)) = held else { return Err(refused) };
+        let signed: Option<Vec<u8>> =
+            sqlx::query_scalar("select batch from issuance where period = ? and holder = ?")
+                .bind(self.period.name.as_str())
+                .bind(&holder)
+                .fetch_optional(&mut *connection)
+                .await?;
+        match signed {
+            Some(batch) if batch == self.batch => Ok(Standing::Again),
+            Some(_) => Err(Refusal::OtherBatch),
+            None if eligible => {
                 expect_enough(connection, self.mode, self.period, self.today).await?;
                 Ok(Standing::Eligible { holder })
             }
-            Some((_, false, None)) | None => Err(Refusal::Code),
+            None => Err(refused),
         }
     }
 
@@ -262,8 +306,8 @@ mod tests {
         let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
         let identity = Identity { programme: Uuid::nil(), name, origin, mode: Mode::Cards };
         let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
-        let desk = Desk::new(app);
-        let guess = || Request { code: None, key_id: KeyId::from([0; 32]), messages: vec![] };
+        let desk = Desk::new(app, None).unwrap();
+        let guess = || Request { shown: Shown::Code(None), key_id: KeyId::from([0; 32]), messages: vec![] };
         assert!(matches!(desk.issue(guess()).await, Err(Refusal::NotIssuing)));
         let now = Instant::now();
         while desk.pace.reserve(now).is_ok() {}

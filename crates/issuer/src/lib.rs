@@ -14,6 +14,7 @@ mod database;
 mod error;
 mod home;
 mod issue;
+mod login;
 mod pace;
 pub mod period;
 pub mod roster;
@@ -29,6 +30,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use home::{App, Identity, Mode};
 pub use issue::Desk;
+pub use login::Logins;
 pub use period::PeriodName;
 pub use web::Origin;
 

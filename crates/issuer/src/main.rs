@@ -160,6 +160,18 @@ struct Serve {
     /// Its key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    /// The hospital's identity provider: workers of the roster may sign in there in place of a code
+    #[arg(long, value_name = "ADDRESS", requires = "oidc_client_id")]
+    oidc_issuer: Option<String>,
+    /// What the provider calls this issuer: a public client for native apps
+    #[arg(long, value_name = "ID", requires = "oidc_issuer")]
+    oidc_client_id: Option<String>,
+    /// The claim that has the employee_id of the roster
+    #[arg(long, value_name = "NAME", requires = "oidc_issuer", default_value = "sub")]
+    oidc_claim: String,
+    /// The certificates that vouch for the provider instead of the system's, PEM
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
+    oidc_ca_file: Option<PathBuf>,
 }
 
 #[tokio::main]

@@ -46,6 +46,15 @@ impl Secret {
         self.hash(b"respite-issuer/code/v1", code.symbols())
     }
 
+    pub(crate) fn nonce(&self, bytes: &[u8]) -> Hash {
+        self.hash(b"respite-issuer/nonce/v1", bytes)
+    }
+
+    /// Whether `code` was made here for these bytes, in time that does not depend on the answer.
+    pub(crate) fn made_nonce(&self, bytes: &[u8], code: &[u8]) -> bool {
+        self.mac(b"respite-issuer/nonce/v1", bytes).verify_slice(code).is_ok()
+    }
+
     /// In small letters, since RFC 7643 has names that differ in nothing else be the same.
     pub(crate) fn user_name(&self, name: &str) -> Hash {
         self.hash(b"respite-issuer/scim-user-name/v1", name.to_lowercase().as_bytes())
@@ -61,8 +70,12 @@ impl Secret {
 
     /// No context begins another, so that no two of them hash the same.
     fn hash(&self, context: &[u8], bytes: &[u8]) -> Hash {
+        self.mac(context, bytes).finalize().into_bytes().into()
+    }
+
+    fn mac(&self, context: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
         let mac = Hmac::<Sha256>::new_from_slice(self.0.as_ref()).expect("a key may have any length");
-        mac.chain_update(context).chain_update(bytes).finalize().into_bytes().into()
+        mac.chain_update(context).chain_update(bytes)
     }
 }
 

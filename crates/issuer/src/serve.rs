@@ -40,8 +40,8 @@ const CALLS: u32 = 4;
 /// Waiting for a turn, and signing.
 const CALL_AGE: Duration = Duration::from_secs(20);
 const LARGEST_HEADER: u32 = 8 << 10;
-/// Fifty blinded messages are 13 KiB.
-const LARGEST_MESSAGE: usize = 16 << 10;
+/// Fifty blinded messages are 13 KiB, and the longest ID token is 8 KiB.
+const LARGEST_MESSAGE: usize = 22 << 10;
 /// For answers that have begun when it is asked to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.

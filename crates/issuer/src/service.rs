@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::issuer::v1::{
-    GetOfferRequest, GetOfferResponse, IssuePassesRequest, IssuePassesResponse,
-    issuer_service_server::IssuerService,
+    BeginLoginRequest, BeginLoginResponse, GetOfferRequest, GetOfferResponse, IdTokenLogin,
+    IssuePassesRequest, IssuePassesResponse, issuer_service_server::IssuerService,
 };
 use pass::{BlindedMessage, KeyId};
 use tonic::{Code, Response, Status, async_trait};
@@ -12,7 +12,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
     Error, code,
-    issue::{Desk, Refusal, Request},
+    issue::{Desk, Refusal, Request, Shown},
+    login::{self, Login},
 };
 
 /// Whose table of reasons an `ErrorInfo` speaks of.
@@ -35,6 +36,18 @@ impl IssuerService for Desk {
         }))
     }
 
+    async fn begin_login(
+        &self,
+        _: tonic::Request<BeginLoginRequest>,
+    ) -> Result<Response<BeginLoginResponse>, Status> {
+        let logins = self.logins.as_ref().ok_or(Refusal::CodesOnly)?;
+        Ok(Response::new(BeginLoginResponse {
+            nonce: login::nonce(&self.app.secret, self.app.clock.now()),
+            provider_uri: logins.provider.issuer().to_owned(),
+            client_id: logins.provider.client_id().to_owned(),
+        }))
+    }
+
     async fn issue_passes(
         &self,
         request: tonic::Request<IssuePassesRequest>,
@@ -46,7 +59,14 @@ impl IssuerService for Desk {
 }
 
 fn parse(request: IssuePassesRequest) -> Result<Request, Status> {
-    let IssuePassesRequest { activation_code, key_id, blinded_messages } = request;
+    let IssuePassesRequest { activation_code, key_id, blinded_messages, login } = request;
+    let shown = match login {
+        None => Shown::Code(code::Code::parse(&activation_code)),
+        Some(_) if !activation_code.is_empty() => {
+            return Err(invalid("login", "MALFORMED", "must not come with an activation code"));
+        }
+        Some(IdTokenLogin { nonce, id_token }) => Shown::Login(Login { nonce, id_token }),
+    };
     let key_id: [u8; 32] =
         key_id.try_into().map_err(|_| invalid("key_id", "MALFORMED", "must have 32 bytes"))?;
     let message = |(index, message): (usize, &Vec<u8>)| {
@@ -54,7 +74,7 @@ fn parse(request: IssuePassesRequest) -> Result<Request, Status> {
             .map_err(|_| invalid(&format!("blinded_messages[{index}]"), "MALFORMED", "must have 256 bytes"))
     };
     Ok(Request {
-        code: code::Code::parse(&activation_code),
+        shown,
         key_id: KeyId::from(key_id),
         messages: blinded_messages.iter().enumerate().map(message).collect::<Result<_, _>>()?,
     })
@@ -74,6 +94,12 @@ impl From<Refusal> for Status {
             Refusal::ProgrammeTooSmall => (Code::FailedPrecondition, "PROGRAMME_TOO_SMALL"),
             Refusal::KeyNotSigning => (Code::FailedPrecondition, "KEY_NOT_SIGNING"),
             Refusal::Code => (Code::Unauthenticated, "CODE_REFUSED"),
+            Refusal::CodesOnly => (Code::FailedPrecondition, "LOGINS_NOT_ACCEPTED"),
+            Refusal::Login => (Code::Unauthenticated, "LOGIN_REFUSED"),
+            Refusal::Provider(error) => {
+                tracing::warn!(%error, "the identity provider does not answer");
+                return later(Code::Unavailable, "PROVIDER_UNAVAILABLE", told);
+            }
             Refusal::OtherBatch => (Code::AlreadyExists, "OTHER_BATCH_ISSUED"),
             Refusal::Overloaded => return later(Code::ResourceExhausted, "OVERLOADED", told),
             Refusal::Failed(Error::Database(sqlx::Error::PoolTimedOut)) => return unavailable(),
@@ -153,6 +179,10 @@ mod tests {
         check(Refusal::Count { expected: 8 }, Code::InvalidArgument, "OUT_OF_RANGE", false);
         check(Refusal::OutOfRange { index: 7 }, Code::InvalidArgument, "OUT_OF_RANGE", false);
         check(Refusal::Code, Code::Unauthenticated, "CODE_REFUSED", false);
+        check(Refusal::CodesOnly, Code::FailedPrecondition, "LOGINS_NOT_ACCEPTED", false);
+        check(Refusal::Login, Code::Unauthenticated, "LOGIN_REFUSED", false);
+        let away = Refusal::Provider(oidc::HttpError::Timeout);
+        check(away, Code::Unavailable, "PROVIDER_UNAVAILABLE", true);
         check(Refusal::OtherBatch, Code::AlreadyExists, "OTHER_BATCH_ISSUED", false);
         check(Refusal::Overloaded, Code::ResourceExhausted, "OVERLOADED", true);
         check(database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE", true);
@@ -172,7 +202,7 @@ mod tests {
             let sound = key_length == 32 && lengths.iter().all(|length| *length == 256);
             let blinded_messages = lengths.iter().map(|length| vec![7; *length]).collect();
             let key_id = vec![7; key_length];
-            let request = IssuePassesRequest { activation_code, key_id, blinded_messages };
+            let request = IssuePassesRequest { activation_code, key_id, blinded_messages, login: None };
             prop_assert_eq!(format!("{request:?}"), "IssuePassesRequest(..)");
             match parse(request) {
                 Ok(request) => prop_assert!(sound && request.messages.len() == lengths.len()),

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod kept;
+mod login;
 mod process;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../../../oidc/tests/provider/mod.rs"]
+mod provider;
 mod quota;
 mod scim;
 mod staff;

@@ -69,7 +69,7 @@ async fn a_batch_has_exactly_as_many_messages_as_are_offered() {
     request.blinded_messages[1].pop();
     check_refused(issuer.issue(&request).await, Grpc::InvalidArgument, "MALFORMED");
     // Larger than any batch: not even read.
-    request.blinded_messages = vec![vec![7; 256]; 64];
+    request.blinded_messages = vec![vec![7; 256]; 128];
     assert_eq!(issuer.issue(&request).await.unwrap_err().code(), Grpc::OutOfRange);
 
     // A number that no client blinds to: whoever sent it has not used up anything.

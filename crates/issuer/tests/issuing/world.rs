@@ -14,7 +14,7 @@ use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Imported, Roster};
 use issuer::scim::{self, StaffNumber};
 use issuer::serve::Front;
-use issuer::{App, Clock, Desk, Error, Identity, Mode, parse_day};
+use issuer::{App, Clock, Desk, Error, Identity, Logins, Mode, parse_day};
 use pass::{
     BlindSignature, Directory, KeyId, KeyRecord, PendingToken, ProgrammeId, PublicKey, Schedule, Token,
     TokenChallenge, origin,
@@ -74,6 +74,11 @@ impl World {
         world
     }
 
+    /// Moves to what the machine's clock says.
+    pub(crate) fn is_now(&self) {
+        self.clock.store(Clock::System.now().timestamp(), Ordering::SeqCst);
+    }
+
     /// Moves to noon of a day.
     pub(crate) fn is(&self, day: &str) {
         self.clock.store(instant(day) + 12 * 60 * 60, Ordering::SeqCst);
@@ -113,6 +118,11 @@ impl World {
 
     /// Another process, as it were: it opens the folder by itself.
     pub(crate) async fn serve(&self) -> Serving {
+        self.serve_with(None).await
+    }
+
+    /// The same where workers may sign in.
+    pub(crate) async fn serve_with(&self, logins: Option<Logins>) -> Serving {
         let app = App::open(&self.home(), Clock::Manual(Arc::clone(&self.clock))).await.unwrap();
         let workers = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scim = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,7 +135,8 @@ impl World {
             let stopped = async {
                 let _ = stopped.await;
             };
-            issuer::serve::serve(Arc::new(Desk::new(app)), front, stopped).await.unwrap();
+            let desk = Arc::new(Desk::new(app, logins).unwrap());
+            issuer::serve::serve(desk, front, stopped).await.unwrap();
         });
         let client = IssuerServiceClient::connect(format!("http://{address}")).await.unwrap();
         Serving { client, address, scim: scim_address, stop, ended }
@@ -184,6 +195,7 @@ impl Batch {
             activation_code: code.to_owned(),
             key_id: key_id.as_bytes().to_vec(),
             blinded_messages: pending.iter().map(blinded).collect(),
+            login: None,
         };
         Self { client, pending, request }
     }
