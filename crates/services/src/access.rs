@@ -466,6 +466,47 @@ mod tests {
         assert!(POLICIES.is_sorted_by(|(a, _), (b, _)| a < b));
     }
 
+    /// One letter for each caller: anonymous, alias, therapist, operator, manager. They are answered (`y`), asked for a
+    /// token (`t`), told that the call is not theirs (`n`) or told to use the other listener (`o`).
+    #[test]
+    fn each_door_answers_each_caller_as_the_table_says() {
+        let check = |policy: Policy, expected: [&str; 3]| {
+            for (door, expected) in [Door::Every, Door::Public, Door::Staff].into_iter().zip(expected) {
+                assert_eq!(answers(door, policy), expected, "{door:?} {policy:?}");
+            }
+        };
+        check(Policy::Open, ["yyyyy", "yyooo", "yoyyy"]);
+        check(Policy::Public, ["yyyyy", "yyooo", "yoyyy"]);
+        check(Policy::Alias, ["tynnn", "tyooo", "ooooo"]);
+        check(Policy::Therapist, ["tnynn", "ooooo", "toynn"]);
+        check(Policy::Operator, ["tnnyn", "ooooo", "tonyn"]);
+        check(Policy::Manager, ["tnnny", "ooooo", "tonny"]);
+        check(Policy::AliasOrTherapist, ["tyynn", "tyooo", "toynn"]);
+        check(Policy::TherapistOrOperator, ["tnyyn", "ooooo", "toyyn"]);
+        check(Policy::Anyone, ["tyyyy", "tyooo", "toyyy"]);
+    }
+
+    fn answers(door: Door, policy: Policy) -> String {
+        let callers = [
+            Caller::Anonymous,
+            Caller::Alias(AliasId(Uuid::nil())),
+            Caller::Therapist(TherapistId(Uuid::nil())),
+            Caller::Operator(OperatorId(Uuid::nil())),
+            Caller::Manager(ProgrammeId(Uuid::nil())),
+        ];
+        let answer = |caller| {
+            let door = door.answers(policy).and_then(|()| door.admits(caller));
+            match door.and_then(|()| policy.admits(caller)) {
+                Ok(()) => 'y',
+                Err(Error::Unauthenticated(_)) => 't',
+                Err(Error::CallerNotAllowed) => 'n',
+                Err(Error::OtherListener) => 'o',
+                Err(other) => panic!("{other}"),
+            }
+        };
+        callers.into_iter().map(answer).collect()
+    }
+
     #[test]
     fn a_token_is_read_as_it_was_written_and_not_otherwise() {
         let token = Token::generate().unwrap();
