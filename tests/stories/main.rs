@@ -7,6 +7,7 @@ mod availability;
 mod bad_input;
 mod busy;
 mod calendars;
+mod canary;
 mod clock_changes;
 mod collisions;
 mod crash;
