@@ -50,7 +50,6 @@ const WEEK: &str = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00
 const ALLOWED: &[Allowed] = &[
     Allowed { canary: "e-mail", sink: "envelopes", why: "a letter goes to its address" },
     Allowed { canary: "refused e-mail", sink: "envelopes", why: "the mail server is asked for it" },
-    Allowed { canary: "staff number", sink: "issuer's folder", why: "the roster says who is eligible" },
     Allowed { canary: "issuer's key file", sink: "issuer's folder", why: "it is where the key is" },
 ];
 
