@@ -313,19 +313,19 @@ impl Busy {
 }
 
 /// `respite serve`, which ends with this value at the latest.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     binary: PathBuf,
     config: PathBuf,
     /// What it says.
-    log: PathBuf,
-    address: SocketAddr,
+    pub(crate) log: PathBuf,
+    pub(crate) address: SocketAddr,
 }
 
 impl Process {
     /// On the world's data, with the world's key and `more` settings.
-    async fn start(world: &World, folder: &Path, more: &str) -> Self {
-        let binary = binary();
+    pub(crate) async fn start(world: &World, folder: &Path, more: &str) -> Self {
+        let binary = binary("respite");
         let key = folder.join("respite.key");
         fs::write(&key, world.app.keyring.to_text().as_bytes()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
@@ -360,9 +360,14 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.child = spawn(&self.binary, &self.config, &self.log);
         self.ready().await;
+    }
+
+    /// As a service manager ends it: SIGTERM, and it finishes what it has begun.
+    pub(crate) fn end(&mut self) {
+        terminate(&mut self.child);
     }
 
     async fn ready(&self) {
@@ -391,11 +396,17 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Child {
     serve.spawn().unwrap()
 }
 
-/// The program beside the folder this test was built into.
-fn binary() -> PathBuf {
+/// Asks a process to end, and waits until it has.
+pub(crate) fn terminate(child: &mut Child) {
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success() && child.wait().unwrap().success());
+}
+
+/// A program beside the folder this test was built into.
+pub(crate) fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let binary = test.parent().and_then(Path::parent).unwrap().join("respite");
-    assert!(binary.exists(), "{} is missing: cargo build --package server", binary.display());
+    let binary = test.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(binary.exists(), "{} is missing: cargo build --bin {name}", binary.display());
     binary
 }
 

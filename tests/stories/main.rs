@@ -9,6 +9,7 @@ mod backups;
 mod bad_input;
 mod busy;
 mod calendars;
+mod canary;
 mod clock_changes;
 mod collisions;
 mod crash;
