@@ -124,6 +124,7 @@ e2e::stories! {
             activation_code: activation_code.to_owned(),
             key_id: signing.as_bytes().to_vec(),
             blinded_messages: pending.iter().map(|pending| pending.request().blinded_message.as_bytes().to_vec()).collect(),
+            login: None,
         };
         let mut issuer_client = IssuerServiceClient::connect(format!("http://{}", issuing.address)).await.unwrap();
         let signed = issuer_client.issue_passes(ask(&issuer.code)).await.unwrap().into_inner();

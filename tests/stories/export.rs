@@ -122,7 +122,7 @@ fn settle(value: &mut Value, nurse: &Worker, ids: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if ["next_attempt_at", "due_at", "public_key", "rules"].contains(&name.as_str())
+                if ["next_attempt_at", "due_at", "public_key", "rules", "sealed"].contains(&name.as_str())
                     && value.is_string()
                 {
                     *value = format!("({name})").into();

@@ -12,7 +12,7 @@ use e2e::{
 use sea_orm::ConnectionTrait;
 use vault::DataKey;
 
-use crate::{busy, exclusions, roster};
+use crate::{busy, exclusions, notes, roster};
 
 const BERLIN: &str = "Europe/Berlin";
 const FEED: &str = "https://rosters.example.org/heron.ics";
@@ -27,7 +27,8 @@ const SEALED: [(&str, &str, &str); 5] = [
     ("roster.sealed", "alias_id", "alias_id"),
 ];
 const KEPT: [&str; 5] = ["open", "sealed", "wrapped", "hash", "keyed hash"];
-const SEEN_BY: [&str; 6] = ["everybody", "every caller", "worker", "therapist", "operator", "nobody"];
+const SEEN_BY: [&str; 7] =
+    ["everybody", "every caller", "worker", "therapist", "operator", "manager", "nobody"];
 
 e2e::stories! {
     async fn every_column_has_a_row_and_every_row_a_column(engine: Engine) {
@@ -44,7 +45,8 @@ e2e::stories! {
         let world = World::at(engine, "2026-03-02T09:00:00Z").await;
         fill(&world).await;
         let inventory = Inventory::read();
-        assert_eq!(inventory.kept("sealed"), SEALED.map(|(column, ..)| column));
+        let by_alias = SEALED.iter().map(|(column, ..)| *column).chain(["note.sealed"]);
+        assert_eq!(inventory.kept("sealed"), by_alias.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
 
         let wrapped = world.texts(&triples(engine, "alias_key", ["alias_id", "alias_id", "wrapped_key"], "true")).await;
         assert_eq!((wrapped.len(), inventory.kept("wrapped")), (2, vec!["alias_key.wrapped_key"]));
@@ -67,6 +69,18 @@ e2e::stories! {
                 }
             }
         }
+        // A note is the alias's whose booking it is.
+        let noted = "note n join booking b on b.id = n.booking_id where n.kind = 'intake'";
+        let hex = |column: &str| match engine {
+            Engine::Sqlite => format!("hex({column})"),
+            Engine::Postgres if column == "n.sealed" => format!("encode({column}, 'hex')"),
+            Engine::Postgres => format!("{column}::text"),
+        };
+        let [owner, row, value] = ["b.alias_id", "n.booking_id", "n.sealed"].map(hex);
+        let [note] = world.texts(&format!("select lower({owner} || '|' || {row} || '|' || {value}) from {noted}")).await.try_into().unwrap();
+        let (owner, row, value) = parts(&note);
+        keys[&owner].open("note.intake", row, &value).unwrap();
+        assert!(keys.iter().filter(|(alias, _)| **alias != owner).all(|(_, key)| key.open("note.intake", row, &value).is_err()));
         // What a therapist says in confidence opens with the server's key for it.
         let theirs = world.texts(&triples(engine, "feed", ["id", "id", "sealed"], "alias_id is null")).await;
         let [theirs] = theirs.try_into().unwrap();
@@ -203,7 +217,7 @@ pub(crate) async fn fill(world: &World) -> Told {
         world.calendars.publish(address, calendar);
     }
     busy::create(&ada, ELSEWHERE).await.unwrap();
-    let nurse = world.worker().await;
+    let (nurse, secret) = notes::worker(world).await;
     exclusions::shuns(&nurse, &["Reha Nord"]).await.unwrap();
     nurse.client.roster().import_roster(roster::feed(FEED)).await.unwrap();
     nurse.reached_at(world, "heron@example.com", "en", v1::ReminderLevel::Time).await;
@@ -214,6 +228,8 @@ pub(crate) async fn fill(world: &World) -> Told {
         let booked = nurse.pays(&held, by_pass(pass)).await.unwrap();
         if start == "2026-03-23T09:00:00Z" {
             nurse.cancels(&booked).await;
+        } else {
+            notes::tells(world, &ada, &nurse, &secret, &booked).await;
         }
     }
     let changed = "insert into zone_change

@@ -34,17 +34,40 @@ struct Practice {
     secret: Secret,
 }
 
+/// A new alias, signed in, with the secret that its phrase says.
+pub(crate) async fn worker(world: &World) -> (Worker, Secret) {
+    let secret = Secret::generate();
+    let (key, anybody) = (secret.login_key(), world.anybody().await);
+    let alias = anybody.create_alias(&key).await.unwrap();
+    let client = anybody.login(key.clone()).await.unwrap();
+    (Worker { id: alias.id, handle: alias.handle, key, client }, secret)
+}
+
+/// The worker writes an intake to the therapist of a booking, who gets a device for it.
+pub(crate) async fn tells(
+    world: &World,
+    to: &Therapist,
+    nurse: &Worker,
+    secret: &Secret,
+    booking: &v1::Booking,
+) {
+    let (practice, device) = (PracticeKey::from_bytes(&[7; 32]), NotesKey::generate());
+    let known = vec![practice.verifying_key()];
+    let signed = Certificate::sign(&practice, id(&to.id).into_bytes(), &device.public(), in_a_year(world));
+    let at = DeviceNotes::new(to.client.clone(), device);
+    at.register(&signed, &known, id(&to.id), now(world)).await.unwrap();
+    let notes = Notes::new(nurse.client.clone(), secret, known);
+    let device = notes.device_key(id(&booking.id), id(&to.id), now(world)).await.unwrap();
+    notes.write(id(&booking.id), &device, INTAKE).await.unwrap();
+}
+
 impl Practice {
     async fn of(engine: e2e::Engine) -> Self {
         let world = World::at(engine, FRIDAY).await;
         let key = PracticeKey::from_bytes(&[7; 32]);
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
         let ben = world.therapist("Ben", BERLIN).await.works("Tue 08:00-20:00").await;
-        let secret = Secret::generate();
-        let (key_of_alias, anybody) = (secret.login_key(), world.anybody().await);
-        let alias = anybody.create_alias(&key_of_alias).await.unwrap();
-        let client = anybody.login(key_of_alias.clone()).await.unwrap();
-        let nurse = Worker { id: alias.id, handle: alias.handle, key: key_of_alias, client };
+        let (nurse, secret) = worker(&world).await;
         let device = NotesKey::generate();
         let signed = Certificate::sign(&key, id(&ada.id).into_bytes(), &device.public(), in_a_year(&world));
         let at_ada = DeviceNotes::new(ada.client.clone(), device);

@@ -8,8 +8,8 @@ use sea_orm::{
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, change::Position, date_override, device_key,
-    fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
+    AliasId, Instant, access_token, booking, booking_event, change, change::Position, date_override,
+    device_key, fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
 };
 
 use crate::{App, error::Error, programme::payment};

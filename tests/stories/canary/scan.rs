@@ -139,7 +139,10 @@ fn an_allowance_that_is_not_used_is_stale_and_a_finding_without_one_is_a_leak() 
     let scanner = Scanner::new(&canaries);
     let sinks = [Sink { name: "log", bytes: b"CANARY-ONE and Y2FuYXJ5LXR3bw==".to_vec() }];
     let allow = |canary, sink| Allowed { canary, sink, why: "so" };
-    assert_eq!(scanner.check(&sinks, &[allow("one", "log")]), ["two (base64) in log", "two (base64url) in log"]);
+    assert_eq!(
+        scanner.check(&sinks, &[allow("one", "log")]),
+        ["two (base64) in log", "two (base64url) in log"]
+    );
     assert!(scanner.check(&sinks, &[allow("one", "log"), allow("two", "log")]).is_empty());
     let stale = [allow("one", "log"), allow("two", "log"), allow("one", "mail")];
     assert_eq!(scanner.check(&sinks, &stale), ["one is not in mail, where it should be: so"]);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use api::v1;
 use calendar::{Roster, Shift, ShiftRules, Span};
 use chrono::{DateTime, SecondsFormat, Utc};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use futures_util::stream;
 use sea_orm::{
     ActiveEnum, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -15,7 +15,7 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 use store::{
-    AliasId, BookingId, access_token, alias, booking, booking_event, contact, credit, feed, fetch_turn,
+    AliasId, BookingId, access_token, alias, booking, booking_event, contact, credit, feed, fetch_turn, note,
     reminder, request, zone_change,
 };
 use tonic::Status;
@@ -67,10 +67,10 @@ async fn document(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Value
         "left_out": left_out,
         "alias": print_alias(row, safe.settings()?),
         "contact": contact.map(|row| print_contact(&safe, row)).transpose()?,
-        "roster": safe.roster()?.as_ref().map(print_roster),
+        "roster": safe.roster()?.map(|roster| print_roster(&safe, &roster)).transpose()?,
         "feed": feed.map(|row| print_feed(&safe, row)).transpose()?,
         "fetch_turn_used_until": turn.map(|turn| at(turn.used_until)),
-        "bookings": bookings(&tx, alias).await?,
+        "bookings": bookings(&tx, &safe, alias).await?,
         "reminders": reminders(&tx, alias).await?,
         "credits": credits(&tx, alias).await?,
         "requests": requests(&tx, alias).await?,
@@ -121,18 +121,19 @@ fn print_contact(safe: &Safe, row: contact::Model) -> Result<Value, Error> {
     }))
 }
 
-fn print_roster(roster: &Roster) -> Value {
+fn print_roster(safe: &Safe, roster: &Roster) -> Result<Value, Error> {
     let span = |span: Span| json!({ "start": at(span.start()), "end": at(span.end()) });
     let shift = |shift: &Shift| {
         let Shift { span: time, kind } = *shift;
         json!({ "span": span(time), "kind": kind })
     };
-    json!({
+    Ok(json!({
         "time_zone": roster.zone(),
         "published_until": roster.published_until(),
         "shifts": roster.shifts().iter().map(shift).collect::<Vec<_>>(),
         "breaks": roster.breaks().iter().copied().map(span).collect::<Vec<_>>(),
-    })
+        "displaced_bookings": safe.displaced()?,
+    }))
 }
 
 fn print_feed(safe: &Safe, row: feed::Model) -> Result<Value, Error> {
@@ -148,7 +149,7 @@ fn print_feed(safe: &Safe, row: feed::Model) -> Result<Value, Error> {
 }
 
 /// Holds that came to nothing included, as long as they are kept.
-async fn bookings(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<Value>, DbErr> {
+async fn bookings(tx: &DatabaseTransaction, safe: &Safe, alias: AliasId) -> Result<Vec<Value>, Error> {
     let own = || {
         let own = booking::Entity::find().select_only().column(booking::Column::Id);
         own.filter(booking::COLUMN.alias_id.eq(alias)).into_query()
@@ -164,6 +165,13 @@ async fn bookings(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<Value>
         zone_change::Entity::find().filter(zone_change::Column::BookingId.in_subquery(own())).all(tx).await?;
     let mut changes: HashMap<_, _> =
         changes.into_iter().map(|change| (change.booking_id, print_zone_change(change))).collect();
+    let mut notes: HashMap<BookingId, Vec<Value>> = HashMap::new();
+    let written = note::Entity::find()
+        .filter(note::Column::BookingId.in_subquery(own()))
+        .order_by_asc(note::Column::Kind);
+    for note in written.all(tx).await? {
+        notes.entry(note.booking_id).or_default().push(print_note(safe, &note)?);
+    }
     let rows = booking::Entity::find()
         .filter(booking::COLUMN.alias_id.eq(alias))
         .order_by_asc(booking::Column::StartsAt)
@@ -172,12 +180,23 @@ async fn bookings(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<Value>
         .await?;
     let print = |row: booking::Model| {
         let (history, change) = (histories.remove(&row.id), changes.remove(&row.id));
-        print_booking(row, &history.unwrap_or_default(), change.as_ref())
+        let notes = notes.remove(&row.id);
+        print_booking(row, &history.unwrap_or_default(), change.as_ref(), &notes.unwrap_or_default())
     };
     Ok(rows.into_iter().map(print).collect())
 }
 
-fn print_booking(row: booking::Model, history: &[Value], zone_change: Option<&Value>) -> Value {
+/// As a device sealed it: a copy and a handover open with the phrase, an intake with the therapist's device alone.
+fn print_note(safe: &Safe, row: &note::Model) -> Result<Value, Error> {
+    Ok(json!({ "kind": row.kind.to_value(), "sealed": BASE64.encode(&safe.unseal_note(row)?) }))
+}
+
+fn print_booking(
+    row: booking::Model,
+    history: &[Value],
+    zone_change: Option<&Value>,
+    notes: &[Value],
+) -> Value {
     let booking::Model {
         id,
         therapist_id,
@@ -213,6 +232,7 @@ fn print_booking(row: booking::Model, history: &[Value], zone_change: Option<&Va
         "programme_id": programme_id.map(|id| id.to_string()),
         "history": history,
         "zone_change": zone_change,
+        "notes": notes,
     })
 }
 
