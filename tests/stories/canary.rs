@@ -302,7 +302,8 @@ struct Issuing {
 
 impl IssuerHome {
     fn make(folder: &Path, programme: &str, staff_number: &str, column: &str) -> Self {
-        let others: String = (0..60).map(|number| format!("N-{number},2026-01-01,,x\n")).collect();
+        let others: Vec<_> = (0..60).map(|number| format!("N-{number},2026-01-01,,x\n")).collect();
+        let others = others.concat();
         let roster = format!(
             "employee_id,active_from,active_until,remark\n{staff_number},2026-01-01,,{column}\n{others}"
         );
