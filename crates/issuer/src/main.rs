@@ -59,7 +59,7 @@ struct Init {
     /// The programme whose sessions the passes pay, as the operator of Respite names it
     #[arg(long, value_name = "UUID")]
     programme: Uuid,
-    /// What this issuer is called in every pass, such as issuer.hospital.example
+    /// What this issuer is called where its keys are shown, such as issuer.hospital.example
     #[arg(long)]
     name: String,
     /// Who redeems the passes, as the operator of Respite says
