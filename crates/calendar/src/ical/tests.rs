@@ -548,7 +548,10 @@ fn rules_text() -> impl Strategy<Value = String> {
             let positions = if bound && frequency != "WEEKLY" { positions } else { vec![] };
             let (weeks, year_days) = if yearly { numbers } else { (vec![], vec![]) };
             // Where years are skipped it shows that the other one counts the days of a week across New Year to both.
-            let weeks = if interval == 1 { weeks } else { vec![] };
+            let mut weeks = if interval == 1 { weeks } else { vec![] };
+            // It asks the wrong year whether the days before the first week are in a week 53, which 2026 has by Mondays
+            // and not by Sundays.
+            weeks.retain(|week| *week != "53" || week_start.is_none_or(|day| day == "MO"));
             let parts = [
                 ("BYWEEKNO", weeks),
                 ("BYYEARDAY", year_days),
