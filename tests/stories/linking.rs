@@ -386,6 +386,14 @@ async fn ask(client: &mut IssuerServiceClient<Channel>, request: IssuePassesRequ
     panic!("no answer");
 }
 
+impl Drop for Issuer {
+    /// However the story ends.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().and_then(Path::parent).unwrap().join("respite-issuer");
