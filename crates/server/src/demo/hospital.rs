@@ -121,8 +121,8 @@ pub(super) async fn found(stage: &mut Stage, program: PathBuf) -> Result<Hospita
     Ok(hospital)
 }
 
-/// Every phone asks by itself, whether its owner wants a session or not.
-pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<Vec<Wallet>, Broken> {
+/// Every phone asks by itself, whether its owner wants a session or not. The hospital goes on serving.
+pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec<Wallet>, Serving), Broken> {
     stage.screen.step("Sixty phones fetch what one of them will spend");
     let (serving, channel) = hospital.serve().await?;
     let now = stage.app.clock.now();
@@ -133,7 +133,6 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<Vec<
         wallet.fetch(channel.clone(), code, now, |_| Ok(())).await?;
         wallets.push(wallet);
     }
-    serving.stop().await?;
     let rested = now + TimeDelta::days(1);
     let mut passes = Vec::with_capacity(WORKERS * PASSES);
     for wallet in &wallets {
@@ -156,13 +155,13 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<Vec<
     let alike: BTreeSet<_> = passes.iter().map(|pass| &pass[34..98]).collect();
     stage.screen.same("but for nonces and signatures, all passes are the same bytes", &1, &alike.len());
     stage.move_clock(rested, "the passes have rested");
-    Ok(wallets)
+    Ok((wallets, serving))
 }
 
 pub(super) async fn book(
     stage: &mut Stage,
     hospital: &Hospital,
-    mut wallets: Vec<Wallet>,
+    (mut wallets, serving): (Vec<Wallet>, Serving),
 ) -> Result<Visit, Broken> {
     stage.screen.step("One of them books");
     let database = hospital.folder.join("issuer/issuer.db");
@@ -196,6 +195,7 @@ pub(super) async fn book(
     let left = passes_in(stage, wallet, now).await?.len();
     stage.screen.same("her phone forgets it, and has the others", &(PASSES - 1), &left);
     let issuer_after = std::fs::read(&database)?;
+    serving.stop().await?;
     Ok(Visit { nurse, booking, pass: bytes, issuer_before, issuer_after })
 }
 
@@ -275,7 +275,7 @@ impl Hospital {
 }
 
 /// The program, until it is stopped or the story ends.
-struct Serving {
+pub(super) struct Serving {
     process: Child,
 }
 

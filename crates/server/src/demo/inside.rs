@@ -146,7 +146,9 @@ impl Files {
         };
         for wanted in wanted {
             expect(wanted, HEXLOWER.encode(wanted));
-            encoded(wanted).into_iter().for_each(|written| expect(wanted, written));
+            for written in encoded(wanted) {
+                expect(wanted, written);
+            }
         }
         let mut found = BTreeSet::new();
         for (text, step) in [(&self.hex, 2), (&self.text, 1)] {

@@ -43,9 +43,15 @@ impl Side {
         std::fs::write(hospital.folder.join("audit.txt"), audit)?;
         let database = hospital.folder.join("issuer/issuer.db");
         let db = Database::connect(format!("sqlite://{}?mode=ro", database.display())).await?;
-        let beside = ["issuer/issuer.secret", "issuer/keys/first.pem", "issuer.log", "audit.txt"];
-        let paths = beside.map(|name| hospital.folder.join(name));
-        let files = Files::read_all([database].into_iter().chain(paths))?;
+        let mut paths = Vec::new();
+        for folder in ["issuer", "issuer/keys", ""] {
+            for entry in std::fs::read_dir(hospital.folder.join(folder))? {
+                paths.push(entry?.path());
+            }
+        }
+        paths.retain(|path| path.is_file());
+        paths.sort();
+        let files = Files::read_all(paths)?;
         Ok(Self { values: inside::values(&db).await?, db, files })
     }
 
