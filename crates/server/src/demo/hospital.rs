@@ -172,15 +172,14 @@ pub(super) async fn book(
     let created = anybody.create_alias(&secret.login_key()).await?;
     let client = anybody.login(secret.login_key()).await?;
     let nurse = Nurse { secret, id: created.id, handle: created.handle, client };
-    let slots = search(stage, &nurse, now + TimeDelta::days(3)).await?;
-    let (first, second) =
-        (there(slots.first(), "slot to hold")?, there(slots.get(1), "second slot to hold")?);
+    let first = search(stage, &nurse, now + TimeDelta::days(3)).await?;
+    let second = search(stage, &nurse, first.start() + TimeDelta::days(1)).await?;
 
     // Which one is hers, only the story knows.
     let wallet = there(wallets.get_mut(WORKERS / 3), "wallet")?;
     let pass = there(wallet.pass_for(first.start(), now).cloned(), "pass for that day")?;
     let bytes = pass.to_bytes().to_vec();
-    let confirmed = pay(&nurse, first, &bytes).await?;
+    let confirmed = pay(&nurse, &first, &bytes).await?;
     let booking = there(confirmed.into_inner().booking, "booking")?;
     stage.screen.row("booked", &first.in_words(&stage.home()));
     stage.screen.row("paid by", &format!("a pass of {} bytes", bytes.len()));
@@ -189,7 +188,7 @@ pub(super) async fn book(
         &v1::BookingState::Booked.as_str_name(),
         &booking.state().as_str_name(),
     );
-    let again = refusal(pay(&nurse, second, &bytes).await);
+    let again = refusal(pay(&nurse, &second, &bytes).await);
     stage.screen.same("and it pays once", &"PASS_SPENT", &again.as_str());
     wallet.remove(&pass);
     let left = passes_in(stage, wallet, now).await?.len();
@@ -309,8 +308,8 @@ async fn passes_in(stage: &Stage, wallet: &Wallet, now: DateTime<Utc>) -> Result
     Ok(passes)
 }
 
-/// Two slots in the days after `from`, one after the other.
-async fn search(stage: &Stage, nurse: &Nurse, from: DateTime<Utc>) -> Result<Vec<Slot>, Broken> {
+/// The first slot after `from`.
+async fn search(stage: &Stage, nurse: &Nurse, from: DateTime<Utc>) -> Result<Slot, Broken> {
     let request = v1::SearchSlotsRequest {
         filter: Some(v1::TherapistFilter {
             specializations: vec![TYPED.to_owned()],
@@ -321,19 +320,13 @@ async fn search(stage: &Stage, nurse: &Nurse, from: DateTime<Utc>) -> Result<Vec
             start_time: Some(timestamp(from)),
             end_time: Some(timestamp(from + TimeDelta::days(4))),
         }),
-        page_size: 100,
+        page_size: 1,
         language_code: "en".to_owned(),
         ..v1::SearchSlotsRequest::default()
     };
     let hits = nurse.client.slots().search_slots(request).await?.into_inner().hits;
-    let mut slots: Vec<Slot> = Vec::new();
-    for hit in hits {
-        let slot = there(Slot::read(hit, &stage.app.rules), "span or known zone in a slot")?;
-        if slots.len() < 2 && slots.iter().all(|first| slot.start() - first.start() > TimeDelta::hours(2)) {
-            slots.push(slot);
-        }
-    }
-    Ok(slots)
+    let slot = hits.into_iter().next().and_then(|hit| Slot::read(hit, &stage.app.rules));
+    there(slot, "slot that a pass could pay")
 }
 
 /// Holds the slot and confirms it with a pass.
