@@ -2,15 +2,15 @@
 # README.md is true: what it says to run is run from it, and the demo does what it promises.
 #
 # Blocks that begin with ```sh run are run in their order, in one temporary folder in which the repository's folders
-# are found as at its top. `respite`, and `cargo run --release --`, mean the tests' own build there: a release takes
-# minutes more and does the same. Blocks that begin with ```sh alone run for ever, or run this script.
+# are found as at its top. `respite` means the tests' own build there: a release takes minutes more and does the same.
+# Blocks that begin with ```sh alone run for ever, or run this script.
 set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 
 install_tools
-cargo build --quiet --locked --package server --manifest-path "$root/Cargo.toml"
+cargo build --quiet --locked --package server --package issuer --manifest-path "$root/Cargo.toml"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/respite-readme.XXXXXX")
 demo=
@@ -60,7 +60,7 @@ respite demo --exit >"$folder/story" 2>"$folder/told" || { cat "$folder/story" >
 [ ! -s "$folder/told" ] || { cat "$folder/told" >&2; fail "the demo is not quiet in a pipe"; }
 grep -q $'\e' "$folder/story" && fail "the demo has colours in a pipe"
 grep -q '✗' "$folder/story" && fail "the demo ends with 0 although something did not hold"
-[ "$(grep -cE '^[0-9]+\. ' "$folder/story")" = 10 ] || fail "the story does not have ten steps"
+[ "$(grep -cE '^[0-9]+\. ' "$folder/story")" = 14 ] || fail "the story does not have fourteen steps"
 grep -qE '^All [0-9]+ checks of the story held' "$folder/story" || fail "the story does not say that it held"
 
 # What it shows of the demo, dates aside, is what the demo prints.
@@ -83,7 +83,7 @@ awk -v to="$folder/block" '
     file { print > file }' "$root/README.md"
 blocks=0
 for block in "$folder"/block*; do
-    sed -i "s/cargo run --release --/respite/; s/127\.0\.0\.1:50051/$address/" "$block"
+    sed -i "s/127\.0\.0\.1:50051/$address/" "$block"
     run "${block##*/}" "$block"
     blocks=$((blocks + 1))
 done

@@ -14,7 +14,7 @@ use super::screen::{BOLD, both_times, count, time};
 use super::{Broken, HOME, Stage, there, week};
 
 /// What a tired person types: German, with a typing error.
-const TYPED: &str = "ich kann nich mehr";
+pub(super) const TYPED: &str = "ich kann nich mehr";
 
 /// The hospital in the roster file, which nobody may find in the database.
 pub(super) const PLACE: &str = "St Alban Hospital, Ward 7";
@@ -49,7 +49,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn read(hit: v1::SlotHit, rules: &Rules) -> Option<Self> {
+    pub(super) fn read(hit: v1::SlotHit, rules: &Rules) -> Option<Self> {
         let v1::SlotHit { slot, therapist_display_name, modalities: _, reasons, warnings: _ } = hit;
         let v1::Slot { therapist_id, session_type_id, session, time_zone } = slot?;
         let (session, zone) = (span(session.as_ref())?, rules.zone(&time_zone)?);
@@ -216,7 +216,7 @@ pub(super) async fn roster(stage: &mut Stage, nurse: &Nurse) -> Result<Week, Bro
     let roster = Roster::new(&home, shifts.clone(), Some(sunday), stage.app.clock.now()).ok();
     let roster = there(roster, "roster in what was kept")?;
     let unavailable = unavailable(&roster, &ShiftRules::default(), &home, span, false);
-    stage.screen.say("What it leaves her, with half an hour of way and eight hours of sleep after a night:");
+    stage.screen.say("What it leaves her, with the way, rest before and sleep after a night:");
     for line in week::draw(&home, monday, &unavailable, &[]) {
         stage.screen.line(line);
     }
@@ -453,7 +453,8 @@ fn midnight(zone: &Zone, date: NaiveDate) -> DateTime<Utc> {
     zone.resolve_start(date.and_time(NaiveTime::MIN))
 }
 
-fn date(date: NaiveDate) -> Date {
+/// Chrono's date as the contract's.
+pub(super) fn date(date: NaiveDate) -> Date {
     Date { year: date.year(), month: date.month().cast_signed(), day: date.day().cast_signed() }
 }
 

@@ -1,7 +1,8 @@
 //! The embedded database as a thief would read it: its tables, and the bytes of its files.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE, HEXUPPER};
@@ -14,8 +15,11 @@ pub(super) struct Table {
     /// Rows that name the alias.
     pub(super) hers: i64,
     /// The columns of the first of these, each with its value as far as a person can read it.
-    pub(super) columns: Vec<(String, String)>,
+    pub(super) columns: Row,
 }
+
+/// Names of columns with their values.
+pub(super) type Row = Vec<(String, String)>;
 
 /// By what somebody can be known: her alias's id, its public key and its handle.
 pub(super) struct Marks {
@@ -26,11 +30,8 @@ pub(super) struct Marks {
 
 /// Every table, with what it says about whom the marks are of.
 pub(super) async fn tables(db: &DatabaseConnection, marks: &Marks) -> Result<Vec<Table>, DbErr> {
-    let names = "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' \
-                 and name <> 'seaql_migrations' order by name";
     let mut tables = Vec::new();
-    for row in ask(db, names).await? {
-        let name: String = row.try_get_by_index(0)?;
+    for name in names(db).await? {
         let columns = columns(db, &name).await?;
         let hers = hers(&name, &columns, marks);
         let count = format!("select count(*), coalesce(sum({hers}), 0) from {name}");
@@ -42,8 +43,30 @@ pub(super) async fn tables(db: &DatabaseConnection, marks: &Marks) -> Result<Vec
     Ok(tables)
 }
 
+/// A table, with its first row as far as a person can read it; of an empty one, nothing.
+pub(super) async fn sample(db: &DatabaseConnection, table: &str) -> Result<(i64, Row), DbErr> {
+    let rows = one(db, &format!("select count(*) from {table}")).await?.try_get_by_index(0)?;
+    let row = if rows > 0 { first(db, table, &columns(db, table).await?, "true").await? } else { Row::new() };
+    Ok((rows, row))
+}
+
+/// What is in each column of every table, as `table.column`, each value once and as its bytes.
+pub(super) async fn values(db: &DatabaseConnection) -> Result<BTreeMap<String, BTreeSet<Vec<u8>>>, DbErr> {
+    let mut values = BTreeMap::new();
+    for table in names(db).await? {
+        for column in columns(db, &table).await? {
+            let sql =
+                format!("select distinct cast({column} as blob) from {table} where {column} is not null");
+            let known: Result<BTreeSet<Vec<u8>>, _> =
+                ask(db, &sql).await?.iter().map(|row| row.try_get_by_index(0)).collect();
+            values.insert(format!("{table}.{column}"), known?);
+        }
+    }
+    Ok(values)
+}
+
 /// One booking's row, whoever it names.
-pub(super) async fn booking(db: &DatabaseConnection, id: &str) -> Result<Vec<(String, String)>, DbErr> {
+pub(super) async fn booking(db: &DatabaseConnection, id: &str) -> Result<Row, DbErr> {
     first(db, "booking", &columns(db, "booking").await?, &format!("id = {}", blob(id))).await
 }
 
@@ -54,7 +77,7 @@ pub(super) async fn wrapped_key(db: &DatabaseConnection, alias: &str) -> Result<
         .try_get_by_index(0)
 }
 
-/// Everything the database has on disk, to be searched.
+/// Files on disk, to be searched.
 pub(super) struct Files {
     pub(super) names: Vec<String>,
     pub(super) bytes: usize,
@@ -80,13 +103,20 @@ impl Marks {
 impl Files {
     /// Reads the file and those that SQLite keeps beside it.
     pub(super) fn read(database: &Path) -> io::Result<Self> {
-        let mut files = Self { names: Vec::new(), bytes: 0, text: String::new(), hex: String::new() };
-        for suffix in ["", "-wal", "-shm"] {
+        Self::read_all(["", "-wal", "-shm"].map(|suffix| {
             let mut path = database.as_os_str().to_owned();
             path.push(suffix);
+            path.into()
+        }))
+    }
+
+    /// Reads those of the files that there are.
+    pub(super) fn read_all(paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        let mut files = Self { names: Vec::new(), bytes: 0, text: String::new(), hex: String::new() };
+        for path in paths {
             match std::fs::read(&path) {
                 Ok(bytes) => {
-                    let name = Path::new(&path).file_name().unwrap_or_default();
+                    let name = path.file_name().unwrap_or_default();
                     files.names.push(name.to_string_lossy().into_owned());
                     files.bytes += bytes.len();
                     files.text.push_str(&String::from_utf8_lossy(&bytes));
@@ -101,11 +131,37 @@ impl Files {
 
     /// Whether they hold `bytes`: as they are, in hexadecimal, or in base64 as part of anything.
     pub(super) fn hold(&self, bytes: &[u8]) -> bool {
-        let mut encoded = vec![HEXLOWER.encode(bytes), HEXUPPER.encode(bytes)];
-        for alphabet in [BASE64_NOPAD, BASE64URL_NOPAD] {
-            encoded.extend((0..3).map(|before| base64_after(&alphabet, before, bytes)));
+        self.hold_as_is(bytes) || encoded(bytes).iter().any(|text| self.text.contains(text))
+    }
+
+    /// How many of `wanted` they hold, as [`Self::hold`] finds each, but with one look at every byte for all of them;
+    /// each has eight bytes or more.
+    pub(super) fn count(&self, wanted: &BTreeSet<Vec<u8>>) -> usize {
+        // By how they begin, so that what is not wanted is passed by at once; as it is, they are searched for in
+        // hexadecimal.
+        let mut by_beginning: HashMap<[u8; 8], Vec<(&Vec<u8>, String)>> = HashMap::new();
+        let mut expect = |wanted, written: String| {
+            let beginning = *written.as_bytes().first_chunk().expect("eight bytes are more when encoded");
+            by_beginning.entry(beginning).or_default().push((wanted, written));
+        };
+        for wanted in wanted {
+            expect(wanted, HEXLOWER.encode(wanted));
+            for written in encoded(wanted) {
+                expect(wanted, written);
+            }
         }
-        self.hold_as_is(bytes) || encoded.iter().any(|text| self.text.contains(text))
+        let mut found = BTreeSet::new();
+        for (text, step) in [(&self.hex, 2), (&self.text, 1)] {
+            for at in (0..text.len()).step_by(step) {
+                let rest = &text.as_bytes()[at..];
+                let Some(expected) = rest.first_chunk().and_then(|chunk| by_beginning.get(chunk)) else {
+                    continue;
+                };
+                let here = expected.iter().filter(|(_, written)| rest.starts_with(written.as_bytes()));
+                found.extend(here.map(|(wanted, _)| *wanted));
+            }
+        }
+        found.len()
     }
 
     /// Whether they hold this moment as SQLite keeps numbers: big-endian, in as few bytes as it takes.
@@ -130,6 +186,15 @@ impl Files {
     }
 }
 
+/// The texts that stand for these bytes.
+fn encoded(bytes: &[u8]) -> Vec<String> {
+    let mut encoded = vec![HEXLOWER.encode(bytes), HEXUPPER.encode(bytes)];
+    for alphabet in [BASE64_NOPAD, BASE64URL_NOPAD] {
+        encoded.extend((0..3).map(|before| base64_after(&alphabet, before, bytes)));
+    }
+    encoded
+}
+
 /// What is sure to be in the base64 of a text in which `bytes` follow after `before` others, or threes more.
 fn base64_after(alphabet: &Encoding, before: usize, bytes: &[u8]) -> String {
     let whole = alphabet.encode(&[vec![0; before], bytes.to_vec()].concat());
@@ -144,6 +209,13 @@ async fn ask(db: &DatabaseConnection, sql: &str) -> Result<Vec<sea_orm::QueryRes
 async fn one(db: &DatabaseConnection, sql: &str) -> Result<sea_orm::QueryResult, DbErr> {
     let row = ask(db, sql).await?.pop();
     row.ok_or_else(|| DbErr::RecordNotFound("a row".to_owned()))
+}
+
+/// The tables, by name.
+async fn names(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let sql = "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' \
+               and name <> 'seaql_migrations' order by name";
+    ask(db, sql).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 async fn columns(db: &DatabaseConnection, table: &str) -> Result<Vec<String>, DbErr> {
@@ -173,9 +245,9 @@ async fn first(
     table: &str,
     columns: &[String],
     condition: &str,
-) -> Result<Vec<(String, String)>, DbErr> {
+) -> Result<Row, DbErr> {
     let readable: Vec<String> = columns.iter().map(|column| readable(column)).collect();
-    let sql = format!("select {} from {table} where {condition} order by rowid limit 1", readable.join(", "));
+    let sql = format!("select {} from {table} where {condition} limit 1", readable.join(", "));
     let row = one(db, &sql).await?;
     let values = columns.iter().enumerate();
     values.map(|(index, column)| Ok((column.clone(), row.try_get_by_index(index)?))).collect()
@@ -187,8 +259,9 @@ fn readable(column: &str) -> String {
     let kind = match column {
         "public_key" => "public key",
         "wrapped_key" => "wrapped",
-        "kek_id" => "key id",
-        "hash" | "payload_mac" => "hash",
+        "kek_id" | "key_id" => "key id",
+        "entry" => "entry",
+        "hash" | "payload_mac" | "nullifier" | "code" | "holder" | "batch" | "secret_id" => "hash",
         _ => "sealed",
     };
     let number = if column.ends_with("_at") || column == "at" || column.starts_with("busy_") {
@@ -211,11 +284,13 @@ fn blob(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use chrono::{DateTime, Utc};
     use data_encoding::{BASE64, HEXLOWER};
     use sea_orm::ConnectionTrait;
 
-    use super::{Files, Marks, tables};
+    use super::{Files, Marks, tables, values};
 
     #[test]
     fn what_is_in_a_file_is_found_however_it_is_written() {
@@ -235,6 +310,44 @@ mod tests {
         let files = Files::read(&database).unwrap();
         assert!(files.hold(b"canary"));
         assert!(!files.hold(b"sparrow"));
+    }
+
+    #[test]
+    fn many_are_counted_however_they_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let wanted: BTreeSet<Vec<u8>> =
+            [*b"a canary", *b"the wren", *b"\xff\0\xfe wren", *b"a jackal"].map(Vec::from).into();
+        let check = |written: &[u8], count| {
+            std::fs::write(&file, [b"\xff\0", written, b"\xfe"].concat()).unwrap();
+            assert_eq!(Files::read_all([file.clone()]).unwrap().count(&wanted), count, "{written:?}");
+        };
+        check(b"nothing", 0);
+        check(b"a canary", 1);
+        check(b"a canara", 0);
+        check(b"a canary, a canary and the wren", 2);
+        check(b"\xff\0\xfe wren", 1);
+        check(HEXLOWER.encode(b"a canary").as_bytes(), 1);
+        check(HEXLOWER.encode(b"a jackal").to_uppercase().as_bytes(), 1);
+        for before in ["", "b", "bc", "bcd"] {
+            check(BASE64.encode(format!("{before}the wren, and more").as_bytes()).as_bytes(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_value_is_listed_once_in_its_column() {
+        let db = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
+        db.execute_unprepared(
+            "create table note (text text, data blob, number integer);
+             insert into note values ('one', x'0001', 7), ('one', null, 7), ('two', x'0002', 7);
+             create table empty (text text)",
+        )
+        .await
+        .unwrap();
+        let values = values(&db).await.unwrap();
+        let sizes: Vec<_> = values.iter().map(|(column, values)| (column.as_str(), values.len())).collect();
+        assert_eq!(sizes, [("empty.text", 0), ("note.data", 2), ("note.number", 1), ("note.text", 2)]);
+        assert!(values["note.text"].contains(b"one".as_slice()));
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 mod booking;
 mod finding;
+mod hospital;
 mod inside;
 mod national;
 mod play;
 mod screen;
+mod sides;
 mod traces;
 mod week;
 
@@ -165,6 +167,12 @@ enum Broken {
     Services(#[from] services::Error),
     #[error(transparent)]
     File(#[from] io::Error),
+    #[error(transparent)]
+    Wallet(Box<client::WalletError>),
+    #[error(transparent)]
+    Fetch(Box<client::FetchError>),
+    #[error("the hospital's program says: {0}")]
+    Issuer(String),
     #[error("there is no {0}")]
     Missing(Missing),
 }
@@ -185,6 +193,18 @@ impl From<client::Error> for Broken {
     }
 }
 
+impl From<client::WalletError> for Broken {
+    fn from(error: client::WalletError) -> Self {
+        Self::Wallet(Box::new(error))
+    }
+}
+
+impl From<client::FetchError> for Broken {
+    fn from(error: client::FetchError) -> Self {
+        Self::Fetch(Box::new(error))
+    }
+}
+
 impl From<Status> for Broken {
     fn from(status: Status) -> Self {
         client::Error::from(status).into()
@@ -200,7 +220,7 @@ fn there<T>(value: Option<T>, what: &'static str) -> Result<T, Broken> {
 const HOME: &str = "Europe/London";
 
 async fn tell(stage: &mut Stage) -> Result<(), Broken> {
-    stage.screen.title("Respite: a nurse finds somebody to talk to, around her shifts, under a made-up name");
+    stage.screen.title("Respite: a nurse finds somebody to talk to, around her shifts, under an alias");
     let now = screen::time(&stage.home(), stage.app.clock.now());
     stage.screen.clock(&format!("The story's clock stands still at {now} until it is moved."));
     finding::directory(stage).await?;
@@ -214,7 +234,25 @@ async fn tell(stage: &mut Stage) -> Result<(), Broken> {
     let handle = booking::agenda(stage, &nurse, &booked).await?;
     booking::join(stage, &nurse, &booked, &handle).await?;
     let traces = traces::show(stage, &nurse, &week, &booked).await?;
-    traces::erase(stage, &nurse, &booked, &traces).await
+    traces::erase(stage, &nurse, &booked, &traces).await?;
+    if let Some(program) = hospital::program()? {
+        // With sixty phones in it, it would make the whole story's future a large one.
+        return Box::pin(pay(stage, program)).await;
+    }
+    stage.screen.part("A hospital that pays");
+    stage.screen.say(
+        "Not told: its program is not beside this one. `cargo build --release` at the top of the repository puts it \
+         there.",
+    );
+    Ok(())
+}
+
+/// The other side: a hospital that pays, and what everybody can see of it.
+async fn pay(stage: &mut Stage, program: PathBuf) -> Result<(), Broken> {
+    let hospital = hospital::found(stage, program).await?;
+    let fetched = hospital::fetch(stage, &hospital).await?;
+    let visit = hospital::book(stage, &hospital, fetched).await?;
+    sides::show(stage, &hospital, &visit).await
 }
 
 fn settings(folder: &Path) -> Result<Config, ConfigError> {

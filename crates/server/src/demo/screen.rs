@@ -25,7 +25,8 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const CLOCK: Style = AnsiColor::Yellow.on_default();
 
-const WIDTH: usize = 100;
+/// What the narrowest terminal shows without breaking lines by itself.
+const WIDTH: usize = 80;
 const INDENT: &str = "   ";
 
 impl Default for Screen {
@@ -98,14 +99,20 @@ impl Screen {
 
     /// Time passes.
     pub(super) fn clock(&mut self, text: &str) {
-        self.line(format_args!("{CLOCK}{text}{CLOCK:#}"));
+        for line in wrapped(text, WIDTH - INDENT.len()) {
+            self.line(format_args!("{CLOCK}{line}{CLOCK:#}"));
+        }
     }
 
     /// What must be so; otherwise the story goes on, and fails.
     pub(super) fn holds(&mut self, claim: &str, holds: bool, found: impl Display) {
         if holds {
             self.held += 1;
-            self.line(format_args!("{GOOD}✓{GOOD:#} {claim}"));
+            let mut sign = format!("{GOOD}✓{GOOD:#}");
+            for line in wrapped(claim, WIDTH - INDENT.len() - 2) {
+                self.line(format_args!("{sign} {line}"));
+                " ".clone_into(&mut sign);
+            }
         } else {
             self.broken += 1;
             self.line(format_args!("{BAD}✗ expected: {claim}{BAD:#}"));

@@ -61,9 +61,8 @@ struct Sign {
 const FREE: Sign = Sign { glyph: '·', style: Style::new(), meaning: "free" };
 const SHIFT: Sign = Sign { glyph: '█', style: AnsiColor::Red.on_default(), meaning: "on shift" };
 const COMMUTE: Sign = Sign { glyph: '▒', style: AnsiColor::Yellow.on_default(), meaning: "on the way" };
-const REST: Sign =
-    Sign { glyph: '░', style: AnsiColor::Yellow.on_default(), meaning: "rest before a shift" };
-const SLEEP: Sign = Sign { glyph: 'z', style: AnsiColor::Blue.on_default(), meaning: "sleep after a night" };
+const REST: Sign = Sign { glyph: '░', style: AnsiColor::Yellow.on_default(), meaning: "rest" };
+const SLEEP: Sign = Sign { glyph: 'z', style: AnsiColor::Blue.on_default(), meaning: "sleep" };
 const UNKNOWN: Sign = Sign { glyph: '?', style: Style::new().dimmed(), meaning: "not published" };
 const OFFERED: Sign = Sign { glyph: 'o', style: AnsiColor::Green.on_default().bold(), meaning: "offered" };
 
