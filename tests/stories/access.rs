@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::v1::{self, alias_service_client::AliasServiceClient};
 use chrono::TimeDelta;
 use client::{Refusal, Secret, SigningKey, request_id};
-use e2e::{World, channel, finish_login, sign_in, with_token};
+use e2e::{Worker, World, channel, finish_login, sign_in, time, timestamp, with_token};
 use ed25519_dalek::Signer;
 use prost::Message;
 use services::{POLICIES, Policy};
@@ -97,6 +97,27 @@ e2e::stories! {
         }
         ada.client.directory().get_therapist(own.clone()).await.unwrap();
         world.operator().await.directory().get_therapist(own).await.unwrap();
+    }
+
+    async fn where_a_page_ends_is_told_to_one_caller_of_one_list(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (nurse, porter) = (world.worker().await, world.worker().await);
+        for start in ["2026-03-23T08:00:00Z", "2026-03-23T10:00:00Z"] {
+            nurse.books(&ada, start).await.unwrap();
+        }
+        let list = async |worker: &Worker, page_token: &str, from: Option<&str>| {
+            let start_time = from.map(|from| timestamp(time(from)));
+            let request = v1::ListBookingsRequest { start_time, page_size: 1, page_token: page_token.to_owned() };
+            let listed = worker.client.bookings().list_bookings(request).await;
+            listed.map(Response::into_inner).map_err(Refusal::from)
+        };
+        let token = list(&nurse, "", None).await.unwrap().next_page_token;
+        assert_eq!(list(&nurse, &token, None).await.unwrap().bookings.len(), 1);
+        let nobodys = list(&nurse, "AAAA", None).await.unwrap_err();
+        assert_eq!(nobodys.reason, "PAGE_TOKEN_INVALID");
+        assert_eq!(list(&porter, &token, None).await.unwrap_err(), nobodys);
+        assert_eq!(list(&nurse, &token, Some(NOW)).await.unwrap_err(), nobodys);
     }
 
     async fn a_token_lasts_a_quarter_of_an_hour_and_five_hold_at_a_time(engine: Engine) {
