@@ -124,7 +124,12 @@ impl Door {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 80] = [
+pub const POLICIES: [(&str, Policy); 85] = [
+    ("/respite.v1.AccessService/ApproveEmergencyAccess", Policy::Operator),
+    ("/respite.v1.AccessService/ListAccesses", Policy::Alias),
+    ("/respite.v1.AccessService/ListEmergencyAccesses", Policy::Operator),
+    ("/respite.v1.AccessService/ReadEmergencyContact", Policy::Operator),
+    ("/respite.v1.AccessService/RequestEmergencyAccess", Policy::Operator),
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
@@ -436,6 +441,15 @@ pub(crate) trait Called {
         match self.caller() {
             Caller::Therapist(id) => Ok(id),
             Caller::Anonymous | Caller::Alias(_) | Caller::Operator(_) | Caller::Manager(_) => {
+                Err(Error::CallerNotAllowed)
+            }
+        }
+    }
+
+    fn operator(&self) -> Result<OperatorId, Error> {
+        match self.caller() {
+            Caller::Operator(id) => Ok(id),
+            Caller::Anonymous | Caller::Alias(_) | Caller::Therapist(_) | Caller::Manager(_) => {
                 Err(Error::CallerNotAllowed)
             }
         }

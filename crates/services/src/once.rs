@@ -134,7 +134,7 @@ async fn lock(
     let caller_id = match caller {
         Caller::Anonymous => return Err(gone()),
         Caller::Alias(id) => {
-            let (safe, before) = Safe::lock(app, tx, id, request_id).await?.ok_or_else(gone)?;
+            let (safe, before) = Safe::lock_for(app, tx, id, request_id).await?.ok_or_else(gone)?;
             return Ok(Asking { caller_id: id.0, safe: Some(safe), before });
         }
         Caller::Therapist(id) => {

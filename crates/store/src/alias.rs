@@ -54,16 +54,16 @@ impl Kept {
         Self::ask(db, &kept(id, None)).await
     }
 
-    /// The same with the alias's row locked until the transaction ends, and with the answer to `request`.
+    /// The same with the alias's row locked until the transaction ends, and with the answer to `request`, if any.
     pub async fn lock(
         tx: &DatabaseTransaction,
         id: AliasId,
-        request: RequestId,
+        request: Option<RequestId>,
     ) -> Result<Option<Self>, DbErr> {
         let row = Entity::find_by_id(id).select_only().column(Column::Id).lock(LockType::NoKeyUpdate);
         row.into_tuple::<AliasId>().one(tx).await?;
         // A question of its own, since one that has to wait for a lock sees what was there before.
-        Self::ask(tx, &kept(id, Some(request))).await
+        Self::ask(tx, &kept(id, request)).await
     }
 
     async fn ask(db: &impl ConnectionTrait, question: &SelectStatement) -> Result<Option<Self>, DbErr> {
