@@ -9,6 +9,7 @@ use e2e::{
     with_token,
 };
 use sea_orm::ConnectionTrait;
+use store::change;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
@@ -374,6 +375,17 @@ e2e::stories! {
             sleep(Duration::from_millis(50)).await;
         }
         panic!("another server still believes the token");
+    }
+
+    // What is remembered would be forgotten at every look, and everybody who watches woken up.
+    async fn that_nothing_changed_is_no_change(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let db = world.app.db.read();
+        let nurse = world.worker().await;
+        let stood = change::position(db).await.unwrap();
+        assert_eq!(change::since(db, stood).await.unwrap().changes, []);
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        assert!(change::since(db, stood).await.unwrap().changes.contains(&change::Change::Erased));
     }
 
     // D3, D4
