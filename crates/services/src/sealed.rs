@@ -98,18 +98,19 @@ impl Safe {
         tx: &DatabaseTransaction,
         alias: AliasId,
     ) -> Result<Option<Self>, Error> {
-        let kept = alias::Kept::lock(tx, alias, None).await?;
+        let kept = alias::Kept::lock(tx, alias, None, None).await?;
         Ok(kept.map(|kept| Self::unwrap(app, alias, kept)).transpose()?.map(|(safe, _)| safe))
     }
 
-    /// The same with the answer to `request`, if it was carried out.
+    /// The same with the answer to `request`, if it was carried out; nothing, too, if `token` is not the alias's any more.
     pub(crate) async fn lock_for(
         app: &App,
         tx: &DatabaseTransaction,
         alias: AliasId,
         request: RequestId,
+        token: Option<&Opaque>,
     ) -> Result<Option<(Self, Option<Given>)>, Error> {
-        let kept = alias::Kept::lock(tx, alias, Some(request)).await?;
+        let kept = alias::Kept::lock(tx, alias, Some(request), token).await?;
         kept.map(|kept| Self::unwrap(app, alias, kept)).transpose()
     }
 
