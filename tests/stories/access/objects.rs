@@ -2,7 +2,7 @@
 
 use api::v1::{self, alias_service_client::AliasServiceClient};
 use chrono::{DateTime, TimeDelta, Utc};
-use client::{Secret, SigningKey, request_id};
+use client::{Client, Secret, SigningKey, request_id};
 use e2e::{
     Engine, Therapist, Worker, World, channel, date,
     hospital::{self, Hospital},
@@ -49,6 +49,10 @@ pub(super) enum Object {
     Programme,
     /// The key of a manager's programme.
     ProgrammeKey,
+    /// What another operator asked for in an emergency.
+    Emergency,
+    /// What the operator asked for, and another agreed to.
+    ApprovedEmergency,
 }
 
 impl Object {
@@ -62,7 +66,7 @@ impl Object {
             }
             Self::Credential => &[TherapistA, Operator],
             Self::Newcomer => &[TherapistC, Operator],
-            Self::Programme => &[Operator],
+            Self::Programme | Self::Emergency | Self::ApprovedEmergency => &[Operator],
             Self::ProgrammeKey => &[ManagerA],
         }
     }
@@ -70,8 +74,14 @@ impl Object {
     /// Whether nobody but the owners may so much as read its id.
     pub(super) fn is_secret(self) -> bool {
         match self {
-            // Offered by searches; given out with bookings; told to everybody; listed in the log of keys.
-            Self::SessionType | Self::DeviceKey | Self::Programme | Self::ProgrammeKey => false,
+            // Offered by searches; given out with bookings; told to everybody; listed in the log of keys; told to the
+            // worker whom it is about.
+            Self::SessionType
+            | Self::DeviceKey
+            | Self::Programme
+            | Self::ProgrammeKey
+            | Self::Emergency
+            | Self::ApprovedEmergency => false,
             Self::Hold
             | Self::Booking
             | Self::PastBooking
@@ -122,6 +132,8 @@ pub(super) struct Scene {
     other_hospital: Hospital,
     operator: SigningKey,
     current: v1::Booking,
+    /// A booking of a third alias's, for whom somebody fears.
+    alarming: v1::Booking,
     /// The programme that owes the first alias a session.
     paying: String,
     past: usize,
@@ -166,6 +178,9 @@ impl Scene {
             copy: note(0),
         };
         nurse.client.notes().put_intake(intake).await.unwrap();
+        let third = world.worker().await;
+        third.reached_at(&world, "third@example.org", "en", v1::ReminderLevel::Time).await;
+        let alarming = third.books(&ben, "2026-03-27T07:00:00Z").await.unwrap();
         let paying = create_programme(&world).await;
         by_the_server_itself(&world, &hospital.id, &nurse.id, &paying).await;
 
@@ -181,13 +196,15 @@ impl Scene {
             other_hospital,
             operator,
             current,
+            alarming,
             paying,
             past: 0,
             to_come: 0,
             ended: Vec::new(),
         };
         let mut ids = vec![Vec::new(); objects.len()];
-        let lasting = |object: Object| object != Object::Hold;
+        let lasting =
+            |object| !matches!(object, Object::Hold | Object::Emergency | Object::ApprovedEmergency);
         for (id, object) in ids.iter_mut().zip(objects).filter(|(_, object)| lasting(**object)) {
             *id = scene.make(*object).await;
         }
@@ -200,10 +217,6 @@ impl Scene {
         let mut service = AliasServiceClient::new(channel(scene.world.address).await);
         let logged_out = scene.sign_in(&scene.nurse.key).await;
         service.logout(with_token(v1::LogoutRequest {}, &logged_out)).await.unwrap();
-        // As many as she may have: an export says how many there are, and from now on these are.
-        for _ in 0..5 {
-            scene.sign_in(&scene.nurse.key).await;
-        }
         let erased = scene.sign_in(&scene.world.worker().await.key).await;
         service.erase_alias(with_token(v1::EraseAliasRequest {}, &erased)).await.unwrap();
         scene.ended =
@@ -308,8 +321,33 @@ impl Scene {
             Object::ProgrammeKey => {
                 return self.hospital.publishes("2026-04-01", "2026-06-30").await.unwrap().key_id;
             }
+            Object::Emergency => self.asks(&self.world.operator().await).await,
+            Object::ApprovedEmergency => {
+                let own = self.world.anybody().await.login(self.operator.clone()).await.unwrap();
+                let emergency_access_id = self.asks(&own).await;
+                let request = v1::ApproveEmergencyAccessRequest {
+                    request_id: request_id(),
+                    emergency_access_id: emergency_access_id.clone(),
+                };
+                self.world.operator().await.accesses().approve_emergency_access(request).await.unwrap();
+                emergency_access_id
+            }
         };
         id.into_bytes()
+    }
+
+    /// An operator asks in an emergency.
+    async fn asks(&self, operator: &Client) -> String {
+        let asked = operator.accesses().request_emergency_access(self.emergency()).await.unwrap();
+        asked.into_inner().emergency_access.unwrap().id
+    }
+
+    pub(super) fn emergency(&self) -> v1::RequestEmergencyAccessRequest {
+        v1::RequestEmergencyAccessRequest {
+            request_id: request_id(),
+            booking_id: self.alarming.id.clone(),
+            reason: v1::EmergencyReason::Medical.into(),
+        }
     }
 }
 

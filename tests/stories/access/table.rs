@@ -95,10 +95,12 @@ impl Row {
         ["AliasService/Logout", "AliasService/EraseAlias"].contains(&self.call)
     }
 
-    /// Whether what it is answered is the caller's own to change: what anybody is told, or is offered, others change, too.
+    /// Whether what it is answered is the caller's own to change. What anybody is told, or is offered, others change, too,
+    /// and these two tell that their caller has signed in again.
     pub(super) fn is_private(&self, policy: Policy) -> bool {
-        let searches = ["SlotService/SearchSlots", "SlotService/WatchSlots"].contains(&self.call);
-        !searches && !matches!(policy, Policy::Open | Policy::Public | Policy::Operator)
+        let offers = ["SlotService/SearchSlots", "SlotService/WatchSlots"].contains(&self.call);
+        let signs_in = ["AccessService/ListAccesses", "AliasService/ExportAlias"].contains(&self.call);
+        !offers && !signs_in && !matches!(policy, Policy::Open | Policy::Public | Policy::Operator)
     }
 
     const fn refused(self, code: Code, reason: &'static str) -> Self {
@@ -116,6 +118,21 @@ const FILTER: Names = Anybodys("whoever is not there, or not for the caller, is 
 
 /// Every call.
 pub(super) const TABLE: &[Row] = &[
+    row("AccessService/ListAccesses", Nothing, |_| bytes(&v1::ListAccessesRequest {})),
+    row(
+        "AccessService/RequestEmergencyAccess",
+        Anybodys("operators may, for whomever somebody fears"),
+        |case| bytes(&case.scene.emergency()),
+    ),
+    row("AccessService/ListEmergencyAccesses", Nothing, |_| {
+        bytes(&v1::ListEmergencyAccessesRequest::default())
+    }),
+    row("AccessService/ApproveEmergencyAccess", This(Emergency), |case| {
+        bytes(&v1::ApproveEmergencyAccessRequest { request_id: request_id(), emergency_access_id: case.id() })
+    }),
+    row("AccessService/ReadEmergencyContact", This(ApprovedEmergency), |case| {
+        bytes(&v1::ReadEmergencyContactRequest { emergency_access_id: case.id() })
+    }),
     row("AliasService/BeginCreateAlias", Nothing, |_| {
         bytes(&v1::BeginCreateAliasRequest { public_key: new_key() })
     }),

@@ -70,6 +70,11 @@ impl Visitor {
         matches!(self, Self::AliasA | Self::TherapistA | Self::ManagerA | Self::Operator)
     }
 
+    /// Whether a worker is to see that they read something: an export of theirs, or an intake.
+    pub(super) fn is_written_down(self) -> bool {
+        matches!(self, Self::AliasA | Self::AliasB | Self::TherapistA)
+    }
+
     fn kind(self) -> Kind {
         match self {
             Self::Anonymous => Kind::Nobody,

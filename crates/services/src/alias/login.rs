@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, sea_query::LockType,
 };
-use store::{Instant, Opaque, access_token, alias, operator, programme, therapist};
+use store::{AliasId, Instant, Opaque, access_token, alias, operator, programme, therapist};
 use uuid::Uuid;
 
 use super::{
@@ -16,8 +16,10 @@ use super::{
 use crate::{
     App,
     access::Token,
+    accesses::{self, What},
     error::{Error, Unauthenticated},
     field::{self, timestamp},
+    sealed::Safe,
 };
 
 const SIGNED: &[u8] = b"respite/login/v1\0";
@@ -73,6 +75,10 @@ pub(super) async fn finish(
     let hash = token.hash();
     let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
     row.into_active_model().insert(&tx).await?;
+    if caller_kind == access_token::CallerKind::Alias {
+        let safe = Safe::open(app, &tx, AliasId(caller_id)).await?;
+        accesses::record(&tx, &safe, What::SignIn, now).await?;
+    }
     tx.commit().await?;
     // For the tokens that made room.
     app.mirror.committed();
