@@ -1,4 +1,5 @@
-//! Client connections before anything is understood of them: how many, and how long they may say nothing.
+//! Client connections before anything is understood of them: how many, of one network too, and how long they may say
+//! nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use tonic::transport::server::Connected;
 
 use crate::bounds::Turns;
 use crate::config::Limits;
+use crate::networks::{Entered, Networks};
 use crate::tls::Tls;
 
 /// Accepts at most `limits.connections` at once, and of those with `tls` the ones that finish the handshake.
@@ -26,6 +28,7 @@ pub(crate) fn incoming(
     listener: TcpListener,
     limits: &Limits,
     tls: Option<Tls>,
+    networks: Option<Arc<Networks>>,
 ) -> impl Stream<Item = io::Result<Transport>> + use<> {
     let secured = move |connection| {
         let tls = tls.clone();
@@ -37,14 +40,18 @@ pub(crate) fn incoming(
             }
         }
     };
-    accepted(listener, limits)
+    accepted(listener, limits, networks)
         .map(secured)
         .buffer_unordered(limits.connections.get())
         .filter_map(|transport| future::ready(transport.map(Ok)))
 }
 
 /// Accepts at most `limits.connections` at once; further clients wait in the system's queue.
-fn accepted(listener: TcpListener, limits: &Limits) -> impl Stream<Item = Connection> + use<> {
+fn accepted(
+    listener: TcpListener,
+    limits: &Limits,
+    networks: Option<Arc<Networks>>,
+) -> impl Stream<Item = Connection> + use<> {
     let places = Arc::new(Semaphore::new(limits.connections.get()));
     let patience = Patience {
         opening: Duration::from_secs(10),
@@ -52,20 +59,27 @@ fn accepted(listener: TcpListener, limits: &Limits) -> impl Stream<Item = Connec
         silence: limits.keepalive() * 2,
     };
     let limits = limits.clone();
-    stream::unfold((listener, places, limits), move |(listener, places, limits)| async move {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let stream = accept(&listener).await;
-        let connection = Connection::new(stream, place, Turns::new(&limits), patience);
-        Some((connection, (listener, places, limits)))
-    })
+    stream::unfold(
+        (listener, places, limits, networks),
+        move |(listener, places, limits, networks)| async move {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            let (stream, entered) = accept(&listener, networks.as_ref()).await;
+            let turns = Turns::new(&limits, entered.as_ref().map(Entered::spot));
+            let connection =
+                Connection { _entered: entered, ..Connection::new(stream, place, turns, patience) };
+            Some((connection, (listener, places, limits, networks)))
+        },
+    )
 }
 
 /// A client's connection, which ends when the client says nothing for too long.
 ///
-/// It does not know the client's address, so nothing behind it can keep or log it.
+/// It does not know the client's address, so nothing behind it can keep or log it; only that its network has one
+/// connection more.
 pub(crate) struct Connection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    _entered: Option<Entered>,
     turns: Turns,
     heard_bytes: usize,
     heard_at: Instant,
@@ -79,6 +93,7 @@ impl Connection {
         Self {
             stream,
             _place: place,
+            _entered: None,
             turns,
             heard_bytes: 0,
             heard_at: now,
@@ -244,13 +259,18 @@ const PREFACE: usize = 24;
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.
 const RETRY: Duration = Duration::from_millis(100);
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// Accepts a connection of a network that has not enough of them, which is the last that is known of its address.
+async fn accept(listener: &TcpListener, networks: Option<&Arc<Networks>>) -> (TcpStream, Option<Entered>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
+                let entered = networks.map(|networks| networks.enter(client.ip()));
+                if let Some(None) = entered {
+                    continue;
+                }
                 // An answer is one small write: waiting for more would only delay it.
                 if stream.set_nodelay(true).is_ok() {
-                    return stream;
+                    return (stream, entered.flatten());
                 }
             }
             Err(error) => {
@@ -288,7 +308,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let start = Instant::now();
-        let mut connection = Connection::new(stream, place, Turns::new(&Limits::default()), patience);
+        let mut connection = Connection::new(stream, place, Turns::new(&Limits::default(), None), patience);
         client.write_all(&vec![0; bytes]).await.unwrap();
         connection.read_exact(&mut vec![0; bytes]).await.unwrap();
         assert_eq!(connection.read_u8().await.unwrap_err().kind(), ErrorKind::TimedOut);
@@ -313,7 +333,7 @@ mod tests {
     async fn a_client_beyond_the_cap_waits_until_another_leaves() {
         let (listener, address) = listen().await;
         let limits = Limits { connections: 1.try_into().unwrap(), ..Limits::default() };
-        let mut incoming = Box::pin(incoming(listener, &limits, None));
+        let mut incoming = Box::pin(incoming(listener, &limits, None, None));
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = incoming.next().await.unwrap().unwrap();

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::{Password, Post, SetupError, Smtp};
-use services::{App, Clock, Settings, feeds::Feeds};
+use services::{App, Clock, Rates, Settings, feeds::Feeds, rates::Allowances};
 use store::Db;
 use thiserror::Error;
 
-use crate::config::{self, Config, DatabaseUrl, StaffSettings, TlsSettings};
+use crate::config::{self, Config, DatabaseUrl, Limits, StaffSettings, TlsSettings};
 use crate::key::{self, KeyError};
 use crate::schema::{self, Schema};
 use crate::tls::{Tls, TlsError};
@@ -119,6 +119,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         callers: Arc::default(),
         watches: Arc::default(),
         keys: Arc::default(),
+        rates: Arc::new(Rates::new(allowances(&config.limits))),
         feeds: Arc::new(Feeds::network()),
     })
 }
@@ -131,6 +132,15 @@ pub fn settings(config: &Config) -> Settings {
         proof_of_work_bits: config.alias.proof_of_work_bits.get(),
         join_template: config.join.link_template.as_str().to_owned(),
         pass_required: config.programmes.pass_required,
+    }
+}
+
+fn allowances(limits: &Limits) -> Allowances {
+    Allowances {
+        anonymous: limits.anonymous_calls_per_minute.get(),
+        searches: limits.searches_per_minute.get(),
+        holds: limits.holds_per_minute.get(),
+        imports: limits.imports_per_minute.get(),
     }
 }
 
