@@ -1,4 +1,5 @@
-//! How much is worked on at once, for one connection and of each class, and how long a call may take.
+//! How much is worked on at once, for one connection and of each class, how long a call may take, and how long its answer
+//! waits.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -6,22 +7,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response};
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
+use prost::bytes::Bytes;
 use services::Rates;
 use services::rates::{Class, Spot};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError, mpsc};
 use tokio::time::timeout;
 use tonic::body::Body;
-use tonic::codegen::Bytes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::{Layer, Service};
 
 use crate::config::Limits;
 
-/// The turns of one connection, and what stands for its network: each call takes a turn until its answer begins.
+/// The turns of one connection, and what stands for its network: each call takes a turn until all that it is told at once
+/// was taken.
 #[derive(Clone)]
 pub(crate) struct Turns {
     turns: Arc<Semaphore>,
@@ -65,8 +68,8 @@ impl AtOnce {
     }
 }
 
-/// Refuses calls for which their connection or their class has no turn left, gives up those that take too long, and
-/// says of each what stands for its network.
+/// Refuses calls for which their connection or their class has no turn left, gives up those that take too long and
+/// answers that nobody takes, and says of each what stands for its network.
 ///
 /// Tonic's own limits stand outside of every layer: browsers could not read what they refuse, and nothing would
 /// measure it.
@@ -137,8 +140,9 @@ where
         };
         let answer = timeout(patience, answer);
         Box::pin(async move {
-            let _turn = turn;
-            answer.await.unwrap_or_else(|_| Ok(took_too_long().into_http()))
+            let Ok(answer) = answer.await else { return Ok(took_too_long().into_http()) };
+            Ok(answer?
+                .map(|body| if body.is_end_stream() { body } else { handed_over(body, turn, patience) }))
         })
     }
 }
@@ -160,6 +164,75 @@ async fn arrived(request: Request<Body>) -> Request<Body> {
 
 /// What all requests but rosters fit into.
 const BEGIN: usize = 64 * 1024;
+
+/// A part of an answer, or nothing at its end; an answer that stops without that was given up.
+type Part = Option<Result<Frame<Bytes>, Status>>;
+
+/// The same body, which is given up when nothing of it is taken for too long.
+///
+/// A client decides by its flow control when it takes an answer, and until then nobody asks the body for more: so that
+/// somebody notices, what is to come is held by a task of its own. What was given out already stays with the transport,
+/// therefore it is handed out in pieces.
+fn handed_over(body: Body, turn: Option<OwnedSemaphorePermit>, patience: Duration) -> Body {
+    let (parts, taken) = mpsc::channel(1);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = hand_over(body, turn, patience, &parts) => {}
+            () = parts.closed() => {}
+        }
+    });
+    Body::new(StreamBody::new(stream::unfold(Some(taken), async |taken| {
+        let mut taken = taken?;
+        match taken.recv().await {
+            Some(None) => None,
+            Some(Some(part)) => Some((part, Some(taken))),
+            None => Some((Err(took_too_long()), None)),
+        }
+    })))
+}
+
+async fn hand_over(
+    mut body: Body,
+    mut turn: Option<OwnedSemaphorePermit>,
+    patience: Duration,
+    parts: &mpsc::Sender<Part>,
+) {
+    loop {
+        let next = if let Some(next) = body.frame().now_or_never() {
+            next
+        } else {
+            // Whoever watches waits for news, and keeps nobody from working.
+            drop(turn.take());
+            body.frame().await
+        };
+        let Some(frame) = next else {
+            let _ = parts.send(None).await;
+            return;
+        };
+        let mut rest = Some(frame);
+        while let Some(frame) = rest.take() {
+            let part = match frame.map(Frame::into_data) {
+                Ok(Ok(mut data)) => {
+                    let piece = data.split_to(data.len().min(PIECE));
+                    rest = (!data.is_empty()).then(|| Ok(Frame::data(data)));
+                    Ok(Frame::data(piece))
+                }
+                Ok(Err(other)) => Ok(other),
+                Err(error) => Err(error),
+            };
+            if parts.send(Some(part)).await.is_err() {
+                return;
+            }
+            // It has place for the next one when this one was taken.
+            if !matches!(timeout(patience, parts.reserve()).await, Ok(Ok(_))) {
+                return;
+            }
+        }
+    }
+}
+
+/// As large as a frame of HTTP/2 unless both sides agree on more.
+const PIECE: usize = 16 * 1024;
 
 /// As in every refusal of the services.
 const DOMAIN: &str = "respite";

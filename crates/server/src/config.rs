@@ -139,9 +139,9 @@ pub struct Limits {
     pub requests_per_connection: NonZeroUsize,
     /// Open at once on one connection.
     pub streams_per_connection: NonZeroU32,
-    /// Until an answer must have begun.
+    /// Until an answer must have begun, and then until a client takes more of it.
     pub request_seconds: NonZeroU64,
-    /// Until a connection is asked to end.
+    /// Until a connection is asked to end; at three times this age it is cut off.
     pub connection_age_seconds: NonZeroU64,
     /// Between two signs of life asked of a client.
     pub keepalive_seconds: NonZeroU64,

@@ -1,5 +1,5 @@
-//! Client connections before anything is understood of them: how many, of one network too, and how long they may say
-//! nothing.
+//! Client connections before anything is understood of them: how many, of one network too, and how long they may do
+//! nothing, or last.
 
 use std::io;
 use std::pin::Pin;
@@ -53,11 +53,10 @@ fn accepted(
     networks: Option<Arc<Networks>>,
 ) -> impl Stream<Item = Connection> + use<> {
     let places = Arc::new(Semaphore::new(limits.connections.get()));
-    let patience = Patience {
-        opening: Duration::from_secs(10),
-        // A live client answers a sign of life within the interval and its grace.
-        silence: limits.keepalive() * 2,
-    };
+    // A live client answers a sign of life within the interval and its grace.
+    let silence = limits.keepalive() * 2;
+    let patience =
+        Patience { opening: limits.request().min(silence), silence, whole: limits.connection_age() * 3 };
     let limits = limits.clone();
     stream::unfold(
         (listener, places, limits, networks),
@@ -72,7 +71,8 @@ fn accepted(
     )
 }
 
-/// A client's connection, which ends when the client says nothing for too long.
+/// A client's connection, which ends when the client says nothing or takes nothing for too long, and at an age at which
+/// it was asked to leave long ago.
 ///
 /// It does not know the client's address, so nothing behind it can keep or log it; only that its network has one
 /// connection more.
@@ -81,6 +81,7 @@ pub(crate) struct Connection {
     _place: OwnedSemaphorePermit,
     _entered: Option<Entered>,
     turns: Turns,
+    opened_at: Instant,
     heard_bytes: usize,
     heard_at: Instant,
     patience: Patience,
@@ -95,23 +96,42 @@ impl Connection {
             _place: place,
             _entered: None,
             turns,
+            opened_at: now,
             heard_bytes: 0,
             heard_at: now,
             patience,
-            alarm: Box::pin(sleep_until(now + patience.opening)),
+            alarm: Box::pin(sleep_until(now + patience.opening.min(patience.whole))),
         }
     }
 
-    /// Ready when the client has been silent for too long.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// When the connection ends, if nothing happens until then.
+    fn deadline(&self) -> Instant {
+        let Patience { opening, silence, whole } = self.patience;
+        // Whoever drips what opens a connection gains nothing by it.
+        let heard =
+            if self.heard_bytes < PREFACE { self.opened_at + opening } else { self.heard_at + silence };
+        heard.min(self.opened_at + whole)
+    }
+
+    /// Ready when the deadline has passed.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(self.alarm.as_mut().poll(context));
-            let deadline = self.heard_at + self.patience.silence;
-            if self.heard_bytes < PREFACE || deadline <= Instant::now() {
-                return Poll::Ready(());
+            let deadline = self.deadline();
+            if deadline <= Instant::now() {
+                return Poll::Ready(late());
             }
             self.alarm.as_mut().reset(deadline);
         }
+    }
+
+    /// What came of an attempt to write, or the end of a client that takes nothing: nobody listens to it meanwhile.
+    fn written(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_pending() { self.poll_deadline(context).map(Err) } else { outcome }
     }
 }
 
@@ -134,12 +154,14 @@ impl AsyncRead for Connection {
             Poll::Ready(outcome) => {
                 self.heard_bytes = self.heard_bytes.saturating_add(buffer.filled().len() - before);
                 self.heard_at = Instant::now();
-                Poll::Ready(outcome)
+                // Whoever never pauses would never be asked.
+                Poll::Ready(if self.heard_at < self.opened_at + self.patience.whole {
+                    outcome
+                } else {
+                    Err(late())
+                })
             }
-            Poll::Pending => {
-                ready!(self.poll_silence(context));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+            Poll::Pending => self.poll_deadline(context).map(Err),
         }
     }
 }
@@ -150,7 +172,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(outcome, context)
     }
 
     fn poll_write_vectored(
@@ -158,7 +181,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -245,19 +269,26 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// How long a client may say nothing.
+/// How long a client is waited for.
 #[derive(Clone, Copy)]
 struct Patience {
-    /// Until it has said which protocol it speaks.
+    /// Until it has said which protocol it speaks; no longer than what follows, since the alarm is only ever put off.
     opening: Duration,
-    /// From then on.
+    /// From then on, while nothing is heard of it: it says nothing, or takes nothing of what it has to be told first.
     silence: Duration,
+    /// Whatever it does: who drips headers, or takes answers byte by byte, seems alive. Three times the age at which it
+    /// is asked to leave, which by default is more than the longest answer, a watch of a quarter of an hour.
+    whole: Duration,
 }
 
 /// What says it: the 24 bytes that open HTTP/2, which are fewer than any HTTP/1 call takes.
 const PREFACE: usize = 24;
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.
 const RETRY: Duration = Duration::from_millis(100);
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
 
 /// Accepts a connection of a network that has not enough of them, which is the last that is known of its address.
 async fn accept(listener: &TcpListener, networks: Option<&Arc<Networks>>) -> (TcpStream, Option<Entered>) {
@@ -301,14 +332,24 @@ mod tests {
         (listener, address)
     }
 
-    /// A client that sends `bytes` and then nothing is cut off when `waited` is over, and not before.
-    async fn check_cut_off(bytes: usize, patience: Patience, waited: Duration) {
+    const PATIENT: Patience = Patience {
+        opening: Duration::from_hours(1),
+        silence: Duration::from_hours(1),
+        whole: Duration::from_hours(1),
+    };
+
+    async fn connect(patience: Patience) -> (TcpStream, Connection) {
         let (listener, address) = listen().await;
-        let mut client = TcpStream::connect(address).await.unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        (client, Connection::new(stream, place, Turns::new(&Limits::default(), None), patience))
+    }
+
+    /// A client that sends `bytes` and then nothing is cut off when `waited` is over, and not before.
+    async fn check_cut_off(bytes: usize, patience: Patience, waited: Duration) {
         let start = Instant::now();
-        let mut connection = Connection::new(stream, place, Turns::new(&Limits::default(), None), patience);
+        let (mut client, mut connection) = connect(patience).await;
         client.write_all(&vec![0; bytes]).await.unwrap();
         connection.read_exact(&mut vec![0; bytes]).await.unwrap();
         assert_eq!(connection.read_u8().await.unwrap_err().kind(), ErrorKind::TimedOut);
@@ -318,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_says_nothing_or_drips_is_cut_off() {
         let opening = Duration::from_millis(50);
-        let patience = Patience { opening, silence: Duration::from_hours(1) };
+        let patience = Patience { opening, ..PATIENT };
         check_cut_off(0, patience, opening).await;
         check_cut_off(PREFACE - 1, patience, opening).await;
     }
@@ -326,7 +367,39 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_spoke_may_think_for_longer() {
         let silence = Duration::from_millis(300);
-        check_cut_off(PREFACE, Patience { opening: Duration::from_millis(50), silence }, silence).await;
+        let patience = Patience { opening: Duration::from_millis(50), silence, ..PATIENT };
+        check_cut_off(PREFACE, patience, silence).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_always_speaks_is_cut_off_at_last() {
+        let patience = Patience { whole: Duration::from_millis(50), ..PATIENT };
+        let (mut client, mut connection) = connect(patience).await;
+        let speaks = tokio::spawn(async move { while client.write_all(&[0; 1024]).await.is_ok() {} });
+        let mut heard = [0; 1024];
+        let ended = loop {
+            if let Err(ended) = connection.read(&mut heard).await {
+                break ended;
+            }
+        };
+        assert_eq!(ended.kind(), ErrorKind::TimedOut);
+        drop(connection);
+        speaks.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off() {
+        let soon = Duration::from_millis(50);
+        let patience = Patience { opening: soon, silence: soon, ..PATIENT };
+        let (mut client, mut connection) = connect(patience).await;
+        client.write_all(&[0; PREFACE]).await.unwrap();
+        connection.read_exact(&mut [0; PREFACE]).await.unwrap();
+        let ended = loop {
+            if let Err(ended) = connection.write_all(&[0; 1024]).await {
+                break ended;
+            }
+        };
+        assert_eq!(ended.kind(), ErrorKind::TimedOut);
     }
 
     #[tokio::test]
