@@ -85,8 +85,8 @@ e2e::stories! {
         let booking = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
         let (second, _) = emergency::operator(&world).await;
         let asked = emergency::asks(&operator, &booking.id).await.unwrap();
-        emergency::agrees(&second, &asked.id).await.unwrap();
-        emergency::reads(&operator, &asked.id).await.unwrap();
+        emergency::agrees(&second, &asked).await.unwrap();
+        emergency::reads(&operator, &asked).await.unwrap();
 
         let entries = listed(&operator, 3).await;
         let told: Vec<_> = entries.iter().map(|entry| (entry.actor_kind.as_str(), entry.action.as_str())).collect();
@@ -111,7 +111,7 @@ e2e::stories! {
         assert_eq!(entries[1].object, HEXLOWER.encode(&key_id));
         assert_eq!((entries[3].object.as_str(), entries[5].actor_id.as_str()), (ada.id.as_str(), ada.id.as_str()));
         assert_eq!(entries[7].object, claimed);
-        assert!(entries[10..].iter().all(|entry| entry.object == asked.id));
+        assert!(entries[10..].iter().all(|entry| entry.object == asked));
         let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
         assert_eq!(positions, (1..=13).collect::<Vec<_>>());
         audit::verify(&audit::entries(&world.app).await.unwrap(), None).unwrap();

@@ -140,7 +140,7 @@ e2e::stories! {
         nurse.reached_at(&world, "heron@example.com", "en", v1::ReminderLevel::Time).await;
         let booking_id = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
         let (operator, (second, _)) = (world.operator().await, emergency::operator(&world).await);
-        let asked = emergency::asks(&operator, &booking_id).await.unwrap().id;
+        let asked = emergency::asks(&operator, &booking_id).await.unwrap();
         let request = v1::RequestEmergencyAccessRequest { request_id: request_id(), booking_id, reason: v1::EmergencyReason::Medical.into() };
         check(&world, async |request| operator.accesses().request_emergency_access(request).await, request, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),

@@ -232,7 +232,7 @@ pub(crate) async fn fill(world: &World) -> Told {
         } else {
             let (second, _) = emergency::operator(world).await;
             let asked = emergency::asks(&world.operator().await, &booked.id).await.unwrap();
-            emergency::agrees(&second, &asked.id).await.unwrap();
+            emergency::agrees(&second, &asked).await.unwrap();
             notes::tells(world, &ada, &nurse, &secret, &booked).await;
         }
     }

@@ -243,7 +243,9 @@ impl Known {
     }
 }
 
-/// An alias, and the token that it has still to be asked about.
+/// An alias, and the token that it has still to be asked about. It is no [`Caller`]: a call that does not ask is told that
+/// nobody calls.
+#[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) alias: AliasId,
     pub(crate) token: Opaque,
@@ -376,9 +378,15 @@ where
             match admitted.await {
                 Ok((caller, token)) => {
                     let most = largest(request.uri().path());
-                    request.extensions_mut().insert(caller);
-                    if let Some(token) = token {
-                        request.extensions_mut().insert(token);
+                    let extensions = request.extensions_mut();
+                    match (known, caller, token) {
+                        (Known::AskedAgain, Caller::Alias(alias), Some(TokenHash(token))) => {
+                            extensions.insert(Bearer { alias, token });
+                        }
+                        (_, caller, token) => {
+                            extensions.insert(caller);
+                            token.map(|token| extensions.insert(token));
+                        }
                     }
                     inner.call(request).await.map(|response| explain(response, most))
                 }
@@ -521,8 +529,7 @@ pub(crate) trait Called {
 
 impl<T> Called for tonic::Request<T> {
     fn bearer(&self) -> Result<Bearer, Error> {
-        let token = self.extensions().get::<TokenHash>().ok_or(Unauthenticated::Token)?;
-        Ok(Bearer { alias: self.alias()?, token: token.0.clone() })
+        Ok(self.extensions().get().cloned().ok_or(Unauthenticated::Token)?)
     }
 
     fn caller(&self) -> Caller {

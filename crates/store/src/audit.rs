@@ -85,6 +85,14 @@ impl Entity {
         Self::find().filter(COLUMN.position.gt(read)).order_by_asc(Column::Position)
     }
 
+    /// What this actor did of one kind since then.
+    pub fn done_since(actor: Uuid, action: Action, since: Instant) -> Select<Self> {
+        Self::find()
+            .filter(COLUMN.actor_id.eq(actor))
+            .filter(COLUMN.action.eq(action))
+            .filter(COLUMN.at.gt(since))
+    }
+
     /// The last entry, after which nobody else writes one until this transaction ends.
     pub async fn last(tx: &DatabaseTransaction) -> Result<Option<Model>, DbErr> {
         if tx.get_database_backend() == DbBackend::Postgres {

@@ -77,7 +77,7 @@ pub(super) async fn finish(
     row.into_active_model().insert(&tx).await?;
     if caller_kind == access_token::CallerKind::Alias {
         let safe = Safe::open(app, &tx, AliasId(caller_id)).await?;
-        accesses::record(&tx, &safe, What::SignIn, now).await?;
+        accesses::record(&tx, &safe, What::SIGN_IN, now).await?;
     }
     tx.commit().await?;
     // For the tokens that made room.
