@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 const NOW: &str = "2026-03-20T09:00:00Z";
 
 /// Calls by which staff change something, and the entry that each leaves.
-const WRITTEN_DOWN: [(&str, &str); 8] = [
+const WRITTEN_DOWN: [(&str, &str); 9] = [
     ("CreateCredential", "create_credential"),
     ("CreateProgramme", "create_programme"),
     ("CreateProgrammeKey", "create_programme_key"),
     ("CreateTherapist", "create_therapist"),
     ("DeleteCredential", "delete_credential"),
+    ("LinkIdentity", "unlink_identity"),
     ("RevokeProgrammeKey", "revoke_programme_key"),
     ("UpdateProgrammeManager", "update_programme_manager"),
     ("VerifyCredential", "verify_credential"),
@@ -73,6 +74,13 @@ e2e::stories! {
             public_key: Secret::generate().login_key().verifying_key().to_bytes().to_vec(),
         };
         operator.programmes().update_programme_manager(other).await.unwrap();
+        // Whom there is no provider for; `id_token` has the others.
+        let unlink = v1::LinkIdentityRequest {
+            request_id: request_id(),
+            staff: Some(v1::link_identity_request::Staff::TherapistId(ada.id.clone())),
+            subject: String::new(),
+        };
+        operator.alias().link_identity(unlink).await.unwrap();
 
         let entries = listed(&operator, 3).await;
         let told: Vec<_> = entries.iter().map(|entry| (entry.actor_kind.as_str(), entry.action.as_str())).collect();
@@ -86,15 +94,16 @@ e2e::stories! {
             ("operator", "refuse_credential"),
             ("operator", "delete_credential"),
             ("operator", "update_programme_manager"),
+            ("operator", "unlink_identity"),
         ]);
         let seen: BTreeSet<_> = told.iter().map(|(_, action)| *action).filter(|action| *action != "refuse_credential").collect();
         assert_eq!(seen, WRITTEN_DOWN.iter().map(|(_, action)| *action).collect());
         assert_eq!((entries[0].object.as_str(), entries[1].actor_id.as_str()), (hospital.id.as_str(), hospital.id.as_str()));
         assert_eq!(entries[1].object, HEXLOWER.encode(&key_id));
         assert_eq!((entries[3].object.as_str(), entries[5].actor_id.as_str()), (ada.id.as_str(), ada.id.as_str()));
-        assert_eq!(entries[7].object, claimed);
+        assert_eq!((entries[7].object.as_str(), entries[9].object.as_str()), (claimed.as_str(), ada.id.as_str()));
         let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
-        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         audit::verify(&audit::entries(&world.app).await.unwrap(), None).unwrap();
     }
 

@@ -17,6 +17,7 @@ mod device;
 mod exclusions;
 mod export;
 mod fresh;
+mod id_token;
 mod inventory;
 mod limits;
 mod linking;
@@ -26,6 +27,8 @@ mod notes;
 mod preview;
 mod privacy;
 mod programmes;
+#[path = "../../crates/oidc/tests/provider/mod.rs"]
+mod provider;
 mod races;
 mod reminders;
 mod reports;

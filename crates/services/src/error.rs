@@ -44,6 +44,15 @@ pub enum Error {
     /// The key signs in somebody else.
     #[error("another caller signs in with this key")]
     KeyInUse,
+    /// The provider's word signs in somebody else.
+    #[error("another caller signs in by this name")]
+    IdentityInUse,
+    /// No identity provider is set up.
+    #[error("staff sign in with their keys here")]
+    LoginsNotAccepted,
+    /// The identity provider does not tell its keys.
+    #[error("the identity provider does not answer")]
+    Provider(#[source] oidc::HttpError),
     /// The date has an override.
     #[error("this date has an override")]
     DateOverridden,
@@ -308,6 +317,7 @@ impl From<Error> for Status {
             Error::CallerNotAllowed | Error::OtherListener => Code::PermissionDenied,
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
+            | Error::IdentityInUse
             | Error::KeyListed
             | Error::DateOverridden
             | Error::CalendarFeedExists
@@ -334,7 +344,8 @@ impl From<Error> for Status {
                 facts.insert("open_time".to_owned(), instant(*opens));
                 Code::FailedPrecondition
             }
-            Error::Excluded
+            Error::LoginsNotAccepted
+            | Error::Excluded
             | Error::HoldExpired
             | Error::Pass(_)
             | Error::PeriodsOverlap
@@ -355,25 +366,16 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY));
                 Code::ResourceExhausted
             }
+            Error::Provider(source) => {
+                tracing::warn!(error = %source, "the identity provider does not answer");
+                details.set_retry_info(Some(RETRY));
+                Code::Unavailable
+            }
             Error::Loading => {
                 details.set_retry_info(Some(RETRY));
                 Code::Unavailable
             }
-            Error::Store(source) => match source {
-                // The database was the judge, since nobody asked it in time (B2).
-                store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
-                    Code::AlreadyExists
-                }
-                store::Error::Unavailable(_) => {
-                    tracing::warn!(error = %source, "database unavailable");
-                    details.set_retry_info(Some(RETRY));
-                    Code::Unavailable
-                }
-                store::Error::Failed { .. } => {
-                    tracing::error!(error = %source, "database failed");
-                    Code::Internal
-                }
-            },
+            Error::Store(source) => of_database(source, &mut details),
             Error::Randomness | Error::Interrupted => {
                 tracing::error!(%error, "call failed");
                 Code::Internal
@@ -393,6 +395,24 @@ impl From<Error> for Status {
             _ => error.to_string(),
         };
         Status::with_error_details(code, message, details)
+    }
+}
+
+fn of_database(error: &store::Error, details: &mut ErrorDetails) -> Code {
+    match error {
+        // The database was the judge, since nobody asked it in time (B2).
+        store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
+            Code::AlreadyExists
+        }
+        store::Error::Unavailable(_) => {
+            tracing::warn!(%error, "database unavailable");
+            details.set_retry_info(Some(RETRY));
+            Code::Unavailable
+        }
+        store::Error::Failed { .. } => {
+            tracing::error!(%error, "database failed");
+            Code::Internal
+        }
     }
 }
 
@@ -435,6 +455,9 @@ fn reason(error: &Error) -> &'static str {
         Error::OtherListener => "OTHER_LISTENER",
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
+        Error::IdentityInUse => "IDENTITY_IN_USE",
+        Error::LoginsNotAccepted => "LOGINS_NOT_ACCEPTED",
+        Error::Provider(_) => "PROVIDER_UNAVAILABLE",
         Error::DateOverridden => "DATE_OVERRIDDEN",
         Error::CalendarFeedExists => "CALENDAR_FEED_EXISTS",
         Error::Slot(refusal) => match refusal {
