@@ -14,16 +14,21 @@ use services::{
 use store::audit::Action;
 use tokio::task::JoinSet;
 
+use crate::emergency;
+
 const NOW: &str = "2026-03-20T09:00:00Z";
 
 /// Calls by which staff change something, and the entry that each leaves.
-const WRITTEN_DOWN: [(&str, &str); 9] = [
+const WRITTEN_DOWN: [(&str, &str); 12] = [
+    ("ApproveEmergencyAccess", "approve_emergency_access"),
     ("CreateCredential", "create_credential"),
     ("CreateProgramme", "create_programme"),
     ("CreateProgrammeKey", "create_programme_key"),
     ("CreateTherapist", "create_therapist"),
     ("DeleteCredential", "delete_credential"),
     ("LinkIdentity", "unlink_identity"),
+    ("ReadEmergencyContact", "read_emergency_contact"),
+    ("RequestEmergencyAccess", "request_emergency_access"),
     ("RevokeProgrammeKey", "revoke_programme_key"),
     ("UpdateProgrammeManager", "update_programme_manager"),
     ("VerifyCredential", "verify_credential"),
@@ -82,6 +87,15 @@ e2e::stories! {
         };
         operator.alias().link_identity(unlink).await.unwrap();
 
+        let ada = ada.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        nurse.reached_at(&world, "heron@example.com", "en", v1::ReminderLevel::Time).await;
+        let booking = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        let (second, _) = emergency::operator(&world).await;
+        let asked = emergency::asks(&operator, &booking.id).await.unwrap();
+        emergency::agrees(&second, &asked.id).await.unwrap();
+        emergency::reads(&operator, &asked.id).await.unwrap();
+
         let entries = listed(&operator, 3).await;
         let told: Vec<_> = entries.iter().map(|entry| (entry.actor_kind.as_str(), entry.action.as_str())).collect();
         assert_eq!(told, [
@@ -95,15 +109,20 @@ e2e::stories! {
             ("operator", "delete_credential"),
             ("operator", "update_programme_manager"),
             ("operator", "unlink_identity"),
+            ("terminal", "create_operator"),
+            ("operator", "request_emergency_access"),
+            ("operator", "approve_emergency_access"),
+            ("operator", "read_emergency_contact"),
         ]);
-        let seen: BTreeSet<_> = told.iter().map(|(_, action)| *action).filter(|action| *action != "refuse_credential").collect();
+        let seen: BTreeSet<_> = told.iter().map(|(_, action)| *action).filter(|action| !["refuse_credential", "create_operator"].contains(action)).collect();
         assert_eq!(seen, WRITTEN_DOWN.iter().map(|(_, action)| *action).collect());
         assert_eq!((entries[0].object.as_str(), entries[1].actor_id.as_str()), (hospital.id.as_str(), hospital.id.as_str()));
         assert_eq!(entries[1].object, HEXLOWER.encode(&key_id));
         assert_eq!((entries[3].object.as_str(), entries[5].actor_id.as_str()), (ada.id.as_str(), ada.id.as_str()));
         assert_eq!((entries[7].object.as_str(), entries[9].object.as_str()), (claimed.as_str(), ada.id.as_str()));
+        assert!(entries[11..].iter().all(|entry| entry.object == asked.id));
         let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
-        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(positions, (1..=14).collect::<Vec<_>>());
         audit::verify(&audit::entries(&world.app).await.unwrap(), None).unwrap();
     }
 

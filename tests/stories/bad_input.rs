@@ -17,6 +17,8 @@ use e2e::{Worker, World, date, hospital::Hospital, hours_of, minutes, profile, s
 use prost_types::{Duration, FieldMask, Timestamp};
 use tonic::{Code, Response, Status};
 
+use crate::emergency;
+
 const BERLIN: &str = "Europe/Berlin";
 const NOW: &str = "2026-03-20T09:00:00Z";
 
@@ -152,6 +154,39 @@ e2e::stories! {
         let operator = world.operator().await;
         check(&world, async |request| operator.audit().list_audit_entries(request).await, v1::ListAuditEntriesRequest::default(), &[
             (|r| r.page_size = -1, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
+            (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
+        ]).await;
+    }
+
+    async fn emergencies(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        nurse.reached_at(&world, "heron@example.com", "en", v1::ReminderLevel::Time).await;
+        let booking_id = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
+        let (operator, (second, _)) = (world.operator().await, emergency::operator(&world).await);
+        let asked = emergency::asks(&operator, &booking_id).await.unwrap().id;
+        let request = v1::RequestEmergencyAccessRequest { request_id: request_id(), booking_id, reason: v1::EmergencyReason::Medical.into() };
+        check(&world, async |request| operator.accesses().request_emergency_access(request).await, request, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.booking_id.clear(), "REQUIRED", "booking_id"),
+            (|r| r.booking_id = "%".to_owned(), "MALFORMED", "booking_id"),
+            (|r| r.reason = 0, "REQUIRED", "reason"),
+            (|r| r.reason = 4, "MALFORMED", "reason"),
+        ]).await;
+        let approve = v1::ApproveEmergencyAccessRequest { request_id: request_id(), emergency_access_id: asked.clone() };
+        check(&world, async |request| second.accesses().approve_emergency_access(request).await, approve, &[
+            (|r| r.request_id = "1".to_owned(), "MALFORMED", "request_id"),
+            (|r| r.emergency_access_id.clear(), "REQUIRED", "emergency_access_id"),
+            (|r| r.emergency_access_id.truncate(35), "MALFORMED", "emergency_access_id"),
+        ]).await;
+        let read = v1::ReadEmergencyContactRequest { emergency_access_id: asked };
+        check(&world, async |request| operator.accesses().read_emergency_contact(request).await, read, &[
+            (|r| r.emergency_access_id.clear(), "REQUIRED", "emergency_access_id"),
+            (|r| r.emergency_access_id = "\u{0}".repeat(36), "MALFORMED", "emergency_access_id"),
+        ]).await;
+        check(&world, async |request| operator.accesses().list_emergency_accesses(request).await, v1::ListEmergencyAccessesRequest::default(), &[
             (|r| r.page_size = 101, "OUT_OF_RANGE", "page_size"),
             (|r| r.page_token = "AAAA".to_owned(), "PAGE_TOKEN_INVALID", "page_token"),
         ]).await;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use api::v1;
-use client::{Client, request_id};
+use api::v1::{self, booking_service_client::BookingServiceClient, slot_service_client::SlotServiceClient};
+use client::{Client, Refusal, request_id};
 use e2e::{
     Engine, Worker, World, channel, date, hours_of, minutes, profile, sign_in, span, time, timestamp,
     with_token,
 };
 use sea_orm::ConnectionTrait;
+use store::change;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
@@ -374,6 +375,54 @@ e2e::stories! {
             sleep(Duration::from_millis(50)).await;
         }
         panic!("another server still believes the token");
+    }
+
+    // What is remembered would be forgotten at every look, and everybody who watches woken up.
+    async fn that_nothing_changed_is_no_change(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let db = world.app.db.read();
+        let nurse = world.worker().await;
+        let stood = change::position(db).await.unwrap();
+        assert_eq!(change::since(db, stood).await.unwrap().changes, []);
+        nurse.client.alias().erase_alias(v1::EraseAliasRequest {}).await.unwrap();
+        assert!(change::since(db, stood).await.unwrap().changes.contains(&change::Change::Erased));
+    }
+
+    // Whoever books is asked about in the booking's own transaction, whatever the server remembers of them.
+    async fn a_token_that_ended_unheard_of_books_nothing(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let nurse = world.worker().await;
+        let held = nurse.holds(&ada, "2026-03-23T10:00:00Z").await.unwrap();
+        let untold = match engine {
+            Engine::Sqlite => "drop trigger access_token_changed_delete",
+            Engine::Postgres => "alter table access_token disable trigger all",
+        };
+        world.app.db.read().execute_unprepared(untold).await.unwrap();
+        let channel = channel(world.address).await;
+        let mut bookings = BookingServiceClient::new(channel.clone());
+        // What is read while something changes, as while all this was made, is not remembered.
+        for _ in 0..200 {
+            let token = sign_in(&channel, &nurse.key).await;
+            let search = async || {
+                let search = with_token(watched(&ada.id).search.unwrap(), &token);
+                SlotServiceClient::new(channel.clone()).search_slots(search).await.is_ok()
+            };
+            assert!(search().await);
+            world.app.db.read().execute_unprepared("delete from access_token").await.unwrap();
+            let before = world.fingerprint().await;
+            let hold = with_token(Worker::hold_request(&ada, "2026-03-23T12:00:00Z"), &token);
+            let confirm = with_token(Worker::confirm_request(&held), &token);
+            for refused in [bookings.hold_slot(hold).await.map(drop), bookings.confirm_booking(confirm).await.map(drop)] {
+                let refused = Refusal::from(refused.unwrap_err());
+                assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "TOKEN_INVALID"));
+            }
+            assert!(world.fingerprint().await == before);
+            if search().await {
+                return;
+            }
+        }
+        panic!("no token is ever remembered");
     }
 
     // D3, D4

@@ -12,14 +12,15 @@ use e2e::{
 use sea_orm::ConnectionTrait;
 use vault::DataKey;
 
-use crate::{busy, exclusions, id_token, notes, roster};
+use crate::{busy, emergency, exclusions, id_token, notes, roster};
 
 const BERLIN: &str = "Europe/Berlin";
 const FEED: &str = "https://rosters.example.org/heron.ics";
 const ELSEWHERE: &str = "https://calendars.example.org/ada.ics";
 
 /// What is sealed: the column, and the columns of the owner and of the row that it is bound to.
-const SEALED: [(&str, &str, &str); 5] = [
+const SEALED: [(&str, &str, &str); 6] = [
+    ("access_log.sealed", "alias_id", "alias_id"),
     ("alias.settings", "id", "id"),
     ("contact.sealed", "alias_id", "alias_id"),
     ("feed.sealed", "alias_id", "alias_id"),
@@ -230,6 +231,9 @@ pub(crate) async fn fill(world: &World) -> Told {
         if start == "2026-03-23T09:00:00Z" {
             nurse.cancels(&booked).await;
         } else {
+            let (second, _) = emergency::operator(world).await;
+            let asked = emergency::asks(&world.operator().await, &booked.id).await.unwrap();
+            emergency::agrees(&second, &asked.id).await.unwrap();
             notes::tells(world, &ada, &nurse, &secret, &booked).await;
         }
     }

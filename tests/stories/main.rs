@@ -14,6 +14,7 @@ mod clock_changes;
 mod collisions;
 mod crash;
 mod device;
+mod emergency;
 mod exclusions;
 mod export;
 mod fresh;

@@ -35,11 +35,12 @@ mod wallet;
 use std::{fmt, time::Duration};
 
 use api::v1::{
-    Alias, alias_service_client::AliasServiceClient, audit_service_client::AuditServiceClient,
-    availability_service_client::AvailabilityServiceClient, booking_service_client::BookingServiceClient,
-    directory_service_client::DirectoryServiceClient, note_service_client::NoteServiceClient,
-    programme_service_client::ProgrammeServiceClient, reminder_service_client::ReminderServiceClient,
-    roster_service_client::RosterServiceClient, slot_service_client::SlotServiceClient,
+    Alias, access_service_client::AccessServiceClient, alias_service_client::AliasServiceClient,
+    audit_service_client::AuditServiceClient, availability_service_client::AvailabilityServiceClient,
+    booking_service_client::BookingServiceClient, directory_service_client::DirectoryServiceClient,
+    note_service_client::NoteServiceClient, programme_service_client::ProgrammeServiceClient,
+    reminder_service_client::ReminderServiceClient, roster_service_client::RosterServiceClient,
+    slot_service_client::SlotServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -113,6 +114,11 @@ impl Client {
     /// the alias is erased; how many sessions that cancelled is not told again.
     pub fn alias(&self) -> AliasServiceClient<Session> {
         AliasServiceClient::new(self.session.clone())
+    }
+
+    /// What was opened of what is the worker's, and what operators open in an emergency.
+    pub fn accesses(&self) -> AccessServiceClient<Session> {
+        AccessServiceClient::new(self.session.clone())
     }
 
     /// What staff did.

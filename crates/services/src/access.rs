@@ -124,7 +124,12 @@ impl Door {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 83] = [
+pub const POLICIES: [(&str, Policy); 88] = [
+    ("/respite.v1.AccessService/ApproveEmergencyAccess", Policy::Operator),
+    ("/respite.v1.AccessService/ListAccesses", Policy::Alias),
+    ("/respite.v1.AccessService/ListEmergencyAccesses", Policy::Operator),
+    ("/respite.v1.AccessService/ReadEmergencyContact", Policy::Operator),
+    ("/respite.v1.AccessService/RequestEmergencyAccess", Policy::Operator),
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
     ("/respite.v1.AliasService/BeginIdTokenLogin", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
@@ -213,6 +218,38 @@ pub const POLICIES: [(&str, Policy); 83] = [
 /// The call whose token a server may remember: it is made more often than all others, and tells of its caller no more
 /// than when they have time. A token that another server ends is believed for the moment until this one has heard.
 const FROM_MEMORY: &str = "/respite.v1.SlotService/SearchSlots";
+
+/// Calls whose transaction asks whether the token holds, with what it asks anyway: whose it is, a server may have known
+/// for a while. Of all that write, they are made most often.
+const ASKED_AGAIN: [&str; 2] =
+    ["/respite.v1.BookingService/ConfirmBooking", "/respite.v1.BookingService/HoldSlot"];
+
+/// How whoever calls is made out.
+#[derive(Clone, Copy)]
+enum Known {
+    /// The database says.
+    Asked,
+    /// This server remembers, and says so only while it hears of every change.
+    Believed,
+    /// This server remembers; the call's own transaction asks again.
+    AskedAgain,
+}
+
+impl Known {
+    fn at(path: &str) -> Self {
+        match path {
+            FROM_MEMORY => Self::Believed,
+            _ if ASKED_AGAIN.contains(&path) => Self::AskedAgain,
+            _ => Self::Asked,
+        }
+    }
+}
+
+/// An alias, and the token that it has still to be asked about.
+pub(crate) struct Bearer {
+    pub(crate) alias: AliasId,
+    pub(crate) token: Opaque,
+}
 
 fn policy(path: &str) -> Option<Policy> {
     let index = POLICIES.binary_search_by_key(&path, |(known, _)| known).ok()?;
@@ -319,10 +356,10 @@ where
                 Policy::Open => None,
                 _ => request.headers().get(AUTHORIZATION).cloned(),
             };
-            let remembered = request.uri().path() == FROM_MEMORY;
+            let known = Known::at(request.uri().path());
             let admitted = async {
                 door.answers(policy)?;
-                let (caller, token) = identify(&app, remembered, header, app.clock.now()).await?;
+                let (caller, token) = identify(&app, known, header, app.clock.now()).await?;
                 door.admits(caller)?;
                 policy.admits(caller)?;
                 Ok::<_, Error>((caller, token))
@@ -376,7 +413,7 @@ async fn read_away(mut body: impl BodyExt<Data = Bytes> + Unpin) {
 
 async fn identify(
     app: &App,
-    remembered: bool,
+    known: Known,
     header: Option<HeaderValue>,
     now: DateTime<Utc>,
 ) -> Result<(Caller, Option<TokenHash>), Error> {
@@ -390,7 +427,14 @@ async fn identify(
         .and_then(Token::parse)
         .ok_or(Unauthenticated::Token)?;
     let token = TokenHash(token.hash());
-    let caller = if remembered { recall(app, &token, now).await? } else { admit(app, &token, now).await? };
+    let caller = match known {
+        Known::Asked => admit(app, &token, now).await?,
+        Known::Believed => recall(app, &token, now).await?,
+        Known::AskedAgain => {
+            let row = app.callers.token(app, &token.0, now).await?;
+            caller(row.caller_kind, row.caller_id)
+        }
+    };
     Ok((caller, Some(token)))
 }
 
@@ -426,6 +470,9 @@ fn caller(kind: access_token::CallerKind, id: Uuid) -> Caller {
 pub(crate) trait Called {
     fn caller(&self) -> Caller;
 
+    /// Who calls one of [`ASKED_AGAIN`].
+    fn bearer(&self) -> Result<Bearer, Error>;
+
     fn alias(&self) -> Result<AliasId, Error> {
         match self.caller() {
             Caller::Alias(id) => Ok(id),
@@ -444,6 +491,15 @@ pub(crate) trait Called {
         }
     }
 
+    fn operator(&self) -> Result<OperatorId, Error> {
+        match self.caller() {
+            Caller::Operator(id) => Ok(id),
+            Caller::Anonymous | Caller::Alias(_) | Caller::Therapist(_) | Caller::Manager(_) => {
+                Err(Error::CallerNotAllowed)
+            }
+        }
+    }
+
     fn manager(&self) -> Result<ProgrammeId, Error> {
         match self.caller() {
             Caller::Manager(id) => Ok(id),
@@ -455,6 +511,11 @@ pub(crate) trait Called {
 }
 
 impl<T> Called for tonic::Request<T> {
+    fn bearer(&self) -> Result<Bearer, Error> {
+        let token = self.extensions().get::<TokenHash>().ok_or(Unauthenticated::Token)?;
+        Ok(Bearer { alias: self.alias()?, token: token.0.clone() })
+    }
+
     fn caller(&self) -> Caller {
         self.extensions().get().copied().unwrap_or(Caller::Anonymous)
     }

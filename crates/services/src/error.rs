@@ -127,6 +127,9 @@ pub enum Error {
     /// The booking takes this note no more (G5).
     #[error("it is too late for this note")]
     NoteTooLate,
+    /// An emergency access does not go so far.
+    #[error("{0}")]
+    Emergency(#[from] EmergencyRefusal),
     /// The code is wrong.
     #[error("the code is wrong")]
     CodeWrong,
@@ -212,6 +215,32 @@ pub enum PassRefusal {
     NoCredit,
 }
 
+/// Why an operator may not go on with an emergency access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmergencyRefusal {
+    /// Who asked does not also agree.
+    #[error("another operator has to agree")]
+    SecondOperatorNeeded,
+    /// Who did not ask does not read.
+    #[error("another operator asked for it")]
+    OtherOperator,
+    /// Somebody agreed before.
+    #[error("it is approved already")]
+    Approved,
+    /// Nobody agreed yet.
+    #[error("nobody has agreed yet")]
+    NotApproved,
+    /// It was left too long.
+    #[error("the emergency access has expired")]
+    Expired,
+    /// It was used.
+    #[error("the contact was read; ask anew")]
+    Read,
+    /// There is nothing to be read.
+    #[error("the worker has confirmed no contact")]
+    NoContact,
+}
+
 /// Of what there are as many as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReason {
@@ -225,6 +254,8 @@ pub enum LimitReason {
     DateOverrides,
     /// Keys of a therapist's devices.
     DeviceKeys,
+    /// Emergencies that an operator asks for in a day.
+    Emergencies,
     /// Session types of a therapist.
     SessionTypes,
     /// Times off of a therapist.
@@ -315,6 +346,7 @@ impl From<Error> for Status {
             }
             Error::Unauthenticated(_) => Code::Unauthenticated,
             Error::CallerNotAllowed | Error::OtherListener => Code::PermissionDenied,
+            Error::Emergency(refusal) => of_emergency(*refusal),
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
             | Error::IdentityInUse
@@ -398,21 +430,30 @@ impl From<Error> for Status {
     }
 }
 
-fn of_database(error: &store::Error, details: &mut ErrorDetails) -> Code {
-    match error {
+/// What a client is told when the database refused or failed.
+fn of_database(source: &store::Error, details: &mut ErrorDetails) -> Code {
+    match source {
         // The database was the judge, since nobody asked it in time (B2).
         store::Error::TherapistOverlap | store::Error::AliasOverlap | store::Error::Duplicate => {
             Code::AlreadyExists
         }
         store::Error::Unavailable(_) => {
-            tracing::warn!(%error, "database unavailable");
+            tracing::warn!(error = %source, "database unavailable");
             details.set_retry_info(Some(RETRY));
             Code::Unavailable
         }
         store::Error::Failed { .. } => {
-            tracing::error!(%error, "database failed");
+            tracing::error!(error = %source, "database failed");
             Code::Internal
         }
+    }
+}
+
+fn of_emergency(refusal: EmergencyRefusal) -> Code {
+    use EmergencyRefusal as R;
+    match refusal {
+        R::SecondOperatorNeeded | R::OtherOperator => Code::PermissionDenied,
+        R::Approved | R::NotApproved | R::Expired | R::Read | R::NoContact => Code::FailedPrecondition,
     }
 }
 
@@ -472,15 +513,7 @@ fn reason(error: &Error) -> &'static str {
         Error::Excluded => "EXCLUDED",
         Error::TooManyHolds { .. } => "TOO_MANY_HOLDS",
         Error::HoldExpired => "HOLD_EXPIRED",
-        Error::Pass(refusal) => match refusal {
-            PassRefusal::Required => "PASS_REQUIRED",
-            PassRefusal::Invalid => "PASS_INVALID",
-            PassRefusal::KeyNotLive => "PASS_KEY_NOT_LIVE",
-            PassRefusal::NotCovering => "PASS_NOT_COVERING",
-            PassRefusal::OutOfPeriod => "PASS_OUT_OF_PERIOD",
-            PassRefusal::Spent => "PASS_SPENT",
-            PassRefusal::NoCredit => "NO_CREDIT",
-        },
+        Error::Pass(refusal) => pass_reason(*refusal),
         Error::KeyListed => "KEY_LISTED",
         Error::PeriodsOverlap => "PERIODS_OVERLAP",
         Error::PeriodOver => "PERIOD_OVER",
@@ -494,6 +527,7 @@ fn reason(error: &Error) -> &'static str {
             LimitReason::Credentials => "TOO_MANY_CREDENTIALS",
             LimitReason::DateOverrides => "TOO_MANY_DATE_OVERRIDES",
             LimitReason::DeviceKeys => "TOO_MANY_DEVICE_KEYS",
+            LimitReason::Emergencies => "TOO_MANY_EMERGENCIES",
             LimitReason::SessionTypes => "TOO_MANY_SESSION_TYPES",
             LimitReason::TimeOff => "TOO_MANY_TIME_OFF",
         },
@@ -501,6 +535,7 @@ fn reason(error: &Error) -> &'static str {
         Error::FeedUnavailable => "FEED_UNAVAILABLE",
         Error::DeviceKeyNotLive => "DEVICE_KEY_NOT_LIVE",
         Error::NoteTooLate => "NOTE_TOO_LATE",
+        Error::Emergency(refusal) => emergency_reason(*refusal),
         Error::CodeWrong => "CODE_WRONG",
         Error::CodeExpired => "CODE_EXPIRED",
         Error::Store(error) => match error {
@@ -513,6 +548,30 @@ fn reason(error: &Error) -> &'static str {
         Error::Overloaded => "OVERLOADED",
         Error::Loading => "LOADING",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
+    }
+}
+
+fn pass_reason(refusal: PassRefusal) -> &'static str {
+    match refusal {
+        PassRefusal::Required => "PASS_REQUIRED",
+        PassRefusal::Invalid => "PASS_INVALID",
+        PassRefusal::KeyNotLive => "PASS_KEY_NOT_LIVE",
+        PassRefusal::NotCovering => "PASS_NOT_COVERING",
+        PassRefusal::OutOfPeriod => "PASS_OUT_OF_PERIOD",
+        PassRefusal::Spent => "PASS_SPENT",
+        PassRefusal::NoCredit => "NO_CREDIT",
+    }
+}
+
+fn emergency_reason(refusal: EmergencyRefusal) -> &'static str {
+    match refusal {
+        EmergencyRefusal::SecondOperatorNeeded => "SECOND_OPERATOR_NEEDED",
+        EmergencyRefusal::OtherOperator => "OTHER_OPERATOR",
+        EmergencyRefusal::Approved => "EMERGENCY_ACCESS_APPROVED",
+        EmergencyRefusal::NotApproved => "EMERGENCY_ACCESS_NOT_APPROVED",
+        EmergencyRefusal::Expired => "EMERGENCY_ACCESS_EXPIRED",
+        EmergencyRefusal::Read => "EMERGENCY_ACCESS_READ",
+        EmergencyRefusal::NoContact => "NO_CONTACT",
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`App`], and the clock is read once per call.
 
 mod access;
+mod accesses;
 mod alias;
 pub mod audit;
 mod availability;
@@ -93,7 +94,8 @@ pub struct Settings {
 }
 
 /// The services' full names, for health checks.
-pub const SERVICE_NAMES: [&str; 10] = [
+pub const SERVICE_NAMES: [&str; 11] = [
+    "respite.v1.AccessService",
     "respite.v1.AliasService",
     "respite.v1.AuditService",
     "respite.v1.AvailabilityService",
@@ -117,6 +119,9 @@ const MAX_ROSTER: usize = 1024 * 1024 + MAX_REQUEST;
 pub fn routes(app: &App, door: Door) -> Routes {
     let app = || app.clone();
     Routes::default()
+        .add_service(
+            v1::access_service_server::AccessServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
+        )
         .add_service(
             v1::alias_service_server::AliasServiceServer::new(app()).max_decoding_message_size(MAX_REQUEST),
         )

@@ -23,6 +23,7 @@ use vault::Purpose;
 
 use crate::{
     App, Caller, Mirror,
+    access::Bearer,
     error::{Error, Unauthenticated},
     field,
     sealed::{Given, Safe},
@@ -61,12 +62,36 @@ impl Once {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<Turn<Response>, Error> {
+        Self::begin_asking(app, (caller, None), method, request, request_id, now).await
+    }
+
+    /// The same for an alias whose token was known from memory: whether it holds is asked with all the rest.
+    pub(crate) async fn begin_by_token<Response: Message + Default>(
+        app: &App,
+        bearer: &Bearer,
+        method: &'static str,
+        request: &impl Message,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Turn<Response>, Error> {
+        let caller = (Caller::Alias(bearer.alias), Some(&bearer.token));
+        Self::begin_asking(app, caller, method, request, request_id, now).await
+    }
+
+    async fn begin_asking<Response: Message + Default>(
+        app: &App,
+        (caller, token): (Caller, Option<&Opaque>),
+        method: &'static str,
+        request: &impl Message,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Turn<Response>, Error> {
         let request_id: RequestId = field::id(request_id, "request_id")?;
         let payload_mac =
             app.keyring.mac(Purpose::RequestPayload, &[method.as_bytes(), &request.encode_to_vec()]);
 
         let tx = app.db.write().await?;
-        let Asking { caller_id, safe, before } = lock(app, &tx, caller, request_id).await?;
+        let Asking { caller_id, safe, before } = lock(app, &tx, caller, token, request_id).await?;
         if let Some(before) = before {
             if before.payload_mac.0 != payload_mac {
                 return Err(Error::RequestIdReused);
@@ -128,13 +153,14 @@ async fn lock(
     app: &App,
     tx: &DatabaseTransaction,
     caller: Caller,
+    token: Option<&Opaque>,
     request_id: RequestId,
 ) -> Result<Asking, Error> {
     let gone = || Error::from(Unauthenticated::Token);
     let caller_id = match caller {
         Caller::Anonymous => return Err(gone()),
         Caller::Alias(id) => {
-            let (safe, before) = Safe::lock(app, tx, id, request_id).await?.ok_or_else(gone)?;
+            let (safe, before) = Safe::lock_for(app, tx, id, request_id, token).await?.ok_or_else(gone)?;
             return Ok(Asking { caller_id: id.0, safe: Some(safe), before });
         }
         Caller::Therapist(id) => {

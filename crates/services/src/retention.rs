@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use store::{
     AliasId, Instant, access_token, booking, booking_event, change, change::Position, date_override,
-    device_key, fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
+    device_key, emergency_access, fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
 };
 
 use crate::{App, error::Error, programme::payment};
@@ -51,11 +51,13 @@ const SESSIONS: TimeDelta = TimeDelta::days(366);
 const INTAKES: TimeDelta = TimeDelta::days(30);
 /// After a letter that was given up was due, for operators who look into it.
 const DEAD_LETTERS: TimeDelta = TimeDelta::days(30);
+/// After an emergency access ended, for those who see to it; the audit log and the worker's own tell of it longer.
+const EMERGENCIES: TimeDelta = TimeDelta::days(1);
 /// After a code was due.
 const CODES: TimeDelta = TimeDelta::days(1);
 
 /// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
-/// sessions that are over, intakes a month after them, device keys that have expired, credits and spent passes of periods
+/// sessions that are over, intakes a month after them, device keys that have expired, emergency accesses a day after they did, credits and spent passes of periods
 /// that are, and, a year after it, whose a session was and when a therapist was away.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let present = app.clock.now();
@@ -98,6 +100,10 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
 
     let tx = app.db.write().await?;
     device_key::Entity::delete_many().filter(device_key::COLUMN.expires_at.lte(now)).exec(&tx).await?;
+    emergency_access::Entity::delete_many()
+        .filter(emergency_access::COLUMN.expires_at.lte(ago(EMERGENCIES)))
+        .exec(&tx)
+        .await?;
     let over = ids(Condition::all().add(booking::COLUMN.ends_at.lte(ago(INTAKES))));
     note::Entity::delete_many()
         .filter(note::COLUMN.kind.eq(note::Kind::Intake))

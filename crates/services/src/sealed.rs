@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use store::{AliasId, BookingId, Opaque, RequestId, Tags, alias, alias_key, note};
 use vault::{DataKey, Padding};
 
-use crate::{App, alias::AliasSettings, booking::Displaced, error::Error, reminders::Contact, roster::Feed};
+use crate::{
+    App, accesses::Access, alias::AliasSettings, booking::Displaced, error::Error, reminders::Contact,
+    roster::Feed,
+};
 
 /// A column that is sealed, and what hides the length of what is in it.
 #[derive(Clone, Copy)]
@@ -25,6 +28,8 @@ const ROSTER: Column = Column { name: "roster.sealed", padding: Padding::ROSTER 
 const FEED: Column = Column { name: "feed.sealed", padding: Padding::to(8192) };
 /// Where and how to write.
 const CONTACT: Column = Column { name: "contact.sealed", padding: Padding::to(256) };
+/// What was opened. As many entries as there may be fit.
+const ACCESS_LOG: Column = Column { name: "access_log.sealed", padding: Padding::to(8192) };
 /// An answer already given.
 const RESPONSE: Column = Column { name: "request.response", padding: Padding::to(128) };
 
@@ -87,15 +92,25 @@ impl Safe {
         Ok(Self::unwrap(app, alias, kept)?.0)
     }
 
-    /// The same, with the alias's row locked until the transaction ends, and the answer to `request` if it was
-    /// carried out; nothing if the alias is gone.
+    /// The same, with the alias's row locked until the transaction ends; nothing if the alias is gone.
     pub(crate) async fn lock(
         app: &App,
         tx: &DatabaseTransaction,
         alias: AliasId,
+    ) -> Result<Option<Self>, Error> {
+        let kept = alias::Kept::lock(tx, alias, None, None).await?;
+        Ok(kept.map(|kept| Self::unwrap(app, alias, kept)).transpose()?.map(|(safe, _)| safe))
+    }
+
+    /// The same with the answer to `request`, if it was carried out; nothing, too, if `token` is not the alias's any more.
+    pub(crate) async fn lock_for(
+        app: &App,
+        tx: &DatabaseTransaction,
+        alias: AliasId,
         request: RequestId,
+        token: Option<&Opaque>,
     ) -> Result<Option<(Self, Option<Given>)>, Error> {
-        let kept = alias::Kept::lock(tx, alias, request).await?;
+        let kept = alias::Kept::lock(tx, alias, Some(request), token).await?;
         kept.map(|kept| Self::unwrap(app, alias, kept)).transpose()
     }
 
@@ -169,6 +184,15 @@ impl Safe {
 
     pub(crate) fn seal_contact(&self, contact: &Contact) -> Result<Opaque, Error> {
         self.seal_json(CONTACT, contact)
+    }
+
+    /// What was opened of what is the alias's, the oldest first.
+    pub(crate) fn unseal_access_log(&self, sealed: &Opaque) -> Result<Vec<Access>, Error> {
+        self.unseal_json(ACCESS_LOG, sealed)
+    }
+
+    pub(crate) fn seal_access_log(&self, log: &[Access]) -> Result<Opaque, Error> {
+        self.seal_json(ACCESS_LOG, &log)
     }
 
     /// Seals the answer to one request; it opens as the answer to no other.

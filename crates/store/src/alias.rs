@@ -6,7 +6,7 @@ use sea_orm::{
     sea_query::{ExprTrait, LockType, SelectStatement},
 };
 
-use crate::{AliasId, Opaque, RequestId, Tags, alias_key, contact, request, roster};
+use crate::{AliasId, Opaque, RequestId, Tags, access_token, alias_key, contact, request, roster};
 
 /// An alias. No column says who it is, or when it was made.
 #[sea_orm::model]
@@ -51,19 +51,21 @@ pub struct Kept {
 impl Kept {
     /// What is kept for the alias; nothing without a data key, as once the alias is erased.
     pub async fn find(db: &impl ConnectionTrait, id: AliasId) -> Result<Option<Self>, DbErr> {
-        Self::ask(db, &kept(id, None)).await
+        Self::ask(db, &kept(id, None, None)).await
     }
 
-    /// The same with the alias's row locked until the transaction ends, and with the answer to `request`.
+    /// The same with the alias's row locked until the transaction ends, and with the answer to `request`, if any;
+    /// nothing, too, if the alias has no such `token`.
     pub async fn lock(
         tx: &DatabaseTransaction,
         id: AliasId,
-        request: RequestId,
+        request: Option<RequestId>,
+        token: Option<&Opaque>,
     ) -> Result<Option<Self>, DbErr> {
         let row = Entity::find_by_id(id).select_only().column(Column::Id).lock(LockType::NoKeyUpdate);
         row.into_tuple::<AliasId>().one(tx).await?;
         // A question of its own, since one that has to wait for a lock sees what was there before.
-        Self::ask(tx, &kept(id, Some(request))).await
+        Self::ask(tx, &kept(id, request, token)).await
     }
 
     async fn ask(db: &impl ConnectionTrait, question: &SelectStatement) -> Result<Option<Self>, DbErr> {
@@ -71,7 +73,7 @@ impl Kept {
     }
 }
 
-fn kept(id: AliasId, request: Option<RequestId>) -> SelectStatement {
+fn kept(id: AliasId, request: Option<RequestId>, token: Option<&Opaque>) -> SelectStatement {
     let own = |owner: Expr| owner.equals((Entity, Column::Id));
     let asked = request::Column::RequestId.eq(request);
     let mut kept = Entity::find_by_id(id)
@@ -95,5 +97,10 @@ fn kept(id: AliasId, request: Option<RequestId>) -> SelectStatement {
         request::Entity,
         own(Expr::col((request::Entity, request::Column::CallerId))).and(asked),
     );
+    if let Some(token) = token {
+        let theirs = own(Expr::col((access_token::Entity, access_token::Column::CallerId)));
+        let this = access_token::Column::Hash.eq(token.clone());
+        kept.join(JoinType::InnerJoin, access_token::Entity, theirs.and(this));
+    }
     kept
 }

@@ -75,6 +75,12 @@ pub enum Action {
     CreateProgrammeKey,
     /// A key of a programme was retired.
     RevokeProgrammeKey,
+    /// A worker's contact was asked for in an emergency; the object is the emergency access.
+    RequestEmergencyAccess,
+    /// Somebody else agreed.
+    ApproveEmergencyAccess,
+    /// The contact was read.
+    ReadEmergencyContact,
 }
 
 impl Entity {

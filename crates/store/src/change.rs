@@ -62,10 +62,10 @@ pub async fn position(db: &impl ConnectionTrait) -> Result<Position, DbErr> {
 pub async fn since(db: &impl ConnectionTrait, Position(after): Position) -> Result<Changes, DbErr> {
     let backend = db.get_database_backend();
     let text = format!(
-        "select now.next, now.oldest, change.therapist_id, change.busy_from, change.busy_until, change.caller_id
+        "select now.next, now.oldest, change.there, change.therapist_id, change.busy_from, change.busy_until, change.caller_id
          from (select {} as next, (select min(position) from change) as oldest) now
          left join (
-            select distinct therapist_id, busy_from, busy_until, caller_id
+            select distinct 1 as there, therapist_id, busy_from, busy_until, caller_id
             from change where position >= $1 limit {}
          ) change on true",
         next(backend),
@@ -133,6 +133,8 @@ fn next(backend: DbBackend) -> &'static str {
 struct Row {
     next: i64,
     oldest: Option<i64>,
+    /// Nothing in the one row that comes when nothing changed.
+    there: Option<i32>,
     therapist_id: Option<TherapistId>,
     busy_from: Option<Instant>,
     busy_until: Option<Instant>,
@@ -141,6 +143,7 @@ struct Row {
 
 impl Row {
     fn change(&self) -> Option<Change> {
+        self.there?;
         let Some(therapist_id) = self.therapist_id else {
             return Some(self.caller_id.map_or(Change::Erased, Change::Caller));
         };

@@ -52,6 +52,8 @@ ids! {
     DateOverrideId,
     /// The key of a device that notes are sealed to.
     DeviceKeyId,
+    /// A contact that operators may read in an emergency.
+    EmergencyAccessId,
     /// A calendar that is fetched again and again.
     FeedId,
     /// Somebody who runs the service.

@@ -3,6 +3,7 @@
 //! **Invariant:** the only room that knows there are two databases. What leaves it as an error says what was
 //! violated and carries no text of the database's, since that text quotes rows.
 
+pub mod access_log;
 pub mod access_token;
 pub mod alias;
 pub mod alias_key;
@@ -17,6 +18,7 @@ pub mod credential;
 pub mod credit;
 pub mod date_override;
 pub mod device_key;
+pub mod emergency_access;
 pub mod feed;
 pub mod fetch_turn;
 pub mod key_log;
@@ -47,7 +49,7 @@ pub use column::{Horizon, Instant, Limits, List, Modality, Opaque, Tags};
 pub use db::{Db, Word};
 pub use error::Error;
 pub use id::{
-    AliasId, BookingId, CredentialId, CreditId, DateOverrideId, DeviceKeyId, FeedId, OperatorId, ProgrammeId,
-    ReminderId, RequestId, SessionTypeId, TherapistId, TimeOffId,
+    AliasId, BookingId, CredentialId, CreditId, DateOverrideId, DeviceKeyId, EmergencyAccessId, FeedId,
+    OperatorId, ProgrammeId, ReminderId, RequestId, SessionTypeId, TherapistId, TimeOffId,
 };
 pub use writes::Writes;

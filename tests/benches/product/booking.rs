@@ -360,7 +360,7 @@ impl Wanted<'_> {
         }
         let tx = db.write().await?;
         if asked {
-            alias::Kept::lock(&tx, self.alias, RequestId::random()).await?.ok_or("no alias")?;
+            alias::Kept::lock(&tx, self.alias, Some(RequestId::random()), None).await?.ok_or("no alias")?;
             therapist::Entity::lock(self.therapist).into_tuple::<i64>().one(&tx).await?;
             booking::Occupied::bearing_on(&tx, self.therapist, self.alias, self.start).await?;
         }
@@ -374,7 +374,7 @@ impl Wanted<'_> {
         }
         let tx = db.write().await?;
         if asked {
-            alias::Kept::lock(&tx, self.alias, RequestId::random()).await?.ok_or("no alias")?;
+            alias::Kept::lock(&tx, self.alias, Some(RequestId::random()), None).await?.ok_or("no alias")?;
             booking::Entity::lock_owned(id, self.alias).one(&tx).await?.ok_or("no booking")?;
         }
         booking::Entity::update_many()

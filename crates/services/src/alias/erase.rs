@@ -7,8 +7,9 @@ use sea_orm::{
     sea_query::{Expr, LockType, SelectStatement},
 };
 use store::{
-    AliasId, Instant, Tags, Writes, access_token, alias, alias_key, booking, booking_event::Actor, change,
-    contact, credit, fetch_turn, note, reminder, request, roster, therapist,
+    AliasId, Instant, Tags, Writes, access_log, access_token, alias, alias_key, booking,
+    booking_event::Actor, change, contact, credit, emergency_access, fetch_turn, note, reminder, request,
+    roster, therapist,
 };
 
 use crate::{
@@ -30,6 +31,11 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     end_feed(&tx, alias).await?;
     fetch_turn::Entity::delete_by_id(alias.0).exec(&tx).await?;
     contact::Entity::delete_by_id(alias).exec(&tx).await?;
+    access_log::Entity::delete_by_id(alias).exec(&tx).await?;
+    emergency_access::Entity::delete_many()
+        .filter(emergency_access::Column::BookingId.in_subquery(bookings_of(alias)))
+        .exec(&tx)
+        .await?;
     credit::Entity::delete_many().filter(credit::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     reminder::Entity::delete_many().filter(reminder::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
     request::Entity::delete_many().filter(request::COLUMN.caller_id.eq(alias.0)).exec(&tx).await?;

@@ -15,13 +15,18 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 use store::{
-    AliasId, BookingId, access_token, alias, booking, booking_event, contact, credit, feed, fetch_turn, note,
-    reminder, request, zone_change,
+    AliasId, BookingId, access_token, alias, booking, booking_event, contact, credit, emergency_access, feed,
+    fetch_turn, note, reminder, request, zone_change,
 };
 use tonic::Status;
 
 use super::AliasSettings;
-use crate::{App, error::Error, sealed::Safe};
+use crate::{
+    App,
+    accesses::{self, Access, What},
+    error::Error,
+    sealed::Safe,
+};
 
 /// Raised when a reader of the version before would misread what follows.
 const SCHEMA: &str = "respite/alias-export/v1";
@@ -44,7 +49,13 @@ pub(super) type Chunks = stream::Iter<std::vec::IntoIter<Result<v1::ExportAliasR
 const CHUNK: usize = 64 << 10;
 
 /// A JSON document, as of one moment.
+///
+/// It tells of itself: the worker's own log has it before anything is given out.
 pub(super) async fn export(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Chunks, Error> {
+    let tx = app.db.write().await?;
+    let safe = Safe::lock(app, &tx, alias).await?.ok_or(Error::NotFound("alias"))?;
+    accesses::record(&tx, &safe, What::Export, now).await?;
+    tx.commit().await?;
     let document = document(app, alias, now).await?.to_string();
     let chunks = document.as_bytes().chunks(CHUNK);
     let chunks: Vec<_> = chunks.map(|chunk| Ok(v1::ExportAliasResponse { chunk: chunk.to_vec() })).collect();
@@ -75,6 +86,8 @@ async fn document(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Value
         "credits": credits(&tx, alias).await?,
         "requests": requests(&tx, alias).await?,
         "access_tokens": access_tokens(&tx, alias).await?,
+        "emergency_accesses": emergency_accesses(&tx, alias).await?,
+        "accesses": accesses::read(&tx, &safe, now).await?.iter().map(print_access).collect::<Vec<_>>(),
     });
     tx.commit().await?;
     Ok(document)
@@ -333,6 +346,44 @@ async fn access_tokens(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<V
     let print = |row: access_token::Model| {
         let access_token::Model { hash: _, caller_kind: _, caller_id: _, expires_at } = row;
         json!({ "expires_at": at(expires_at) })
+    };
+    Ok(rows.into_iter().map(print).collect())
+}
+
+fn print_access(access: &Access) -> Value {
+    json!({ "at": at(access.at()), "what": access.what })
+}
+
+/// The operators are known by their ids to whoever inquires, and to no worker.
+async fn emergency_accesses(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<Value>, DbErr> {
+    let own = booking::Entity::find().select_only().column(booking::Column::Id);
+    let own = own.filter(booking::COLUMN.alias_id.eq(alias)).into_query();
+    let rows = emergency_access::Entity::find()
+        .filter(emergency_access::Column::BookingId.in_subquery(own))
+        .order_by_asc(emergency_access::Column::RequestedAt)
+        .order_by_asc(emergency_access::Column::Id)
+        .all(tx)
+        .await?;
+    let print = |row: emergency_access::Model| {
+        let emergency_access::Model {
+            id,
+            booking_id,
+            reason,
+            requested_by: _,
+            requested_at,
+            approved_by,
+            expires_at,
+            read_at,
+        } = row;
+        json!({
+            "id": id.to_string(),
+            "booking_id": booking_id.to_string(),
+            "reason": reason.to_value(),
+            "requested_at": at(requested_at),
+            "approved": approved_by.is_some(),
+            "expires_at": at(expires_at),
+            "read_at": read_at.map(at),
+        })
     };
     Ok(rows.into_iter().map(print).collect())
 }

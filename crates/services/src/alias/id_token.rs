@@ -150,7 +150,10 @@ pub(super) async fn finish(
     if !challenge::spend(&tx, &challenge, expires_at).await? {
         return Err(Unauthenticated::Login.into());
     }
-    let (token, expires_at) = login::grant(app, tx, (staff.kind().into(), staff.id()), now).await?;
+    let (token, expires_at) = login::grant(&tx, (staff.kind().into(), staff.id()), now).await?;
+    tx.commit().await?;
+    // For the tokens that made room.
+    app.mirror.committed();
     let caller = match staff {
         Staff::Therapist(_) => v1::CallerKind::Therapist,
         Staff::Operator(_) => v1::CallerKind::Operator,

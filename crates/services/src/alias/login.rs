@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, sea_query::LockType,
 };
-use store::{Instant, Opaque, access_token, alias, operator, programme, therapist};
+use store::{AliasId, Instant, Opaque, access_token, alias, operator, programme, therapist};
 use uuid::Uuid;
 
 use super::{
@@ -16,8 +16,10 @@ use super::{
 use crate::{
     App,
     access::Token,
+    accesses::{self, What},
     error::{Error, Unauthenticated},
     field::{self, timestamp},
+    sealed::Safe,
 };
 
 const SIGNED: &[u8] = b"respite/login/v1\0";
@@ -67,7 +69,14 @@ pub(super) async fn finish(
     if !challenge::spend(&tx, &challenge, expires_at).await? {
         return Err(Unauthenticated::Login.into());
     }
-    let (token, expires_at) = grant(app, tx, (caller_kind, caller_id), now).await?;
+    let (token, expires_at) = grant(&tx, (caller_kind, caller_id), now).await?;
+    if caller_kind == access_token::CallerKind::Alias {
+        let safe = Safe::open(app, &tx, AliasId(caller_id)).await?;
+        accesses::record(&tx, &safe, What::SignIn, now).await?;
+    }
+    tx.commit().await?;
+    // For the tokens that made room.
+    app.mirror.committed();
     let caller = match caller_kind {
         access_token::CallerKind::Alias => v1::CallerKind::Alias,
         access_token::CallerKind::Therapist => v1::CallerKind::Therapist,
@@ -81,22 +90,18 @@ pub(super) async fn finish(
     })
 }
 
-/// A token for whoever was found, whose row is locked, and when it ends; it ends the login's transaction.
+/// A token for whoever was found, whose row is locked, and when it ends.
 pub(super) async fn grant(
-    app: &App,
-    tx: DatabaseTransaction,
+    tx: &DatabaseTransaction,
     (caller_kind, caller_id): (access_token::CallerKind, Uuid),
     now: DateTime<Utc>,
 ) -> Result<(Token, DateTime<Utc>), Error> {
-    let live = live(&tx, caller_id, now).await?;
-    make_room(&tx, live).await?;
+    let live = live(tx, caller_id, now).await?;
+    make_room(tx, live).await?;
     let (token, expires_at) = (Token::generate()?, now + LASTS);
     let hash = token.hash();
     let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
-    row.into_active_model().insert(&tx).await?;
-    tx.commit().await?;
-    // For the tokens that made room.
-    app.mirror.committed();
+    row.into_active_model().insert(tx).await?;
     Ok((token, expires_at))
 }
 

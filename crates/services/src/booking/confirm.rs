@@ -2,7 +2,7 @@
 
 use api::v1;
 use chrono::{DateTime, Utc};
-use store::{AliasId, BookingId, booking::State, booking_event::Actor};
+use store::{BookingId, booking::State, booking_event::Actor};
 
 use super::{
     admission::{self, Wanted},
@@ -11,7 +11,8 @@ use super::{
     lock_owned, print,
 };
 use crate::{
-    App, Caller,
+    App,
+    access::Bearer,
     error::Error,
     field,
     once::{Once, Turn},
@@ -22,7 +23,7 @@ use crate::{
 
 pub(super) async fn confirm_booking(
     app: &App,
-    alias: AliasId,
+    bearer: &Bearer,
     request: v1::ConfirmBookingRequest,
     now: DateTime<Utc>,
 ) -> Result<v1::ConfirmBookingResponse, Error> {
@@ -31,11 +32,12 @@ pub(super) async fn confirm_booking(
     let roster_use = RosterUse::read(app, roster_use.clone(), now)?;
     let payment = Payment::read(app, payment.as_ref(), now).await?;
 
-    let caller = Caller::Alias(alias);
-    let mut once = match Once::begin(app, caller, "ConfirmBooking", &request, request_id, now).await? {
-        Turn::Again(response) => return Ok(response),
-        Turn::First(once) => once,
-    };
+    let alias = bearer.alias;
+    let mut once =
+        match Once::begin_by_token(app, bearer, "ConfirmBooking", &request, request_id, now).await? {
+            Turn::Again(response) => return Ok(response),
+            Turn::First(once) => once,
+        };
     let tx = &once.tx;
     let (mut booking, listing) = lock_owned(app, tx, booking_id, alias).await?;
     if booking.state != State::Pending {

@@ -3,8 +3,8 @@
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use store::{
-    AliasId, BookingId, Modality, SessionTypeId, TherapistId, Writes, booking, booking::State,
-    booking_event::Actor, session_type, therapist,
+    BookingId, Modality, SessionTypeId, TherapistId, Writes, booking, booking::State, booking_event::Actor,
+    session_type, therapist,
 };
 
 use super::{
@@ -12,7 +12,8 @@ use super::{
     print, record,
 };
 use crate::{
-    App, Caller,
+    App,
+    access::Bearer,
     error::Error,
     field,
     listing::Listing,
@@ -27,7 +28,7 @@ pub(super) const MOST: usize = 3;
 
 pub(super) async fn hold_slot(
     app: &App,
-    alias: AliasId,
+    bearer: &Bearer,
     request: v1::HoldSlotRequest,
     now: DateTime<Utc>,
 ) -> Result<v1::HoldSlotResponse, Error> {
@@ -42,8 +43,8 @@ pub(super) async fn hold_slot(
         number => Some(field::modality(*number, "modality")?),
     };
 
-    let caller = Caller::Alias(alias);
-    let mut once = match Once::begin(app, caller, "HoldSlot", &request, request_id, now).await? {
+    let alias = bearer.alias;
+    let mut once = match Once::begin_by_token(app, bearer, "HoldSlot", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };

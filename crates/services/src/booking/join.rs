@@ -9,7 +9,13 @@ use store::{BookingId, Writes, booking, booking::State, booking_event::Actor, th
 use super::{advance, lock_owned};
 use vault::{Keyring, Purpose};
 
-use crate::{App, Caller, alias::handle, error::Error, field};
+use crate::{
+    App, Caller,
+    accesses::{self, What},
+    alias::handle,
+    error::Error,
+    field,
+};
 
 /// How long before the start the room opens.
 const EARLY: TimeDelta = TimeDelta::minutes(10);
@@ -33,19 +39,15 @@ pub(super) async fn join_session(
     let booking = own.one(db).await?.ok_or(Error::NotFound("booking"))?;
     check(&booking, now)?;
 
-    let display_name = match caller {
-        Caller::Alias(alias) => {
-            arrive(app, booking_id, alias, now).await?;
-            handle::pair(&app.keyring, alias, booking.therapist_id)
+    let display_name = if let Caller::Alias(alias) = caller {
+        arrive(app, booking_id, alias, now).await?;
+        handle::pair(&app.keyring, alias, booking.therapist_id)
+    } else {
+        if let Some(alias) = booking.alias_id {
+            accesses::record_first(app, alias, What::join_session(booking_id), now).await?;
         }
-        _ => {
-            therapist::Entity::find_by_id(booking.therapist_id)
-                .one(db)
-                .await?
-                .ok_or(Error::NotFound("therapist"))?
-                .profile
-                .display_name
-        }
+        let therapist = therapist::Entity::find_by_id(booking.therapist_id).one(db).await?;
+        therapist.ok_or(Error::NotFound("therapist"))?.profile.display_name
     };
     Ok(v1::JoinSessionResponse {
         join_uri: app.settings.join_template.replace("{room}", &room(&app.keyring, booking_id)),

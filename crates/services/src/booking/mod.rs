@@ -44,8 +44,8 @@ impl v1::booking_service_server::BookingService for App {
         request: Request<v1::HoldSlotRequest>,
     ) -> Result<Response<v1::HoldSlotResponse>, Status> {
         let now = self.clock.now();
-        let alias = request.alias()?;
-        Ok(Response::new(hold::hold_slot(self, alias, request.into_inner(), now).await?))
+        let bearer = request.bearer()?;
+        Ok(Response::new(hold::hold_slot(self, &bearer, request.into_inner(), now).await?))
     }
 
     async fn confirm_booking(
@@ -53,8 +53,8 @@ impl v1::booking_service_server::BookingService for App {
         request: Request<v1::ConfirmBookingRequest>,
     ) -> Result<Response<v1::ConfirmBookingResponse>, Status> {
         let now = self.clock.now();
-        let alias = request.alias()?;
-        Ok(Response::new(confirm::confirm_booking(self, alias, request.into_inner(), now).await?))
+        let bearer = request.bearer()?;
+        Ok(Response::new(confirm::confirm_booking(self, &bearer, request.into_inner(), now).await?))
     }
 
     async fn release_hold(

@@ -95,7 +95,7 @@ impl v1::note_service_server::NoteService for App {
         request: Request<v1::ListIntakesRequest>,
     ) -> Result<Response<v1::ListIntakesResponse>, Status> {
         let therapist = request.therapist()?;
-        Ok(Response::new(note::list_intakes(self, therapist, request.into_inner()).await?))
+        Ok(Response::new(note::list_intakes(self, therapist, request.into_inner(), self.clock.now()).await?))
     }
 
     async fn delete_notes(

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Caller,
+    accesses::{self, What},
     booking::{next_page, page_filter},
     error::Error,
     field,
@@ -152,6 +153,7 @@ pub(super) async fn list_intakes(
     app: &App,
     therapist: TherapistId,
     request: v1::ListIntakesRequest,
+    now: DateTime<Utc>,
 ) -> Result<v1::ListIntakesResponse, Error> {
     let page_size = page::size(request.page_size)?;
     let caller = Caller::Therapist(therapist);
@@ -186,6 +188,7 @@ pub(super) async fn list_intakes(
     let mut intakes = Vec::with_capacity(bookings.len());
     for booking in bookings {
         let Some((alias, row)) = booking.alias_id.zip(rows.remove(&booking.id)) else { continue };
+        accesses::record_first(app, alias, What::read_intake(booking.id), now).await?;
         let intake = match Safe::open(app, db, alias).await {
             Ok(safe) => safe.unseal_note(&row)?,
             // Erased since the list was read.

@@ -64,6 +64,11 @@ impl Contact {
         })
     }
 
+    /// What two operators together may know.
+    pub(crate) fn for_emergency(self) -> v1::ReadEmergencyContactResponse {
+        v1::ReadEmergencyContactResponse { email: self.email, language_code: self.language }
+    }
+
     pub(super) fn lead(&self) -> TimeDelta {
         TimeDelta::minutes(self.lead_minutes.into())
     }
