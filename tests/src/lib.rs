@@ -171,32 +171,33 @@ impl World {
 
     /// A therapist with this profile, whose credentials are verified, without hours yet.
     pub async fn therapist_like(&self, profile: v1::Therapist) -> Therapist {
-        let zone = profile.time_zone.clone();
+        let (therapist, credentials) = self.newcomer(profile).await;
         let operator = self.operator().await;
+        for credential in credentials {
+            let request = v1::VerifyCredentialRequest {
+                request_id: request_id(),
+                credential_id: credential.id,
+                verified: true,
+            };
+            operator.directory().verify_credential(request).await.expect("the credential is verified");
+        }
+        therapist
+    }
+
+    /// A therapist with this profile, whose credentials nobody has verified yet, without hours yet.
+    pub async fn newcomer(&self, profile: v1::Therapist) -> (Therapist, Vec<v1::Credential>) {
+        let zone = profile.time_zone.clone();
         let key = Secret::generate().login_key();
         let request = v1::CreateTherapistRequest {
             request_id: request_id(),
             therapist: Some(profile),
             public_key: key.verifying_key().to_bytes().to_vec(),
         };
-        let created = operator
-            .directory()
-            .create_therapist(request)
-            .await
-            .expect("the therapist is created")
-            .into_inner()
-            .therapist
-            .expect("a therapist");
-        for credential in &created.credentials {
-            let request = v1::VerifyCredentialRequest {
-                request_id: request_id(),
-                credential_id: credential.id.clone(),
-                verified: true,
-            };
-            operator.directory().verify_credential(request).await.expect("the credential is verified");
-        }
-        let client = self.anybody().await.login(key).await.expect("the therapist signs in");
-        Therapist { id: created.id, zone, client, session_type_id: String::new() }
+        let created = self.operator().await.directory().create_therapist(request).await;
+        let created = created.expect("the therapist is created").into_inner().therapist.expect("a therapist");
+        let client = self.anybody().await.login(key.clone()).await.expect("the therapist signs in");
+        let therapist = Therapist { id: created.id, zone, key, client, session_type_id: String::new() };
+        (therapist, created.credentials)
     }
 
     /// Moves the clock.
@@ -462,6 +463,8 @@ pub struct Therapist {
     pub id: String,
     /// IANA name.
     pub zone: String,
+    /// What the device keeps.
+    pub key: SigningKey,
     /// Signed in.
     pub client: Client,
     /// What can be booked, once hours are set.

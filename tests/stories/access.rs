@@ -1,13 +1,17 @@
 //! Who may call what, what is somebody else's, and how tokens begin and end.
 
+mod matrix;
+mod objects;
+mod table;
+mod visitors;
+mod wire;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::v1::{self, alias_service_client::AliasServiceClient};
 use chrono::TimeDelta;
 use client::{Refusal, Secret, SigningKey, request_id};
-use e2e::{
-    Therapist, World, channel, finish_login, hours_of, minutes, sign_in, span, time, timestamp, with_token,
-};
+use e2e::{Worker, World, channel, finish_login, sign_in, time, timestamp, with_token};
 use ed25519_dalek::Signer;
 use prost::Message;
 use services::{POLICIES, Policy};
@@ -15,55 +19,6 @@ use tonic::{Code, Request, Response, Status, client::Grpc, transport::Channel};
 
 const BERLIN: &str = "Europe/Berlin";
 const NOW: &str = "2026-03-20T09:00:00Z";
-
-/// Somebody at the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visitor {
-    Anonymous,
-    Alias,
-    Therapist,
-    Operator,
-    Manager,
-    /// With a token that nobody was ever given.
-    Garbage,
-    /// With a token whose quarter of an hour is over.
-    Expired,
-    /// With a token of an alias that is no more.
-    Erased,
-}
-
-impl Visitor {
-    const ALL: [Self; 8] = [
-        Self::Anonymous,
-        Self::Alias,
-        Self::Therapist,
-        Self::Operator,
-        Self::Manager,
-        Self::Garbage,
-        Self::Expired,
-        Self::Erased,
-    ];
-
-    /// How the policy turns them away, if it does.
-    fn refused_by(self, policy: Policy) -> Option<(Code, &'static str)> {
-        use Policy as P;
-        let stranger = Some((Code::Unauthenticated, "TOKEN_INVALID"));
-        let admitted = match (policy, self) {
-            (P::Open, _) => true,
-            (_, Self::Garbage | Self::Expired | Self::Erased) => return stranger,
-            (P::Public, _) => true,
-            (_, Self::Anonymous) => return stranger,
-            (P::Alias, _) => self == Self::Alias,
-            (P::Therapist, _) => self == Self::Therapist,
-            (P::Operator, _) => self == Self::Operator,
-            (P::Manager, _) => self == Self::Manager,
-            (P::AliasOrTherapist, _) => matches!(self, Self::Alias | Self::Therapist),
-            (P::TherapistOrOperator, _) => matches!(self, Self::Therapist | Self::Operator),
-            (P::Anyone, _) => true,
-        };
-        if admitted { None } else { Some((Code::PermissionDenied, "CALLER_NOT_ALLOWED")) }
-    }
-}
 
 #[test]
 fn every_method_has_one_policy_and_no_policy_lacks_a_method() {
@@ -86,7 +41,7 @@ fn every_method_has_one_policy_and_no_policy_lacks_a_method() {
 #[test]
 fn the_contract_says_which_calls_are_open_and_which_are_the_operators() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/respite/v1");
-    let (mut open, mut operators) = (BTreeSet::new(), BTreeSet::new());
+    let mut said = BTreeMap::new();
     for file in std::fs::read_dir(folder).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         let (mut service, mut comment) = ("", String::new());
@@ -99,86 +54,19 @@ fn the_contract_says_which_calls_are_open_and_which_are_the_operators() {
                 service = rest.trim_end_matches(" {");
             } else if let Some(rest) = line.strip_prefix("rpc ") {
                 let path = format!("/respite.v1.{service}/{}", rest.split('(').next().unwrap());
-                if comment.contains("Needs no token") {
-                    open.insert(path);
-                } else if comment.contains("Operators.") {
-                    operators.insert(path);
-                }
+                said.insert(path, (comment.contains("Needs no token"), comment.contains("Operators.")));
             }
             comment.clear();
         }
     }
-    let of = |wanted: &[Policy]| -> BTreeSet<String> {
-        let rows = POLICIES.iter().filter(|(_, policy)| wanted.contains(policy));
-        rows.map(|(path, _)| (*path).to_owned()).collect()
-    };
-    assert_eq!((open.len(), operators.len()), (12, 13));
-    assert_eq!(open, of(&[Policy::Open, Policy::Public]));
-    assert_eq!(operators, of(&[Policy::Operator]));
+    for (path, policy) in POLICIES {
+        let open = matches!(policy, Policy::Open | Policy::Public);
+        assert_eq!(said.remove(path), Some((open, policy == Policy::Operator)), "{path}");
+    }
+    assert!(said.is_empty(), "{said:?}");
 }
 
 e2e::stories! {
-    async fn every_call_is_for_those_its_policy_names_and_for_nobody_else(engine: Engine) {
-        let world = World::at(engine, NOW).await;
-        let channel = channel(world.address).await;
-        let (alias, therapist, operator, manager) = (key(), key(), key(), key());
-        world.anybody().await.create_alias(&alias).await.unwrap();
-        let new = v1::CreateTherapistRequest {
-            request_id: request_id(),
-            therapist: Some(e2e::profile("Ada", BERLIN)),
-            public_key: therapist.verifying_key().to_bytes().to_vec(),
-        };
-        world.operator().await.directory().create_therapist(new).await.unwrap();
-        let public_key = operator.verifying_key().to_bytes();
-        services::operators::create(&world.app, "the second", &public_key).await.unwrap();
-        let new = v1::CreateProgrammeRequest {
-            request_id: request_id(),
-            programme: Some(e2e::hospital::programme()),
-            public_key: public(&manager),
-        };
-        world.operator().await.programmes().create_programme(new).await.unwrap();
-
-        let expired = sign_in(&channel, &alias).await;
-        world.pass(TimeDelta::minutes(15));
-        let (gone, erased) = (key(), key());
-        world.anybody().await.create_alias(&gone).await.unwrap();
-        world.anybody().await.create_alias(&erased).await.unwrap();
-        let of_erased = sign_in(&channel, &erased).await;
-        AliasServiceClient::new(channel.clone()).erase_alias(with_token(v1::EraseAliasRequest {}, &of_erased)).await.unwrap();
-
-        let mut seen = BTreeMap::new();
-        for visitor in Visitor::ALL {
-            for (path, policy) in POLICIES {
-                // A token of its own for each call: some calls end theirs.
-                let token = match visitor {
-                    Visitor::Anonymous => None,
-                    Visitor::Alias if path.ends_with("/EraseAlias") => Some(sign_in(&channel, &gone).await),
-                    Visitor::Alias => Some(sign_in(&channel, &alias).await),
-                    Visitor::Therapist => Some(sign_in(&channel, &therapist).await),
-                    Visitor::Operator => Some(sign_in(&channel, &operator).await),
-                    Visitor::Manager => Some(sign_in(&channel, &manager).await),
-                    Visitor::Garbage => Some("ct1_".to_owned() + &"A".repeat(43)),
-                    Visitor::Expired => Some(expired.clone()),
-                    Visitor::Erased => Some(of_erased.clone()),
-                };
-                let answer = say_nothing(&channel, path, token.as_deref()).await.err().map(Refusal::from);
-                let answer = answer.map(|refusal| (refusal.code, refusal.reason));
-                let expected = visitor.refused_by(policy).map(|(code, reason)| (code, reason.to_owned()));
-                if expected.is_some() {
-                    assert_eq!(answer, expected, "{visitor:?} at {path}");
-                } else {
-                    let turned_away = answer.as_ref().is_some_and(|(_, reason)| {
-                        reason.is_empty() || reason == "TOKEN_INVALID" || reason == "CALLER_NOT_ALLOWED"
-                    });
-                    assert!(!turned_away, "{visitor:?} at {path}: {answer:?}");
-                }
-                *seen.entry(format!("{visitor:?}")).or_insert(0) += i32::from(expected.is_none());
-            }
-        }
-        // Nobody is let in everywhere, and nobody nowhere.
-        assert!(seen.values().all(|admitted| (1..49).contains(admitted)), "{seen:?}");
-    }
-
     async fn a_path_outside_the_table_is_not_answered(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let channel = channel(world.address).await;
@@ -186,132 +74,6 @@ e2e::stories! {
             let refused = say_nothing(&channel, path, None).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unimplemented, "{path}");
         }
-    }
-
-    // What is somebody else's and what never was are one answer, word for word.
-    async fn what_belongs_to_another_alias_is_not_there(engine: Engine) {
-        let world = World::at(engine, NOW).await;
-        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
-        let (owner, other) = (world.worker().await, world.worker().await);
-        let held = owner.holds(&ada, "2026-03-23T08:00:00Z").await.unwrap().id;
-        let booked = owner.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
-        let before = world.fingerprint().await;
-        for id in [&held, &booked] {
-            let bookings = || other.client.bookings();
-            hidden("ConfirmBooking", id, async |booking_id| {
-                bookings().confirm_booking(v1::ConfirmBookingRequest { request_id: request_id(), booking_id, ..Default::default() }).await
-            }).await;
-            hidden("ReleaseHold", id, async |booking_id| {
-                bookings().release_hold(v1::ReleaseHoldRequest { request_id: request_id(), booking_id }).await
-            }).await;
-            hidden("RescheduleBooking", id, async |booking_id| {
-                let start_time = Some(timestamp(time("2026-03-23T12:00:00Z")));
-                bookings().reschedule_booking(v1::RescheduleBookingRequest { request_id: request_id(), booking_id, start_time, roster_use: None }).await
-            }).await;
-            hidden("CancelBooking", id, async |booking_id| {
-                bookings().cancel_booking(v1::CancelBookingRequest { request_id: request_id(), booking_id }).await
-            }).await;
-            hidden("GetBooking", id, async |booking_id| {
-                bookings().get_booking(v1::GetBookingRequest { booking_id }).await
-            }).await;
-            hidden("JoinSession", id, async |booking_id| {
-                bookings().join_session(v1::JoinSessionRequest { booking_id }).await
-            }).await;
-        }
-        assert!(world.fingerprint().await == before, "a refused call changed something");
-        let mine = other.client.bookings().list_bookings(v1::ListBookingsRequest::default()).await.unwrap();
-        assert!(mine.into_inner().bookings.is_empty());
-    }
-
-    async fn what_belongs_to_another_therapist_is_not_there(engine: Engine) {
-        let world = World::at(engine, NOW).await;
-        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
-        let ben = world.therapist("Ben", BERLIN).await.works("Mon 08:00-20:00").await;
-        let nurse = world.worker().await;
-        let held = nurse.holds(&ada, "2026-03-23T08:00:00Z").await.unwrap().id;
-        let booked = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
-        let day = v1::CreateDateOverrideRequest {
-            request_id: request_id(),
-            date_override: Some(v1::DateOverride {
-                id: String::new(),
-                date: Some(e2e::date("2026-03-24")),
-                kind: v1::DateOverrideKind::Add.into(),
-                hours: vec![hours_of("10:00-12:00")],
-            }),
-        };
-        let day = ada.client.availability().create_date_override(day).await.unwrap().into_inner();
-        let off = v1::CreateTimeOffRequest {
-            request_id: request_id(),
-            time_off: Some(v1::TimeOff { id: String::new(), span: Some(span("2026-03-30T06:00:00Z", "2026-03-31T06:00:00Z")) }),
-        };
-        let off = ada.client.availability().create_time_off(off).await.unwrap().into_inner();
-        world.calendars.publish("https://calendars.example.org/1.ics", "BEGIN:VCALENDAR\nEND:VCALENDAR\n");
-        let busy = v1::CreateBusyFeedRequest {
-            request_id: request_id(),
-            busy_feed: Some(v1::BusyFeed {
-                display_name: "clinic".to_owned(),
-                feed_uri: "https://calendars.example.org/1.ics".to_owned(),
-                ..Default::default()
-            }),
-        };
-        let busy = ada.client.availability().create_busy_feed(busy).await.unwrap().into_inner();
-        let own = |therapist: &Therapist| v1::GetTherapistRequest { therapist_id: therapist.id.clone() };
-        let profile = ada.client.directory().get_therapist(own(&ada)).await.unwrap().into_inner().therapist.unwrap();
-        let before = world.fingerprint().await;
-
-        let (bookings, directory) = (|| ben.client.bookings(), || ben.client.directory());
-        for id in [&held, &booked] {
-            hidden("CompleteBooking", id, async |booking_id| {
-                let outcome = v1::BookingState::Noshow.into();
-                bookings().complete_booking(v1::CompleteBookingRequest { request_id: request_id(), booking_id, outcome }).await
-            }).await;
-            hidden("JoinSession", id, async |booking_id| {
-                bookings().join_session(v1::JoinSessionRequest { booking_id }).await
-            }).await;
-        }
-        // A hold is the worker's alone: not even its own therapist is told.
-        hidden("CompleteBooking", &held, async |booking_id| {
-            let outcome = v1::BookingState::Noshow.into();
-            ada.client.bookings().complete_booking(v1::CompleteBookingRequest { request_id: request_id(), booking_id, outcome }).await
-        }).await;
-        let availability = || ben.client.availability();
-        hidden("UpdateSessionType", &ada.session_type_id, async |id| {
-            let session_type = Some(v1::SessionType { id, ..fifty_minutes() });
-            availability().update_session_type(v1::UpdateSessionTypeRequest { request_id: request_id(), session_type }).await
-        }).await;
-        hidden("DeleteSessionType", &ada.session_type_id, async |session_type_id| {
-            availability().delete_session_type(v1::DeleteSessionTypeRequest { request_id: request_id(), session_type_id }).await
-        }).await;
-        hidden("PreviewAvailability", &ada.session_type_id, async |session_type_id| {
-            let window = Some(span("2026-03-23T00:00:00Z", "2026-03-24T00:00:00Z"));
-            availability().preview_availability(v1::PreviewAvailabilityRequest { session_type_id, window }).await
-        }).await;
-        hidden("DeleteDateOverride", &day.date_override.unwrap().id, async |date_override_id| {
-            availability().delete_date_override(v1::DeleteDateOverrideRequest { request_id: request_id(), date_override_id }).await
-        }).await;
-        hidden("DeleteTimeOff", &off.time_off.unwrap().id, async |time_off_id| {
-            availability().delete_time_off(v1::DeleteTimeOffRequest { request_id: request_id(), time_off_id }).await
-        }).await;
-        hidden("DeleteBusyFeed", &busy.busy_feed.unwrap().id, async |busy_feed_id| {
-            availability().delete_busy_feed(v1::DeleteBusyFeedRequest { request_id: request_id(), busy_feed_id }).await
-        }).await;
-        let others = availability().list_busy_feeds(v1::ListBusyFeedsRequest {}).await.unwrap().into_inner();
-        assert!(others.busy_feeds.is_empty());
-        hidden("DeleteCredential", &profile.credentials[0].id, async |credential_id| {
-            directory().delete_credential(v1::DeleteCredentialRequest { request_id: request_id(), credential_id }).await
-        }).await;
-        hidden("CreateCredential", &ada.id, async |therapist_id| {
-            let credential = e2e::profile("Ben", BERLIN).credentials.pop();
-            directory().create_credential(v1::CreateCredentialRequest { request_id: request_id(), therapist_id, credential }).await
-        }).await;
-        // A session type is its therapist's: with another one there is none.
-        hidden("HoldSlot", &ben.session_type_id, async |session_type_id| {
-            let mut request = e2e::Worker::hold_request(&ada, "2026-03-23T14:00:00Z");
-            request.session_type_id = session_type_id;
-            nurse.client.bookings().hold_slot(request).await
-        }).await;
-        assert!(world.fingerprint().await == before, "a refused call changed something");
-        assert!(ben.agenda("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z").await.is_empty());
     }
 
     async fn a_therapist_nobody_verified_is_not_there_for_others(engine: Engine) {
@@ -335,6 +97,27 @@ e2e::stories! {
         }
         ada.client.directory().get_therapist(own.clone()).await.unwrap();
         world.operator().await.directory().get_therapist(own).await.unwrap();
+    }
+
+    async fn where_a_page_ends_is_told_to_one_caller_of_one_list(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+        let (nurse, porter) = (world.worker().await, world.worker().await);
+        for start in ["2026-03-23T08:00:00Z", "2026-03-23T10:00:00Z"] {
+            nurse.books(&ada, start).await.unwrap();
+        }
+        let list = async |worker: &Worker, page_token: &str, from: Option<&str>| {
+            let start_time = from.map(|from| timestamp(time(from)));
+            let request = v1::ListBookingsRequest { start_time, page_size: 1, page_token: page_token.to_owned() };
+            let listed = worker.client.bookings().list_bookings(request).await;
+            listed.map(Response::into_inner).map_err(Refusal::from)
+        };
+        let token = list(&nurse, "", None).await.unwrap().next_page_token;
+        assert_eq!(list(&nurse, &token, None).await.unwrap().bookings.len(), 1);
+        let nobodys = list(&nurse, "AAAA", None).await.unwrap_err();
+        assert_eq!(nobodys.reason, "PAGE_TOKEN_INVALID");
+        assert_eq!(list(&porter, &token, None).await.unwrap_err(), nobodys);
+        assert_eq!(list(&nurse, &token, Some(NOW)).await.unwrap_err(), nobodys);
     }
 
     async fn a_token_lasts_a_quarter_of_an_hour_and_five_hold_at_a_time(engine: Engine) {
@@ -523,18 +306,4 @@ async fn hidden<T>(call: &str, id: &str, attempt: impl AsyncFn(String) -> Result
         answers.insert(message);
     }
     assert_eq!(answers.len(), 1, "{call}: {answers:?}");
-}
-
-fn fifty_minutes() -> v1::SessionType {
-    v1::SessionType {
-        id: String::new(),
-        display_name: "session".to_owned(),
-        duration: Some(minutes(50)),
-        buffer_before: None,
-        buffer_after: None,
-        modalities: vec![v1::Modality::Video.into()],
-        grid_interval: Some(minutes(30)),
-        grid_offset: None,
-        load_weight: 1,
-    }
 }

@@ -27,7 +27,7 @@ use chrono::{TimeDelta, Utc};
 use client::{Client, Secret, request_id};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use e2e::{
-    Engine, World, date,
+    Engine, Worker, World, date,
     hospital::{by_pass, key_log, programme},
     sign_in, span, timestamp, with_token,
 };
@@ -42,6 +42,7 @@ use self::{
 };
 use crate::{
     crash::{Process, binary, terminate},
+    emergency, notes,
     privacy::{data_folder_of, files},
 };
 
@@ -49,6 +50,7 @@ const WEEK: &str = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00
 
 const ALLOWED: &[Allowed] = &[
     Allowed { canary: "e-mail", sink: "envelopes", why: "a letter goes to its address" },
+    Allowed { canary: "early e-mail", sink: "envelopes", why: "a reminder goes to its address" },
     Allowed { canary: "refused e-mail", sink: "envelopes", why: "the mail server is asked for it" },
     Allowed { canary: "issuer's key file", sink: "issuer's folder", why: "it is where the key is" },
 ];
@@ -58,6 +60,7 @@ e2e::stories! {
     async fn what_is_said_in_confidence_is_where_it_has_to_be_and_nowhere_else(engine: Engine) {
         let said = |what: &str| format!("{what}-zq{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         let (email, refused_email) = (said("heron") + "@example.org", said("refused") + "@example.org");
+        let early_email = said("egret") + "@example.org";
         let (mistyped, place, tag) = (said("typo") + "@@example.org", said("Wing Nine"), said("ward"));
         let [feed, lost_feed, busy_feed] = ["roster", "lost", "busy"].map(|name| format!("https://{name}.invalid/{}.ics", said("feed")));
         let (staff_number, column) = (said("staff"), said("column"));
@@ -82,8 +85,10 @@ e2e::stories! {
         let secret = Secret::generate();
         let key = secret.login_key();
         let anybody = world.anybody().await;
-        anybody.create_alias(&key).await.unwrap();
+        let alias = anybody.create_alias(&key).await.unwrap();
         let first = anybody.login(key.clone()).await.unwrap();
+        let first = Worker { id: alias.id, handle: alias.handle, key: key.clone(), client: first };
+        let began = log_position(&world, engine).await;
         let shift = (now + TimeDelta::days(20)).format("%Y%m%dT").to_string();
         let calendar = format!(
             "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:{place}\r\nDTSTART:{shift}201700Z\r\nDTEND:{shift}223000Z\r\n\
@@ -93,9 +98,22 @@ e2e::stories! {
         world.calendars.publish(&busy_feed, &calendar);
         let import = |source| v1::ImportRosterRequest { request_id: request_id(), source: Some(source), time_zone: "Etc/UTC".to_owned(), publish_date: None, on_call: false };
         let from_feed = |address: &str| import(v1::import_roster_request::Source::FeedUri(address.to_owned()));
-        first.roster().import_roster(from_feed(&feed)).await.unwrap();
+        first.client.roster().import_roster(from_feed(&feed)).await.unwrap();
         let elsewhere = v1::BusyFeed { display_name: "clinic".to_owned(), feed_uri: busy_feed.clone(), ..Default::default() };
         ada.client.availability().create_busy_feed(v1::CreateBusyFeedRequest { request_id: request_id(), busy_feed: Some(elsewhere) }).await.unwrap();
+        // A session whose reminder is due by now, and which the therapist was told something of.
+        let a_week_ahead = v1::Contact { email: early_email.clone(), language_code: "en".to_owned(), level: v1::ReminderLevel::Time.into(), lead_time: Some(e2e::minutes(7 * 24 * 60)), confirmed: false };
+        first.client.reminders().set_contact(v1::SetContactRequest { request_id: request_id(), contact: Some(a_week_ahead) }).await.unwrap();
+        world.deliver().await;
+        let code = world.letters().pop().unwrap().body().chars().filter(char::is_ascii_digit).take(6).collect();
+        first.client.reminders().confirm_contact(v1::ConfirmContactRequest { request_id: request_id(), code }).await.unwrap();
+        let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        let told_of = first.books(&ada, &(midnight + TimeDelta::days(2)).to_rfc3339()).await.unwrap();
+        notes::tells(&world, &ada, &first, &secret, &told_of).await;
+        let operators = [Secret::generate().login_key(), Secret::generate().login_key()];
+        for operator in &operators {
+            services::operators::create(&world.app, "one of two", &operator.verifying_key().to_bytes()).await.unwrap();
+        }
         world.stop().await;
 
         // From here on, the programs.
@@ -113,6 +131,24 @@ e2e::stories! {
         let nurse = anybody.login(key.clone()).await.unwrap();
         let channel = Endpoint::from_shared(format!("http://{}", process.address)).unwrap().user_agent(agent.clone()).unwrap().connect().await.unwrap();
         let token = sign_in(&channel, &key).await;
+
+        // The reminder leaves; two operators read where it went; the worker takes along what is held about them.
+        until("the reminder leaves", || holds(&mail.envelopes, &early_email) && holds(&mail.letters, "\n.\n")).await;
+        let mut asking = Vec::new();
+        for operator in &operators {
+            asking.push(anybody.login(operator.clone()).await.unwrap());
+        }
+        let emergency = emergency::asks(&asking[0], &told_of.id).await.unwrap();
+        told.refused(asking[0].accesses().read_emergency_contact(v1::ReadEmergencyContactRequest { emergency_access_id: emergency.id.clone() }).await);
+        emergency::agrees(&asking[1], &emergency.id).await.unwrap();
+        assert_eq!(emergency::reads(&asking[0], &emergency.id).await.unwrap().email, early_email);
+        let mut export = nurse.alias().export_alias(v1::ExportAliasRequest {}).await.unwrap().into_inner();
+        let mut exported = Vec::new();
+        while let Some(piece) = export.message().await.unwrap() {
+            exported.extend(piece.chunk);
+        }
+        assert!(String::from_utf8(exported).unwrap().contains(&early_email));
+        nurse.notes().get_notes(v1::GetNotesRequest { booking_id: told_of.id.clone() }).await.unwrap();
 
         // The hospital signs, and a worker pays with what it signed.
         let log = key_log(&anybody).await;
@@ -134,7 +170,7 @@ e2e::stories! {
         broken.blinded_messages[0] = malformed.clone().into_bytes();
         told.refused(issuer_client.issue_passes(broken).await);
         let start = |days, hours| timestamp(chrono::DateTime::from_timestamp(now.timestamp().div_euclid(86_400) * 86_400, 0).unwrap() + TimeDelta::days(days) + TimeDelta::hours(hours));
-        let hold = |days, hours| v1::HoldSlotRequest { start_time: Some(start(days, hours)), ..e2e::Worker::hold_request(&ada, &now.to_rfc3339()) };
+        let hold = |days, hours| v1::HoldSlotRequest { start_time: Some(start(days, hours)), ..Worker::hold_request(&ada, &now.to_rfc3339()) };
         for (hours, pass, taken) in [(9, &passes[0], true), (11, &passes[0], false)] {
             let held = nurse.bookings().hold_slot(hold(3, hours)).await.unwrap().into_inner().booking.unwrap();
             let confirm = v1::ConfirmBookingRequest { request_id: request_id(), booking_id: held.id, payment: Some(by_pass(pass)), ..Default::default() };
@@ -216,7 +252,9 @@ e2e::stories! {
             bytes("access token's bytes", &BASE64URL_NOPAD.decode(&token.as_bytes()[4..]).unwrap()),
             text("e-mail", &email),
             text("refused e-mail", &refused_email),
+            text("early e-mail", &early_email),
             text("mistyped e-mail", &mistyped),
+            text("intake", notes::INTAKE),
             text("place", &place),
             text("shift", &format!("{shift}2017")),
             text("feed", &feed["https://roster.invalid/".len()..]),
@@ -255,6 +293,9 @@ e2e::stories! {
         ];
         if let Some(data) = data_folder_of(&world, engine).await {
             sinks.push(Sink { name: "data folder", bytes: folder_bytes(&data) });
+        }
+        if let Some(log) = write_ahead_log(&world, engine, began).await {
+            sinks.push(Sink { name: "write-ahead log", bytes: log });
         }
         // Each of them is what it says.
         for (sink, word) in [("log", "opened"), ("traces", "BookingService/HoldSlot"), ("metrics", "rpc.server.duration"), ("refusals", "PASS_SPENT"), ("database", "PT-4711"), ("issuer's log", "listening"), ("letters", "Subject:")] {
@@ -359,6 +400,27 @@ impl Drop for Issuing {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where PostgreSQL's write-ahead log stands; SQLite's is among the files of the database.
+async fn log_position(world: &World, engine: Engine) -> Option<String> {
+    match engine {
+        Engine::Sqlite => None,
+        Engine::Postgres => Some(world.texts("select pg_current_wal_lsn()::text").await.remove(0)),
+    }
+}
+
+/// What has been written to it since, whoever wrote it, if it can be read.
+async fn write_ahead_log(world: &World, engine: Engine, began: Option<String>) -> Option<Vec<u8>> {
+    let ended = log_position(world, engine).await?;
+    let name = |position: &str| format!("select pg_walfile_name('{position}')");
+    let (first, last) =
+        (world.texts(&name(&began?)).await.remove(0), world.texts(&name(&ended)).await.remove(0));
+    let folder =
+        PathBuf::from(world.texts("select current_setting('data_directory') || '/pg_wal'").await.remove(0));
+    let files = fs::read_dir(&folder).ok()?.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files = files.filter(|name| name.len() == first.len() && (&first..=&last).contains(&name));
+    Some(files.flat_map(|name| fs::read(folder.join(name)).unwrap()).collect())
 }
 
 /// Every file in it, at any depth.

@@ -20,7 +20,7 @@ const FRIDAY: &str = "2026-03-20T09:00:00Z";
 const MONDAY: &str = "2026-03-23T10:00:00Z";
 /// One with Ben.
 const TUESDAY: &str = "2026-03-24T10:00:00Z";
-const INTAKE: &str = "zq1canary: since the night shifts began";
+pub(crate) const INTAKE: &str = "zq1canary: since the night shifts began";
 const HANDOVER: &str = "zq2canary: rest after night shifts";
 
 /// Two therapists of one practice, each with a device, and a worker with a phrase.

@@ -109,7 +109,7 @@ e2e::stories! {
         for therapist in [&eve, &flo] {
             assert!(nurse.searches(therapist, "2026-03-23T00:00:00Z", "2026-03-31T00:00:00Z").await.hits.is_empty());
             let refused = nurse.holds(therapist, "2026-03-23T12:00:00Z").await.unwrap_err();
-            let unknown = Therapist { id: request_id(), zone: String::new(), client: anybody.clone(), session_type_id: request_id() };
+            let unknown = Therapist { id: request_id(), zone: String::new(), key: eve.key.clone(), client: anybody.clone(), session_type_id: request_id() };
             let missing = nurse.holds(&unknown, "2026-03-23T12:00:00Z").await.unwrap_err();
             assert_eq!(refused.code, Code::NotFound);
             assert_eq!((refused.reason, refused.message), (missing.reason, missing.message));

@@ -117,7 +117,7 @@ fn hash(previous: &Hash, at: i64, action: &str) -> Hash {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Created { mode } => write!(f, "created, with codes for {mode}"),
+            Self::Created { mode } => write!(f, "created for {mode}"),
             Self::Imported { workers, added, removed } => {
                 write!(f, "roster imported: {workers} workers, {added} of them new, {removed} gone")
             }

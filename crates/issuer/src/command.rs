@@ -26,10 +26,14 @@ use crate::{Codes, Init, Key, Mode, Scim, Serve, StaffNumber};
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
 pub(crate) async fn init(home: &Path, init: Init) -> Outcome {
-    let Init { programme, name, origin, mode } = init;
-    let mode = match mode {
-        Mode::Cards => issuer::Mode::Cards,
-        Mode::Roster => issuer::Mode::Roster,
+    let Init { programme, name, origin, mode, eligible } = init;
+    let mode = match (mode, eligible) {
+        (Mode::Cards, None) => issuer::Mode::Cards,
+        (Mode::Roster, None) => issuer::Mode::Roster,
+        (Mode::Logins, Some(eligible)) => issuer::Mode::Logins { eligible },
+        (Mode::Cards | Mode::Roster | Mode::Logins, _) => {
+            return Err("--eligible goes with --mode logins".into());
+        }
     };
     let app = App::create(home, &Identity { programme, name, origin, mode }, Clock::System).await?;
     app.close().await;

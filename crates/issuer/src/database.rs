@@ -12,7 +12,8 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::Error;
 
 /// The schema, step by step. Each file ends with the number of the step that it takes.
-const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 /// How long a call waits for a connection, or for another process to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,5 +72,35 @@ impl Database {
             sqlx::raw_sql(*step).execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_issuer_of_before_is_moved_on_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("issuer.db");
+        let made =
+            SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path).create_if_missing(true));
+        let made = made.await.unwrap();
+        for step in &STEPS[..2] {
+            sqlx::raw_sql(*step).execute(&made).await.unwrap();
+        }
+        let row = "insert into issuer values (1, zeroblob(16), 'issuer.example', 'respite.example', 'cards', zeroblob(32))";
+        sqlx::raw_sql(row).execute(&made).await.unwrap();
+        made.close().await;
+        for _again in 0..2 {
+            let moved = Database::open(&path).await.unwrap();
+            let kept: (String, String, Option<u32>, i64) =
+                sqlx::query_as("select name, mode, eligible, length(secret_id) from issuer")
+                    .fetch_one(&mut *moved.read().await.unwrap())
+                    .await
+                    .unwrap();
+            assert_eq!(kept, ("issuer.example".to_owned(), "cards".to_owned(), None, 32));
+            moved.close().await;
+        }
     }
 }

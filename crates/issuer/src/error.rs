@@ -66,11 +66,14 @@ pub enum Error {
     #[error("a name and an origin have 1 to 255 letters, digits, dots, hyphens and colons")]
     Name,
     /// Both modes at once would give whoever knows it twice as many passes.
-    #[error("this issuer has codes for {mode}")]
+    #[error("this issuer was made for {mode}")]
     Mode {
         /// What it was made for.
         mode: Mode,
     },
+    /// Nobody could show to be eligible.
+    #[error("this issuer has logins alone: say where with --oidc-issuer and --oidc-client-id")]
+    NoProvider,
     /// What ends before it begins is a mistake.
     #[error("{day} is over")]
     Past {

@@ -45,8 +45,13 @@ pub struct Identity {
 pub enum Mode {
     /// By a card drawn from a box: nobody knows who has which.
     Cards,
-    /// By a code that belongs to an entry of the roster.
+    /// By a code that belongs to an entry of the roster, or by a login that says whose entry it is.
     Roster,
+    /// By a login at the hospital's identity provider: whoever may sign in there is eligible.
+    Logins {
+        /// How many may, as the hospital says.
+        eligible: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -66,12 +71,17 @@ impl App {
         let db = Database::open(&home.database()).await?;
         let mut transaction = db.write().await?;
         sqlx::query(
-            "insert into issuer (one, programme, name, origin, mode, secret_id) values (1, ?, ?, ?, ?, ?)",
+            "insert into issuer (one, programme, name, origin, mode, eligible, secret_id)
+             values (1, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&identity.programme.as_bytes()[..])
         .bind(&identity.name)
         .bind(&identity.origin)
         .bind(identity.mode.to_string())
+        .bind(match identity.mode {
+            Mode::Cards | Mode::Roster => None,
+            Mode::Logins { eligible } => Some(eligible),
+        })
         .bind(&secret.id()[..])
         .execute(&mut *transaction)
         .await?;
@@ -89,15 +99,22 @@ impl App {
         // SQLite would make a database that is not there.
         fs::metadata(home.database()).map_err(|source| Error::File { path: home.database(), source })?;
         let db = Database::open(&home.database()).await?;
-        let (programme, name, origin, mode, secret_id): (Vec<u8>, String, String, String, Vec<u8>) =
-            sqlx::query_as("select programme, name, origin, mode, secret_id from issuer")
-                .fetch_one(&mut *db.read().await?)
-                .await?;
+        let row = sqlx::query_as("select programme, name, origin, mode, eligible, secret_id from issuer")
+            .fetch_one(&mut *db.read().await?)
+            .await?;
+        let (programme, name, origin, mode, eligible, secret_id): (
+            Vec<u8>,
+            String,
+            String,
+            String,
+            Option<u32>,
+            Vec<u8>,
+        ) = row;
         if secret.id() != secret_id[..] {
             return Err(Error::OtherSecret { path });
         }
         let programme = Uuid::from_slice(&programme).map_err(|_| Error::Damaged("issuer"))?;
-        let mode = Mode::parse(&mode).ok_or(Error::Damaged("issuer"))?;
+        let mode = Mode::parse(&mode, eligible).ok_or(Error::Damaged("issuer"))?;
         Ok(Self { db, secret, home, clock, identity: Identity { programme, name, origin, mode } })
     }
 
@@ -137,8 +154,13 @@ impl Identity {
 }
 
 impl Mode {
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Cards, Self::Roster].into_iter().find(|mode| mode.to_string() == text)
+    fn parse(text: &str, eligible: Option<u32>) -> Option<Self> {
+        match (text, eligible) {
+            ("cards", None) => Some(Self::Cards),
+            ("roster", None) => Some(Self::Roster),
+            ("logins", Some(eligible)) => Some(Self::Logins { eligible }),
+            _ => None,
+        }
     }
 }
 
@@ -147,6 +169,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Cards => "cards",
             Self::Roster => "roster",
+            Self::Logins { .. } => "logins",
         })
     }
 }

@@ -79,10 +79,12 @@ pub(crate) enum Refusal {
 }
 
 impl Desk {
-    /// Opens a desk for workers. Logins need a roster: a card is to be nobody's.
+    /// Opens a desk for workers. Cards have no logins beside them: a card is to be nobody's.
     pub fn new(app: App, logins: Option<Logins>) -> Result<Self, Error> {
-        if logins.is_some() {
-            app.expect_mode(Mode::Roster)?;
+        match (app.identity().mode, &logins) {
+            (Mode::Cards, None) | (Mode::Roster, _) | (Mode::Logins { .. }, Some(_)) => {}
+            (mode @ Mode::Cards, Some(_)) => return Err(Error::Mode { mode }),
+            (Mode::Logins { .. }, None) => return Err(Error::NoProvider),
         }
         let cores = available_parallelism().map_or(1, usize::from);
         let signers = Arc::new(Semaphore::new(cores));
@@ -194,7 +196,7 @@ struct Claim<'a> {
 enum Asking {
     /// Whoever has the code with this hash.
     Code(Hash),
-    /// Who has this hash on the roster, if anybody.
+    /// Who has this hash on the roster, if anybody; or who signed in.
     Worker(Hash),
 }
 
@@ -209,8 +211,8 @@ enum Standing {
 
 impl Claim<'_> {
     async fn standing(&self, connection: &mut SqliteConnection) -> Result<Standing, Refusal> {
-        let (held, hash, refused) = match &self.asking {
-            Asking::Code(hash) => (
+        let (held, hash, refused) = match (&self.asking, self.mode) {
+            (Asking::Code(hash), _) => (
                 "select coalesce(code.worker, code.code), coalesce(code.last_day >= ?1, worker.active_from <= ?1
                      and coalesce(worker.active_until >= ?1, true), false)
                  from code left join worker on worker.worker = code.worker
@@ -218,8 +220,10 @@ impl Claim<'_> {
                 hash,
                 Refusal::Code,
             ),
+            // The provider has said so.
+            (Asking::Worker(hash), Mode::Logins { .. }) => ("select ?2, ?1 is not null", hash, Refusal::Login),
             // Who has left is a row, too: what was signed for them is.
-            Asking::Worker(hash) => (
+            (Asking::Worker(hash), Mode::Cards | Mode::Roster) => (
                 "select ?2, exists (select 1 from worker where worker = ?2 and active_from <= ?1
                      and coalesce(active_until >= ?1, true))",
                 hash,
@@ -272,13 +276,17 @@ async fn expect_enough(
     if period.terms.small {
         return Ok(());
     }
-    let count = match mode {
-        Mode::Cards => "select count(*) from code where last_day >= ?1",
+    let counted = match mode {
+        Mode::Cards => Ok("select count(*) from code where last_day >= ?1"),
         Mode::Roster => {
-            "select count(*) from worker where active_from <= ?1 and coalesce(active_until >= ?1, true)"
+            Ok("select count(*) from worker where active_from <= ?1 and coalesce(active_until >= ?1, true)")
         }
+        Mode::Logins { eligible } => Err(i64::from(eligible)),
     };
-    let eligible: i64 = sqlx::query_scalar(count).bind(today).fetch_one(connection).await?;
+    let eligible = match counted {
+        Ok(count) => sqlx::query_scalar(count).bind(today).fetch_one(connection).await?,
+        Err(said) => said,
+    };
     if eligible < FEWEST_ELIGIBLE { Err(Refusal::ProgrammeTooSmall) } else { Ok(()) }
 }
 

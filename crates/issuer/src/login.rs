@@ -27,7 +27,7 @@ pub struct Logins {
     /// Where workers sign in.
     pub provider: Provider,
     /// What the provider calls the staff number of the roster, such as `employee_number`; `sub` is what it calls the
-    /// worker itself.
+    /// worker itself. Whatever it is, one of them has one batch.
     pub claim: String,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Login {
 }
 
 impl Logins {
-    /// Whose login it is, as the roster keeps them.
+    /// Whose login it is, as a roster keeps them.
     ///
     /// A nonce may come again, as an answer that was lost must: whoever it is has one batch and no more.
     pub(crate) async fn worker(

@@ -68,14 +68,19 @@ struct Init {
     /// How a worker shows to be eligible; it cannot be changed later
     #[arg(long)]
     mode: Mode,
+    /// How many people may sign in, with `--mode logins`: fewer than 50 get no passes
+    #[arg(long, value_name = "N", required_if_eq("mode", "logins"), value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    eligible: Option<u32>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Mode {
     /// By a card drawn from a box: nobody can know who asked
     Cards,
-    /// By a code of one's own, from a roster
+    /// By a code of one's own, from a roster, or by a login of somebody on it
     Roster,
+    /// By a login at the hospital's identity provider: whoever may sign in there
+    Logins,
 }
 
 #[derive(Args)]
@@ -160,7 +165,7 @@ struct Serve {
     /// Its key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// The hospital's identity provider: workers of the roster may sign in there in place of a code
+    /// The hospital's identity provider, where workers sign in: those of the roster in place of a code, or whoever may
     #[arg(long, value_name = "ADDRESS", requires = "oidc_client_id")]
     oidc_issuer: Option<String>,
     /// What the provider calls this issuer: a public client for native apps

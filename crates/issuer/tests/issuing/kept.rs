@@ -36,6 +36,7 @@ async fn no_column_could_hold_a_message_an_address_or_a_time() {
             "issuance.batch BLOB",
             "issuance.holder BLOB",
             "issuance.period TEXT",
+            "issuer.eligible INTEGER",
             "issuer.mode TEXT",
             "issuer.name TEXT",
             "issuer.one INTEGER",

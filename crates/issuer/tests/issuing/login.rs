@@ -141,6 +141,50 @@ async fn a_login_that_does_not_hold_is_refused_and_never_said_why() {
     assert!(!away.message().contains("127.0.0.1"));
 }
 
+/// E3: where there is no roster, whoever may sign in at the hospital is eligible, and has one batch in a period.
+#[tokio::test]
+async fn whoever_may_sign_in_is_eligible_where_that_was_decided() {
+    let fake = Fake::start().await;
+    let world = World::new(Mode::Logins { eligible: 50 }).await;
+    let issuer = world.serve_with(Some(logins(&fake.settings(), "sub"))).await;
+    let offer = issuer.offer().await.unwrap();
+    let login = async |who: &str, batch: &IssuePassesRequest| {
+        let nonce = begin(&issuer).await.nonce;
+        with_login(batch.clone(), &nonce, fake.token(who, &nonce, world.now()))
+    };
+    // No code belongs to anybody here.
+    let card = World::new(Mode::Cards).await.cards(1, "2026-12-31").await.remove(0);
+    let first = world.batch(&card, &offer);
+    check_refused(issuer.issue(&first.request).await, Grpc::Unauthenticated, "CODE_REFUSED");
+    let signed = issuer.issue(&login("nurse", &first.request).await).await.unwrap();
+    world.redeem(&first.finalize(&signed));
+    assert_eq!(issuer.issue(&login("nurse", &first.request).await).await.unwrap(), signed);
+    let other = world.batch(&card, &offer).request;
+    check_refused(
+        issuer.issue(&login("nurse", &other).await).await,
+        Grpc::AlreadyExists,
+        "OTHER_BATCH_ISSUED",
+    );
+    issuer.issue(&login("medic", &other).await).await.unwrap();
+    let nonce = begin(&issuer).await.nonce;
+    let stranger = Key::generate("first").sign(&fake.claims("nurse", &nonce, world.now()));
+    let stranger = with_login(other, &nonce, stranger);
+    check_refused(issuer.issue(&stranger).await, Grpc::Unauthenticated, "LOGIN_REFUSED");
+    for name in [&b"nurse"[..], b"medic"] {
+        assert!(!world.bytes_on_disk().windows(name.len()).any(|bytes| bytes == name));
+    }
+    // It is the same issuer when it is opened again, and has neither roster nor codes nor cards.
+    let app = issuer::App::open(&world.home(), issuer::Clock::System).await.unwrap();
+    assert_eq!(app.identity().mode, Mode::Logins { eligible: 50 });
+    assert!(world.import(&roster(0..50)).await.is_err());
+    assert!(issuer::code::make_cards(&app, 1, issuer::parse_day("2027-01-01").unwrap()).await.is_err());
+    assert!(Desk::new(app, None).is_err(), "nobody could show anything");
+
+    let few = World::new(Mode::Logins { eligible: 49 }).await;
+    let issuer = few.serve_with(Some(logins(&fake.settings(), "sub"))).await;
+    assert_eq!(issuer.offer().await.unwrap_err().code(), Grpc::FailedPrecondition);
+}
+
 /// privacy.md 1.6: a card is nobody's, so no login may stand beside it; and a roster without a provider has codes alone.
 #[tokio::test]
 async fn logins_are_for_rosters_with_a_provider() {

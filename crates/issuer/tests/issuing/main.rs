@@ -33,6 +33,7 @@ async fn a_batch_becomes_passes_that_the_booking_side_accepts() {
                 world.import(&roster(0..50)).await.unwrap();
                 world.code("N-7").await
             }
+            Mode::Logins { .. } => unreachable!("it has no codes"),
         };
         let issuer = world.serve().await;
         let offer = issuer.offer().await.unwrap();

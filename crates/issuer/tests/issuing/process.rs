@@ -291,7 +291,7 @@ fn the_audit_names_commands_and_is_checked_against_what_was_seen() {
     assert!(whole);
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 8, "{told}");
-    assert!(lines[0].ends_with("created, with codes for roster"), "{told}");
+    assert!(lines[0].ends_with("created for roster"), "{told}");
     assert!(lines[2].ends_with("roster imported: 50 workers, 50 of them new, 0 gone"), "{told}");
     assert!(lines[4].ends_with("codes made for the roster: 50, of them in place of older ones: 0"), "{told}");
     assert!(lines[6].ends_with("made for now, 2 passes for each worker"), "{told}");
@@ -313,6 +313,9 @@ fn what_cannot_be_meant_is_refused() {
     let named = ["init", "--name", "i", "--origin", "o"];
     let init = ["init", "--programme", &programme, "--name", "i", "--origin", "o", "--mode", "cards"];
     check(&["import", "staff.csv"], "issuer.secret");
+    let by_logins = ["init", "--programme", &programme, "--name", "i", "--origin", "o", "--mode", "logins"];
+    check(&by_logins, "--eligible <N>");
+    check(&[&init[..], &["--eligible", "60"]].concat(), "--eligible goes with --mode logins");
     check(&["serve", "--listen", "0.0.0.0:0"], "without a certificate");
     check(&["serve", "--scim-listen", "0.0.0.0:0"], "without a certificate");
     check(&["serve", "--allow-origin", "*"], "expected an origin");
@@ -320,7 +323,7 @@ fn what_cannot_be_meant_is_refused() {
     check(&named, "--mode");
     assert!(run(folder.path(), &init).status.success());
     check(&init, "issuer: File exists");
-    check(&["scim", "token", "--staff-number", "user-name"], "this issuer has codes for cards");
+    check(&["scim", "token", "--staff-number", "user-name"], "this issuer was made for cards");
     check(&["codes"], "--for-roster");
     check(&["codes", "--count", "5"], "--until");
     check(&["codes", "--count", "0", "--until", "2999-01-01"], "0 is not in");

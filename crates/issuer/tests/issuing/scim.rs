@@ -399,7 +399,7 @@ async fn a_roster_comes_from_one_source_and_its_days_are_audited() {
     assert_eq!(
         actions,
         [
-            "created, with codes for roster",
+            "created for roster",
             "roster imported: 3 workers, 3 of them new, 0 gone",
             "token made for SCIM, with employee-number as the staff number",
             "codes made for the roster: 1, of them in place of older ones: 0",
