@@ -56,7 +56,7 @@ pub use notes::{DeviceNotes, Notes, NotesError, Readable};
 pub use phrase::{PhraseError, Secret};
 pub use session::Session;
 #[cfg(feature = "wallet")]
-pub use wallet::{FetchError, PassError, Wallet, WalletError};
+pub use wallet::{FetchError, PassError, ProviderLogin, Shown, Wallet, WalletError};
 
 /// Somebody who calls the server: nobody in particular, a worker, a therapist, an operator or a manager.
 ///

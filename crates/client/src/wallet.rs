@@ -31,7 +31,10 @@
 use std::fmt;
 
 use api::{
-    issuer::v1::{GetOfferRequest, IssuePassesRequest, issuer_service_client::IssuerServiceClient},
+    issuer::v1::{
+        BeginLoginRequest, BeginLoginResponse, GetOfferRequest, IdTokenLogin, IssuePassesRequest,
+        issuer_service_client::IssuerServiceClient,
+    },
     v1,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -100,6 +103,36 @@ pub enum PassError {
     Answer(#[from] FinalizeError),
 }
 
+/// How a worker shows the hospital that they are eligible.
+pub enum Shown {
+    /// By the code on a card or in a letter, as it was typed.
+    Code(String),
+    /// By having signed in at the hospital's identity provider.
+    Login {
+        /// Of the [`ProviderLogin`] that they signed in for.
+        nonce: String,
+        /// What the provider answered, which names the nonce.
+        id_token: String,
+    },
+}
+
+impl From<&str> for Shown {
+    fn from(code: &str) -> Self {
+        Self::Code(code.to_owned())
+    }
+}
+
+/// Where to sign in: OpenID Connect's authorization code flow with PKCE, in the system's browser (RFC 8252).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderLogin {
+    /// To be in the ID token; it holds for ten minutes.
+    pub nonce: String,
+    /// The provider's own address, from which its discovery document is read.
+    pub provider_uri: String,
+    /// What the provider calls this app.
+    pub client_id: String,
+}
+
 /// Why no passes were fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {
@@ -151,6 +184,14 @@ impl Wallet {
         Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
     }
 
+    /// Begins a login at the hospital's identity provider, if it takes any in place of codes.
+    pub async fn begin_login(hospital: Channel) -> Result<ProviderLogin, FetchError> {
+        let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));
+        let begun = issuer.begin_login(BeginLoginRequest {}).await.map_err(crate::Error::from)?.into_inner();
+        let BeginLoginResponse { nonce, provider_uri, client_id } = begun;
+        Ok(ProviderLogin { nonce, provider_uri, client_id })
+    }
+
     /// Fetches the passes of the period from the hospital, over a connection of its own.
     ///
     /// `keep` stores the wallet before anything is sent. If it fails after that, or there is no answer, the same passes
@@ -158,7 +199,7 @@ impl Wallet {
     pub async fn fetch(
         &mut self,
         hospital: Channel,
-        activation_code: &str,
+        shown: impl Into<Shown>,
         now: DateTime<Utc>,
         keep: impl FnOnce(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), FetchError> {
@@ -177,11 +218,15 @@ impl Wallet {
         }
         keep(&self.to_bytes()).map_err(FetchError::NotKept)?;
         let blinded = requests.iter().map(|request| request.blinded_message.as_bytes().to_vec());
+        let (activation_code, login) = match shown.into() {
+            Shown::Code(code) => (code, None),
+            Shown::Login { nonce, id_token } => (String::new(), Some(IdTokenLogin { nonce, id_token })),
+        };
         let request = IssuePassesRequest {
-            activation_code: activation_code.to_owned(),
+            activation_code,
             key_id: offer.key_id,
             blinded_messages: blinded.collect(),
-            login: None,
+            login,
         };
         let signed = issuer.issue_passes(request).await.map_err(crate::Error::from)?.into_inner();
         let answers = signed.blind_signatures.iter().map(|answer| BlindSignature::try_from(&answer[..]));

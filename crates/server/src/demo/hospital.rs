@@ -130,7 +130,7 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec
     for code in &hospital.codes {
         // Nobody signs in: who reads the log of keys and asks the hospital is not to be seen together with an alias.
         let mut wallet = Wallet::new(&stage.device().await?, hospital.id()?).await?;
-        wallet.fetch(channel.clone(), code, now, |_| Ok(())).await?;
+        wallet.fetch(channel.clone(), code.as_str(), now, |_| Ok(())).await?;
         wallets.push(wallet);
     }
     let rested = now + TimeDelta::days(1);
