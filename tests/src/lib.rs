@@ -19,8 +19,9 @@ use ed25519_dalek::Signer;
 use notify::{Letter, Outbox, Post};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, IntoActiveModel, Statement};
 use services::{
-    App, Clock, Settings,
+    App, Clock, Rates, Settings,
     feeds::{Canned, Feeds, Refreshed},
+    rates::Allowances,
 };
 use store::{Db, Opaque, OperatorId, operator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -117,6 +118,8 @@ impl World {
             callers: std::sync::Arc::default(),
             watches: std::sync::Arc::default(),
             keys: std::sync::Arc::default(),
+            // Stories are told at once, on a clock of their own.
+            rates: std::sync::Arc::new(Rates::new(UNHURRIED)),
             feeds: std::sync::Arc::new(Feeds::Canned(calendars.clone())),
         };
         let operator_key = Secret::generate().login_key();
@@ -310,6 +313,10 @@ impl World {
         }
     }
 }
+
+/// More than any story asks for.
+const UNHURRIED: Allowances =
+    Allowances { anonymous: 1_000_000, searches: 1_000_000, holds: 1_000_000, imports: 1_000_000 };
 
 /// Serves what `app` has as long as the story lasts, and says where.
 pub async fn serves(app: &App) -> String {

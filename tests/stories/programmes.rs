@@ -380,6 +380,23 @@ e2e::stories! {
         }
     }
 
+    // B4: to move it out of the last day first changes nothing; who keeps it loses nothing, and nor does who moves in time.
+    async fn b4_moving_late_is_no_way_around_what_cancelling_late_costs(engine: Engine) {
+        const NEXT_WEEK: &str = "2026-01-26T10:00:00Z";
+        for (moved_at, left) in [("2026-01-18T10:00:00Z", 1), ("2026-01-18T10:00:01Z", 0)] {
+            let quarter = Quarter::of(engine, v1::Programme { late_cancellation_costs: true, ..programme() }).await;
+            let Quarter { world, nurse, .. } = &quarter;
+            let booked = quarter.pays(MONDAY, by_pass(&quarter.pass())).await.unwrap();
+            world.set_clock(moved_at);
+            let start_time = Some(timestamp(time(NEXT_WEEK)));
+            let request = v1::RescheduleBookingRequest { request_id: request_id(), booking_id: booked.id.clone(), start_time, roster_use: None };
+            let moved = nurse.client.bookings().reschedule_booking(request).await.unwrap().into_inner().booking.unwrap();
+            assert_eq!(moved.late_cancellation, left == 0);
+            nurse.cancels(&booked).await;
+            assert_eq!(nurse.credits().await.len(), left, "{moved_at}");
+        }
+    }
+
     // B4: what a new roster took the time of is not lost, however late; what was the worker's own choice is.
     async fn b4_a_change_of_the_roster_excuses_a_late_cancellation(engine: Engine) {
         // She sleeps while the session is, or is on shift another day.

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod doctor;
 pub mod health;
 pub mod key;
+mod networks;
 pub mod open;
 mod rpc;
 pub mod schema;

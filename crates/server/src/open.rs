@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use notify::{Password, Post, SetupError, Smtp};
 use oidc::{Provider, ProviderError};
-use services::{App, Clock, Settings, feeds::Feeds};
+use services::{App, Clock, Rates, Settings, feeds::Feeds, rates::Allowances};
 use store::Db;
 use thiserror::Error;
 
-use crate::config::{self, Config, DatabaseUrl, StaffDoor, TlsSettings};
+use crate::config::{self, Config, DatabaseUrl, Limits, StaffDoor, TlsSettings};
 use crate::key::{self, KeyError};
 use crate::schema::{self, Schema};
 use crate::tls::{Tls, TlsError};
@@ -125,6 +125,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         callers: Arc::default(),
         watches: Arc::default(),
         keys: Arc::default(),
+        rates: Arc::new(Rates::new(allowances(&config.limits))),
         feeds: Arc::new(Feeds::network()),
     })
 }
@@ -137,6 +138,15 @@ pub fn settings(config: &Config) -> Settings {
         proof_of_work_bits: config.alias.proof_of_work_bits.get(),
         join_template: config.join.link_template.as_str().to_owned(),
         pass_required: config.programmes.pass_required,
+    }
+}
+
+fn allowances(limits: &Limits) -> Allowances {
+    Allowances {
+        anonymous: limits.anonymous_calls_per_minute.get(),
+        searches: limits.searches_per_minute.get(),
+        holds: limits.holds_per_minute.get(),
+        imports: limits.imports_per_minute.get(),
     }
 }
 

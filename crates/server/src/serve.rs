@@ -1,11 +1,13 @@
 //! Listening sockets, of which one may be the staff's alone: TLS, limits, gRPC and gRPC-Web, health, an orderly end.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use http::{HeaderName, HeaderValue, Method, header};
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use services::{App, Door};
 use thiserror::Error;
@@ -23,6 +25,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::bounds::BoundsLayer;
 use crate::calendars::CalendarsLayer;
 use crate::config::{Limits, Origin};
+use crate::networks::Networks;
 use crate::rpc::RpcLayer;
 use crate::tls::Tls;
 use crate::{connection, health};
@@ -39,6 +42,9 @@ pub struct Front {
     pub origins: Vec<Origin>,
     /// Bounds on connections and requests.
     pub limits: Limits,
+    /// Everybody comes by a proxy, which is all that connections tell of their network: nothing is limited by that.
+    /// Staff still come by themselves.
+    pub behind_proxy: bool,
 }
 
 /// A second socket, which is not meant to be reached from the internet.
@@ -66,7 +72,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Front { app, tls, staff, origins, limits } = front;
+    let Front { app, tls, staff, origins, limits, behind_proxy } = front;
     let (mut reporter, health) = tonic_health::server::health_reporter();
     health::tell(&reporter, ServingStatus::NotServing).await;
 
@@ -85,13 +91,29 @@ pub async fn serve(
         .with_description("How long ago what searches answer from was last known to be current")
         .with_callback(move |gauge| gauge.observe(mirror.age().as_secs_f64(), &[]))
         .build();
+    let rates = app.rates.clone();
+    let _ = meter
+        .u64_observable_counter("respite.refused")
+        .with_description("What was refused since too much was asked: connections, and calls by class")
+        .with_callback(move |counter| {
+            for (class, refused) in rates.refused() {
+                counter.observe(refused, &[KeyValue::new("class", class)]);
+            }
+        })
+        .build();
     let (drain, draining) = watch::channel(false);
     let door = if staff.is_some() { Door::Public } else { Door::Every };
-    let everybody =
-        Socket { listener, tls, routes: services::routes(&app, door).add_service(health.clone()) };
+    let networks = || Arc::new(Networks::new(limits.connections_per_network, app.rates.clone()));
+    let everybody = Socket {
+        listener,
+        tls,
+        networks: (!behind_proxy).then(networks),
+        routes: services::routes(&app, door).add_service(health.clone()),
+    };
     let staff = staff.map(|StaffSocket { listener, tls }| Socket {
         listener,
         tls: Some(tls),
+        networks: Some(networks()),
         routes: services::routes(&app, Door::Staff).add_service(health),
     });
     let serving = try_join_all(
@@ -151,12 +173,14 @@ const PREFLIGHT: Duration = Duration::from_hours(2);
 struct Socket {
     listener: TcpListener,
     tls: Option<Tls>,
+    /// Who calls from where, if that can be seen.
+    networks: Option<Arc<Networks>>,
     routes: Routes,
 }
 
 /// Answers on one socket until it is `drained`.
 fn answer(
-    Socket { listener, tls, routes }: Socket,
+    Socket { listener, tls, networks, routes }: Socket,
     app: &App,
     meter: &Meter,
     origins: &[Origin],
@@ -183,9 +207,9 @@ fn answer(
         .layer(CalendarsLayer::new(app, limits))
         .layer(GrpcWebLayer::new())
         .layer(RpcLayer::new(meter))
-        .layer(BoundsLayer::new(limits))
+        .layer(BoundsLayer::new(limits, app.rates.clone()))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connection::incoming(listener, limits, tls), async move {
+        .serve_with_incoming_shutdown(connection::incoming(listener, limits, tls, networks), async move {
             // An error means that nobody is left to drain it, which drains it too.
             let _ = drained.wait_for(|drained| *drained).await;
         })

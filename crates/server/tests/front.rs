@@ -34,7 +34,14 @@ async fn start(change: impl FnOnce(&mut Front)) -> Running {
     let database = files.path().join("respite.db");
     let settings = format!("[database]\nurl = \"sqlite://{}\"", database.display());
     let app = open::open(&Config::parse("test", &settings).unwrap()).await.unwrap();
-    let mut front = Front { app, tls: None, staff: None, origins: Vec::new(), limits: Limits::default() };
+    let mut front = Front {
+        app,
+        tls: None,
+        staff: None,
+        origins: Vec::new(),
+        limits: Limits::default(),
+        behind_proxy: false,
+    };
     change(&mut front);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::{
     App, MAX_REQUEST, MAX_ROSTER,
     error::{Error, Unauthenticated, Violation},
+    rates::{Class, Spot},
 };
 
 /// Who calls. Handlers take it from the request's extensions, where the layer put it.
@@ -251,7 +252,7 @@ pub(crate) struct Bearer {
     pub(crate) token: Opaque,
 }
 
-fn policy(path: &str) -> Option<Policy> {
+pub(crate) fn policy(path: &str) -> Option<Policy> {
     let index = POLICIES.binary_search_by_key(&path, |(known, _)| known).ok()?;
     Some(POLICIES[index].1)
 }
@@ -357,11 +358,22 @@ where
                 _ => request.headers().get(AUTHORIZATION).cloned(),
             };
             let known = Known::at(request.uri().path());
+            let class = Class::of(request.uri().path());
+            let network = request.extensions().get::<Spot>().copied();
             let admitted = async {
                 door.answers(policy)?;
-                let (caller, token) = identify(&app, known, header, app.clock.now()).await?;
+                if header.is_none() {
+                    app.rates.anonymous(class, network)?;
+                }
+                let identified = identify(&app, known, header, app.clock.now()).await;
+                if let Err(Error::Unauthenticated(_)) = &identified {
+                    // A token that does not hold makes nobody better known than none.
+                    app.rates.anonymous(class, network)?;
+                }
+                let (caller, token) = identified?;
                 door.admits(caller)?;
                 policy.admits(caller)?;
+                app.rates.known(class, caller)?;
                 Ok::<_, Error>((caller, token))
             };
             match admitted.await {

@@ -142,6 +142,12 @@ pub enum Error {
     /// As many searches as may be are watched.
     #[error("too much is asked at the moment")]
     Overloaded,
+    /// The caller, or everybody of a network who is not known, has asked for as much as may be for now.
+    #[error("too much is asked; wait for as long as is said")]
+    RateLimited {
+        /// Until the next call may be made.
+        wait: TimeDelta,
+    },
     /// The server has just begun, and does not know yet who is free when.
     #[error("the server is about to be ready")]
     Loading,
@@ -390,7 +396,7 @@ impl From<Error> for Status {
             | Error::CodeWrong
             | Error::CodeExpired => Code::FailedPrecondition,
             Error::TooManyHolds { .. } | Error::Limit { .. } => Code::ResourceExhausted,
-            Error::TooManyFetches { wait } => {
+            Error::TooManyFetches { wait } | Error::RateLimited { wait } => {
                 details.set_retry_info(wait.to_std().ok());
                 Code::ResourceExhausted
             }
@@ -546,6 +552,7 @@ fn reason(error: &Error) -> &'static str {
             store::Error::Failed { .. } => "INTERNAL",
         },
         Error::Overloaded => "OVERLOADED",
+        Error::RateLimited { .. } => "RATE_LIMITED",
         Error::Loading => "LOADING",
         Error::Sealed(_) | Error::Randomness | Error::Interrupted => "INTERNAL",
     }

@@ -24,6 +24,7 @@ mod once;
 pub mod operators;
 mod page;
 mod programme;
+pub mod rates;
 pub mod reminders;
 pub mod retention;
 pub mod rewrap;
@@ -47,6 +48,7 @@ pub use error::Error;
 pub use listing::Listings;
 pub use mirror::Mirror;
 pub use programme::{KeyLog, reports};
+pub use rates::Rates;
 pub use slots::Watches;
 
 /// All that a call works with; a clone shares everything.
@@ -78,6 +80,8 @@ pub struct App {
     pub watches: Arc<Watches>,
     /// Whose passes pay.
     pub keys: Arc<KeyLog>,
+    /// How much may be asked for.
+    pub rates: Arc<Rates>,
 }
 
 /// What an operator chose about the product's behaviour.

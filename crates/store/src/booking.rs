@@ -48,7 +48,7 @@ pub struct Model {
     pub modality: Modality,
     /// When the hold ends (B1); empty once booked.
     pub hold_expires_at: Option<Instant>,
-    /// Cancelled less than 24 hours ahead (B4).
+    /// Cancelled less than 24 hours ahead, or moved so of the worker's own accord (B4).
     pub late_cancellation: bool,
     /// Which programme pays, if one does (E2); not by which pass.
     pub programme_id: Option<ProgrammeId>,

@@ -15,6 +15,7 @@ use crate::{
 };
 
 const RFC_9474: &str = include_str!("vectors/rfc9474.json");
+const RFC_9578: &str = include_str!("vectors/rfc9578.json");
 const PUBLIC_GO: &str = include_str!("vectors/public_go.json");
 const PUBLIC_RS: &str = include_str!("vectors/public_rs.json");
 
@@ -50,11 +51,12 @@ fn blind_signatures_are_those_of_the_rfc() {
     }
 }
 
-/// Tokens of two other implementations, in Go and in Rust, made anew from the same nonce, salt and blinding.
+/// RFC 9578, appendix B.2, and tokens of two other implementations, in Go and in Rust: made anew from the same nonce,
+/// salt and blinding.
 #[test]
 fn tokens_are_those_of_others() {
-    let vectors = [parse(PUBLIC_GO), parse(PUBLIC_RS)].concat();
-    assert_eq!(vectors.len(), 10);
+    let vectors = [parse(RFC_9578), parse(PUBLIC_GO), parse(PUBLIC_RS)].concat();
+    assert_eq!(vectors.len(), 12);
     let mut with_a_context = 0;
     for (index, vector) in vectors.iter().enumerate() {
         let pem = String::from_utf8(either(vector, "skS", "sk_s")).unwrap();
@@ -111,7 +113,7 @@ fn tokens_are_those_of_others() {
             "vector {index}"
         );
     }
-    assert_eq!(with_a_context, 5);
+    assert_eq!(with_a_context, 6);
 }
 
 fn parse(json: &str) -> Vec<Value> {

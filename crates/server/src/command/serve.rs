@@ -40,7 +40,8 @@ async fn until_stopped(config: &Config) -> Result<(), Box<dyn Error>> {
     };
     let db = app.db.clone();
     let origins = config.web.allowed_origins.clone();
-    let front = Front { app, tls, staff, origins, limits: config.limits.clone() };
+    let (limits, behind_proxy) = (config.limits.clone(), config.behind_tls_proxy);
+    let front = Front { app, tls, staff, origins, limits, behind_proxy };
     serve(front, listener, asked_to_stop()?).await?;
     db.close().await?;
     Ok(())

@@ -85,6 +85,7 @@ pub async fn run(
         staff: None,
         origins: config.web.allowed_origins.clone(),
         limits: config.limits.clone(),
+        behind_proxy: false,
     };
     let mut stage = Stage {
         app: app.clone(),

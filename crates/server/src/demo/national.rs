@@ -37,8 +37,14 @@ pub(super) async fn ask(stage: &mut Stage, week: &Week) -> Result<(), Broken> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let (end, ended) = oneshot::channel::<()>();
-    let front =
-        Front { app: app.clone(), tls: None, staff: None, origins: Vec::new(), limits: Limits::default() };
+    let front = Front {
+        app: app.clone(),
+        tls: None,
+        staff: None,
+        origins: Vec::new(),
+        limits: Limits::default(),
+        behind_proxy: false,
+    };
     let asking = async {
         let asked = questions(&app, &address, week).await;
         let _ = end.send(());

@@ -110,7 +110,7 @@ async fn cancel_all(tx: &DatabaseTransaction, alias: AliasId, now: DateTime<Utc>
         let booked = row.state != booking::State::Pending;
         row.state = booking::State::Cancelled;
         row.occupies = false;
-        row.late_cancellation = booked && is_late(&row, now);
+        row.late_cancellation |= booked && is_late(&row, now);
         advance(&mut writes, &row, Actor::Alias, false, now);
         cancelled += i32::from(booked);
     }

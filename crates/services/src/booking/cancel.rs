@@ -35,7 +35,8 @@ pub(super) async fn cancel_booking(
     }
     booking.state = State::Cancelled;
     booking.occupies = false;
-    booking.late_cancellation = is_late(&booking, now);
+    // Whoever moved it late has not given notice by then either.
+    booking.late_cancellation |= is_late(&booking, now);
     reminders::cancel(tx, booking.id).await?;
     let excused = booking.late_cancellation && once.safe()?.displaced()?.contains(&Displaced::of(&booking));
     payment::refund(app, tx, &mut once.writes, alias, &booking, excused).await?;

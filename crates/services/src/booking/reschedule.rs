@@ -6,8 +6,9 @@ use sea_orm::DatabaseTransaction;
 use store::{AliasId, BookingId, Writes, booking, booking::State, booking_event::Actor};
 
 use super::{
+    Displaced,
     admission::{self, Wanted},
-    advance, lock_owned, print,
+    advance, is_late, lock_owned, print,
 };
 use crate::{
     App, Caller,
@@ -41,6 +42,9 @@ pub(super) async fn reschedule_booking(
         return Err(Error::WrongState { state: booking.state });
     }
     payment::check_move(app, tx, &booking, start).await?;
+    // B4: to move it first is no way around what cancelling late costs.
+    booking.late_cancellation |=
+        is_late(&booking, now) && !once.safe()?.displaced()?.contains(&Displaced::of(&booking));
     if let Some(hold) = booking::Entity::held_slot(alias, &booking, start, now).one(tx).await? {
         take_over(tx, &mut booking, hold, now).await?;
     } else {

@@ -314,6 +314,12 @@ mod tests {
             callers: Arc::default(),
             watches: Arc::default(),
             keys: Arc::default(),
+            rates: Arc::new(crate::Rates::new(crate::rates::Allowances {
+                anonymous: 1,
+                searches: 1,
+                holds: 1,
+                imports: 1,
+            })),
             feeds: Arc::new(crate::feeds::Feeds::Off),
         }
     }

@@ -1,6 +1,6 @@
 //! What a hospital may be told, so that nobody is told of (E4).
 //!
-//! **Invariant:** whatever is told is of eleven people at least, and what is not told follows from nothing that is. It is
+//! **Invariant:** whatever is told is of eleven aliases at least, and what is not told follows from nothing that is. It is
 //! decided here alone, from counts, and says of too few the same as of nobody.
 
 use std::collections::BTreeMap;
