@@ -125,19 +125,22 @@ impl Door {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 85] = [
+pub const POLICIES: [(&str, Policy); 88] = [
     ("/respite.v1.AccessService/ApproveEmergencyAccess", Policy::Operator),
     ("/respite.v1.AccessService/ListAccesses", Policy::Alias),
     ("/respite.v1.AccessService/ListEmergencyAccesses", Policy::Operator),
     ("/respite.v1.AccessService/ReadEmergencyContact", Policy::Operator),
     ("/respite.v1.AccessService/RequestEmergencyAccess", Policy::Operator),
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
+    ("/respite.v1.AliasService/BeginIdTokenLogin", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
     ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
     ("/respite.v1.AliasService/ExportAlias", Policy::Alias),
+    ("/respite.v1.AliasService/FinishIdTokenLogin", Policy::Open),
     ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
+    ("/respite.v1.AliasService/LinkIdentity", Policy::Operator),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
     ("/respite.v1.AliasService/SetExclusionTags", Policy::Alias),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),

@@ -59,8 +59,10 @@ impl Class {
         match path {
             "/respite.v1.DirectoryService/ListCrisisResources" => None,
             "/respite.v1.AliasService/BeginCreateAlias"
+            | "/respite.v1.AliasService/BeginIdTokenLogin"
             | "/respite.v1.AliasService/BeginLogin"
             | "/respite.v1.AliasService/CreateAlias"
+            | "/respite.v1.AliasService/FinishIdTokenLogin"
             | "/respite.v1.AliasService/FinishLogin" => Some(Self::Login),
             "/respite.v1.AvailabilityService/PreviewAvailability"
             | "/respite.v1.DirectoryService/SearchTherapists"

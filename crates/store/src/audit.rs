@@ -53,6 +53,10 @@ pub enum Action {
     CreateOperator,
     /// Somebody may not any more.
     DeleteOperator,
+    /// Somebody may be signed in by the identity provider, by another name than before if by one.
+    LinkIdentity,
+    /// Somebody may not any more.
+    UnlinkIdentity,
     /// A therapist was added.
     CreateTherapist,
     /// A credential was added.
