@@ -9,28 +9,35 @@ use std::{
 use api::v1;
 use client::{Client, request_id};
 use e2e::{Engine, Worker, World, serves};
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::{ConnectionTrait, EntityTrait, Statement};
 use services::App;
 use store::{Db, alias_key};
 
-use crate::privacy::{postgres_program, search};
+use crate::{
+    emergency, notes,
+    privacy::{postgres_program, search},
+};
 
 const BERLIN: &str = "Europe/Berlin";
 /// Erases again whoever was erased since the backup.
-const ERASE_AGAIN: &str = "delete from alias where id not in (select alias_id from alias_key)";
+const ERASE_AGAIN: &str = include_str!("../../deploy/erase-again.sql");
 
 e2e::stories! {
     async fn what_was_erased_is_not_in_an_old_backup(engine: Engine) {
         let world = World::at(engine, "2026-03-20T09:00:00Z").await;
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
-        let (heron, wren) = (world.worker().await, world.worker().await);
+        let ((heron, secret), wren) = (notes::worker(&world).await, world.worker().await);
         for (worker, email, start) in [
             (&heron, "heron@example.com", "2026-03-23T15:00:00Z"),
             (&wren, "wren@example.com", "2026-03-23T17:00:00Z"),
         ] {
             worker.works(BERLIN, &[("2026-03-24T20:00:00Z", "2026-03-25T05:30:00Z")], "2026-04-30").await;
             worker.reached_at(&world, email, "en", v1::ReminderLevel::Time).await;
-            worker.books(&ada, start).await.unwrap();
+            let booking = worker.books(&ada, start).await.unwrap();
+            if worker.id == heron.id {
+                notes::tells(&world, &ada, &heron, &secret, &booking).await;
+                emergency::asks(&world.operator().await, &booking.id).await.unwrap();
+            }
         }
         let folder = tempfile::tempdir().unwrap();
         let [main, old_keys, new_keys] = ["main", "old", "new"].map(|name| folder.path().join(name));
@@ -55,6 +62,20 @@ e2e::stories! {
         assert_eq!(read(&server, &wren).await.as_deref(), Ok("wren@example.com"));
         server.db.read().execute_unprepared(ERASE_AGAIN).await.unwrap();
         assert_eq!(read(&server, &heron).await, Err("LOGIN_REFUSED".to_owned()));
+        // Nor is anything left that was theirs, or that names them.
+        let nobodys = |table: &str, of: &str| format!("select count(*) from {table} where {of}");
+        let staff = "caller_id not in (select id from therapist) and caller_id not in (select id from operator)";
+        for of_nobody in [
+            nobodys("note", "true"),
+            nobodys("emergency_access", "true"),
+            nobodys("request", &format!("caller_id not in (select id from alias) and {staff}")),
+            nobodys("access_token", "caller_kind = 'alias' and caller_id not in (select id from alias)"),
+            nobodys("change", &format!("caller_id not in (select id from alias) and {staff}")),
+        ] {
+            let db = server.db.read();
+            let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), &of_nobody)).await.unwrap().unwrap();
+            assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0, "{of_nobody}");
+        }
         let wren = at(&server, &wren).await.unwrap();
         let booked = wren.bookings().list_bookings(v1::ListBookingsRequest::default()).await.unwrap().into_inner();
         assert_eq!(booked.bookings.len(), 1);
