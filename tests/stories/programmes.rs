@@ -306,6 +306,27 @@ e2e::stories! {
         assert!(matches!(Wallet::open(&anybody, &kept[1..]).await, Err(WalletError::Form)));
     }
 
+    // E1: what a device was shown can be compared with what others were.
+    async fn heads_of_the_log_are_compared(engine: Engine) {
+        let quarter = Quarter::of(engine, programme()).await;
+        let Quarter { world, hospital, log, .. } = &quarter;
+        let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
+        let served = async |entries| services::operators::log_head(&world.app, entries).await.map(|head| head.to_string());
+        let early = Wallet::new(&anybody, id).await.unwrap().head().to_string();
+        assert_eq!(early, log.head().to_string());
+        assert_eq!(early, served(None).await.unwrap());
+        assert!(early.starts_with("1:") && early.len() == 66, "{early}");
+
+        let second = Hospital::key_request(&Issuer::generate(), "2026-04-01", "2026-06-30");
+        hospital.manager.programmes().create_programme_key(second).await.unwrap();
+        let late = Wallet::new(&anybody, id).await.unwrap().head().to_string();
+        assert!(late.starts_with("2:"), "{late}");
+        assert_eq!(late, served(None).await.unwrap());
+        // Who looked earlier compares with what it was then.
+        assert_eq!(early, served(Some(1)).await.unwrap());
+        assert!(served(Some(3)).await.is_err());
+    }
+
     // Two hospitals at once: each pays for its own passes, and a credit of the one is none of the other.
     async fn hospitals_pay_apart(engine: Engine) {
         let quarter = Quarter::of(engine, programme()).await;

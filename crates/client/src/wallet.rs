@@ -184,6 +184,12 @@ impl Wallet {
         Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
     }
 
+    /// What the log of keys that this device was shown comes to. Where it is the same as another's, nobody was shown a
+    /// key of their own; a device alone cannot tell.
+    pub fn head(&self) -> Head {
+        self.log.head()
+    }
+
     /// Begins a login at the hospital's identity provider, if it takes any in place of codes.
     pub async fn begin_login(hospital: Channel) -> Result<ProviderLogin, FetchError> {
         let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));

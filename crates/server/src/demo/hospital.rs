@@ -145,6 +145,13 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec
         passes.len(),
     ));
     stage.screen.same("everybody has all of theirs", &(WORKERS * PASSES), &passes.len());
+    let head = operators::log_head(&stage.app, None).await?.to_string();
+    stage
+        .screen
+        .say("The head of the log stands for all that is in it. `respite programme log-head` prints:");
+    stage.screen.detail(&head);
+    let equal = wallets.iter().filter(|wallet| wallet.head().to_string() == head).count();
+    stage.screen.same("every phone shows the same: nobody was shown a key of their own", &WORKERS, &equal);
     let resting = wallets.iter().filter(|wallet| wallet.pass_for(rested, now).is_none()).count();
     stage.screen.same(
         "none is spent for an hour at least: who books right after fetching is known by it",
