@@ -82,7 +82,7 @@ e2e::stories! {
         world.app.clock.set(rested);
         let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
         let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
-        let pass = wallet.pass_for(start, rested).unwrap();
+        let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
         nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
         assert_eq!(held.session.unwrap().start_time, Some(timestamp(start)));
 
@@ -93,7 +93,7 @@ e2e::stories! {
         let mut wallet = Wallet::new(&anybody, id).await.unwrap();
         let unlisted = wallet.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(unlisted, Err(FetchError::OtherKey)), "{unlisted:?}");
-        let mut foreign = Wallet::new(&anybody, uuid::Uuid::from_u128(1)).await.unwrap();
+        let mut foreign = Wallet::new(&anybody, world.hospital(programme()).await.id.parse().unwrap()).await.unwrap();
         let other = foreign.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(other, Err(FetchError::OtherProgramme)), "{other:?}");
         // Before any key signs, there is nothing to ask for.

@@ -34,4 +34,5 @@ mod retention;
 mod roster;
 mod rotation;
 mod search;
+mod wallet;
 mod zones;

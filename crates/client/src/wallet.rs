@@ -10,7 +10,7 @@
 //! # use chrono::{DateTime, Utc};
 //! # use std::io::Write;
 //! # let mut storage = Vec::new();
-//! # let (now, session_start) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC);
+//! # let (now, session) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC..DateTime::<Utc>::MIN_UTC);
 //! use client::Wallet;
 //!
 //! let mut wallet = Wallet::new(&anybody, programme).await?;
@@ -20,7 +20,8 @@
 //!
 //! // Another day:
 //! let mut wallet = Wallet::open(&anybody, kept).await?;
-//! if let Some(pass) = wallet.pass_for(session_start, now).cloned() {
+//! println!("{} passes, of {}", wallet.days_left(now).len(), wallet.programme().display_name);
+//! if let Some(pass) = wallet.pass_for(&session, api::v1::Modality::Video, now).cloned() {
 //!     // Confirm the booking with `pass.to_bytes()`; once it is booked, or was spent before:
 //!     wallet.remove(&pass);
 //! }
@@ -28,7 +29,10 @@
 //! # }
 //! ```
 
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+};
 
 use api::{
     issuer::v1::{
@@ -39,7 +43,7 @@ use api::{
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
-    BlindSignature, Directory, FinalizeError, Head, KeyRecord, KeyState, LogError, NotIssuing, PendingToken,
+    BlindSignature, Directory, FinalizeError, Head, KeyState, LogError, NotIssuing, PendingToken,
     ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
@@ -51,7 +55,9 @@ use crate::{Client, Session};
 
 /// The passes of one programme.
 pub struct Wallet {
-    programme: ProgrammeId,
+    id: ProgrammeId,
+    /// What it pays for, which never changes.
+    programme: v1::Programme,
     /// Every key there is, as everybody sees them.
     log: Directory,
     kept: Kept,
@@ -70,7 +76,7 @@ struct Kept {
 /// Why there is no wallet.
 #[derive(Debug, Error)]
 pub enum WalletError {
-    /// The log could not be read.
+    /// The programme or the log could not be read.
     #[error(transparent)]
     Call(#[from] crate::Error),
     /// The log breaks its rules, or is not the one that this device saw before: nothing is asked for under its keys.
@@ -174,14 +180,23 @@ const PASS_LENGTH: usize = 354;
 impl Wallet {
     /// Without passes. Whoever reads the log signs in for nothing: `anybody` had better not.
     pub async fn new(anybody: &Client, programme: Uuid) -> Result<Self, WalletError> {
-        let log = read_log(anybody, Head::default()).await?;
-        Ok(Self { programme: ProgrammeId(programme.into_bytes()), log, kept: Kept::default() })
+        Self::read(anybody, ProgrammeId(programme.into_bytes()), Head::default(), Kept::default()).await
     }
 
     /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused.
     pub async fn open(anybody: &Client, bytes: &[u8]) -> Result<Self, WalletError> {
-        let (programme, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
-        Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
+        let (id, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
+        Self::read(anybody, id, seen, kept).await
+    }
+
+    async fn read(anybody: &Client, id: ProgrammeId, seen: Head, kept: Kept) -> Result<Self, WalletError> {
+        let programme = read_programme(anybody, Uuid::from_bytes(id.0)).await?;
+        Ok(Self { id, programme, log: read_log(anybody, seen).await?, kept })
+    }
+
+    /// What a pass pays for, to be shown before one is spent.
+    pub fn programme(&self) -> &v1::Programme {
+        &self.programme
     }
 
     /// What the log of keys that this device was shown comes to. Where it is the same as another's, nobody was shown a
@@ -211,7 +226,7 @@ impl Wallet {
     ) -> Result<(), FetchError> {
         let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));
         let offer = issuer.get_offer(GetOfferRequest {}).await.map_err(crate::Error::from)?.into_inner();
-        if offer.programme_id != Uuid::from_bytes(self.programme.0).to_string() {
+        if offer.programme_id != Uuid::from_bytes(self.id.0).to_string() {
             return Err(FetchError::OtherProgramme);
         }
         let passes = match offer.passes {
@@ -244,7 +259,7 @@ impl Wallet {
     /// What to ask the hospital for, under the one key of the programme that signs `now`. As long as there is no
     /// answer, it is the same again.
     pub fn request(&mut self, passes: usize, now: DateTime<Utc>) -> Result<Vec<TokenRequest>, PassError> {
-        let mut keys = self.log.records().filter(|key| key.programme == self.programme);
+        let mut keys = self.log.records().filter(|key| key.programme == self.id);
         let key = keys.find(|key| key.state(now.timestamp()) == KeyState::Active);
         let key_id = key.ok_or(PassError::NoKey)?.key.id();
         let pending = &mut self.kept.pending;
@@ -252,7 +267,7 @@ impl Wallet {
             pending.clear();
         }
         if pending.is_empty() {
-            let device = pass::Client::new(&self.log, self.programme, key_id, now.timestamp())?;
+            let device = pass::Client::new(&self.log, self.id, key_id, now.timestamp())?;
             pending.extend((0..passes).map(|_| device.blind()));
         }
         Ok(pending.iter().map(PendingToken::request).collect())
@@ -268,7 +283,7 @@ impl Wallet {
         let key_id = first.request().key_id;
         let key = self.log.record(key_id).ok_or(NotIssuing::Unlisted { key_id })?;
         // It signed when it was asked; its answer may be late.
-        let device = pass::Client::new(&self.log, self.programme, key_id, key.schedule.active_from)?;
+        let device = pass::Client::new(&self.log, self.id, key_id, key.schedule.active_from)?;
         let pairs = pending.iter().zip(answers);
         let received: Vec<Token> =
             pairs.map(|(pending, answer)| device.finalize(pending, answer)).collect::<Result<_, _>>()?;
@@ -278,17 +293,39 @@ impl Wallet {
         Ok(())
     }
 
-    /// A pass that pays for a session that begins then. It stays until it is removed, so that one whose booking
-    /// failed is not lost.
-    pub fn pass_for(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Option<&Token> {
-        if now.timestamp() < self.kept.rests_until {
+    /// For which days each pass pays that is left, those that still rest among them.
+    pub fn days_left(&self, now: DateTime<Utc>) -> Vec<RangeInclusive<NaiveDate>> {
+        self.kept.passes.iter().filter_map(|pass| self.days(pass, now)).collect()
+    }
+
+    /// Whether passes of this programme pay for such a session at all; a hold or a slot says what it is.
+    pub fn covers(&self, session: &Range<DateTime<Utc>>, modality: v1::Modality) -> bool {
+        let v1::Programme { durations, modalities, .. } = &self.programme;
+        let seconds = (session.end - session.start).num_seconds();
+        (durations.is_empty() || durations.iter().any(|duration| duration.seconds == seconds))
+            && (modalities.is_empty() || modalities.contains(&modality.into()))
+    }
+
+    /// A pass that pays for this session. It stays until it is removed, so that one whose booking failed is not lost.
+    pub fn pass_for(
+        &self,
+        session: &Range<DateTime<Utc>>,
+        modality: v1::Modality,
+        now: DateTime<Utc>,
+    ) -> Option<&Token> {
+        if now.timestamp() < self.kept.rests_until || !self.covers(session, modality) {
             return None;
         }
-        let covers = |key: &KeyRecord| {
-            matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace)
-                && days(key).is_some_and(|days| days.contains(&start.date_naive()))
-        };
-        self.kept.passes.iter().find(|pass| self.log.record(pass.key_id()).is_some_and(covers))
+        let day = session.start.date_naive();
+        self.kept.passes.iter().find(|pass| self.days(pass, now).is_some_and(|days| days.contains(&day)))
+    }
+
+    /// The days that a pass pays for, if it pays at all: the log names its key's period as an interval of ISO 8601.
+    fn days(&self, pass: &Token, now: DateTime<Utc>) -> Option<RangeInclusive<NaiveDate>> {
+        let key = self.log.record(pass.key_id())?;
+        let live = matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace);
+        let (first, last) = key.period.as_str().split_once('/').filter(|_| live)?;
+        Some(first.parse().ok()?..=last.parse().ok()?)
     }
 
     /// Forgets a pass that is spent.
@@ -303,7 +340,7 @@ impl Wallet {
         let size = CONTEXT.len() + 72 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         bytes.extend_from_slice(CONTEXT);
-        bytes.extend_from_slice(&self.programme.0);
+        bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&hash);
         bytes.extend_from_slice(&rests_until.to_be_bytes());
@@ -345,6 +382,12 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
     ))
 }
 
+async fn read_programme(anybody: &Client, id: Uuid) -> Result<v1::Programme, crate::Error> {
+    let request = v1::GetProgrammeRequest { programme_id: id.to_string() };
+    let read = anybody.programmes().get_programme(request).await?.into_inner();
+    read.programme.ok_or(crate::Error::Incomplete { field: "programme" })
+}
+
 /// The whole log, which must go on from what was seen of it.
 async fn read_log(anybody: &Client, seen: Head) -> Result<Directory, WalletError> {
     let (mut entries, mut page_token) = (Vec::new(), String::new());
@@ -357,12 +400,6 @@ async fn read_log(anybody: &Client, seen: Head) -> Result<Directory, WalletError
             return Ok(Directory::read(entries.iter().map(Vec::as_slice), seen)?);
         }
     }
-}
-
-/// The days that a key's passes pay for: the log names its period as an interval of ISO 8601.
-fn days(key: &KeyRecord) -> Option<std::ops::RangeInclusive<NaiveDate>> {
-    let (first, last) = key.period.as_str().split_once('/')?;
-    Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
 /// A number from 0 to `most`, each nearly as likely.
