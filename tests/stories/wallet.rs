@@ -10,7 +10,9 @@ use e2e::{
     hospital::{Hospital, by_pass, programme},
     minutes, time,
 };
-use pass::{Issuer, LogError};
+use pass::{Issuer, KeyRecord, LogError, Schedule};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use store::Opaque;
 
 use crate::programmes::{BERLIN, MONDAY, Quarter, WINTER};
 
@@ -28,12 +30,12 @@ e2e::stories! {
         let Quarter { world, hospital, ada, nurse, .. } = &quarter;
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
         let (monday, winter) = (fifty_minutes(MONDAY), time(WINTER));
-        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
+        let mut wallet = Wallet::new(&anybody, id, time(WINTER)).await.unwrap();
         assert!(matches!(wallet.request(3, time("2025-12-17T23:59:59Z")), Err(PassError::NoKey)));
         let requests = wallet.request(3, winter).unwrap();
         assert_eq!(requests.len(), 3);
         // Switched off before there was an answer: it asks for the same.
-        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes()).await.unwrap();
+        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes(), time(WINTER)).await.unwrap();
         assert_eq!(wallet.request(3, winter).unwrap(), requests);
         let mut answers: Vec<_> = requests.iter().map(|request| hospital.issuer.issue(request).unwrap()).collect();
         assert!(matches!(wallet.receive(&answers[..2], winter), Err(PassError::Answers { expected: 3, found: 2 })));
@@ -44,7 +46,7 @@ e2e::stories! {
 
         // They rest, and pay for their period alone.
         assert!(wallet.pass_for(&monday, VIDEO, winter + TimeDelta::minutes(59)).is_none());
-        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes()).await.unwrap();
+        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes(), time(WINTER)).await.unwrap();
         assert!(wallet.pass_for(&monday, VIDEO, winter + TimeDelta::minutes(59)).is_none());
         let rested = winter + TimeDelta::days(1);
         assert!(wallet.pass_for(&fifty_minutes("2026-04-01T00:00:00Z"), VIDEO, rested).is_none());
@@ -63,8 +65,8 @@ e2e::stories! {
         let kept = wallet.to_bytes();
         let forget = "delete from key_log";
         sea_orm::ConnectionTrait::execute_unprepared(world.app.db.read(), forget).await.unwrap();
-        assert!(matches!(Wallet::open(&anybody, &kept).await, Err(WalletError::Log(LogError::Forked { seen: 1 }))));
-        assert!(matches!(Wallet::open(&anybody, &kept[1..]).await, Err(WalletError::Form)));
+        assert!(matches!(Wallet::open(&anybody, &kept, time(WINTER)).await, Err(WalletError::Log(LogError::Forked { seen: 1 }))));
+        assert!(matches!(Wallet::open(&anybody, &kept[1..], time(WINTER)).await, Err(WalletError::Form)));
     }
 
     // E1: a device knows what its passes pay for before it shows one, and what it says is what the server does.
@@ -73,7 +75,7 @@ e2e::stories! {
         let quarter = Quarter::of(engine, narrow).await;
         let Quarter { world, hospital, ada, nurse, .. } = &quarter;
         let ben = world.therapist("Ben", BERLIN).await.offers("Mon 08:00-20:00", 30, 0, 0, 30).await;
-        let mut wallet = Wallet::new(&world.anybody().await, hospital.id.parse().unwrap()).await.unwrap();
+        let mut wallet = Wallet::new(&world.anybody().await, hospital.id.parse().unwrap(), time(WINTER)).await.unwrap();
         let winter = time(WINTER);
         let requests = wallet.request(4, winter).unwrap();
         let answers: Vec<_> = requests.iter().map(|request| hospital.issuer.issue(request).unwrap()).collect();
@@ -117,18 +119,68 @@ e2e::stories! {
         let Quarter { world, hospital, log, .. } = &quarter;
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
         let served = async |entries| services::operators::log_head(&world.app, entries).await.map(|head| head.to_string());
-        let early = Wallet::new(&anybody, id).await.unwrap().head().to_string();
+        let early = Wallet::new(&anybody, id, time(WINTER)).await.unwrap().head().to_string();
         assert_eq!(early, log.head().to_string());
         assert_eq!(early, served(None).await.unwrap());
         assert!(early.starts_with("1:") && early.len() == 66, "{early}");
 
         let second = Hospital::key_request(&Issuer::generate(), "2026-04-01", "2026-06-30");
         hospital.manager.programmes().create_programme_key(second).await.unwrap();
-        let late = Wallet::new(&anybody, id).await.unwrap().head().to_string();
+        let late = Wallet::new(&anybody, id, time(WINTER)).await.unwrap().head().to_string();
         assert!(late.starts_with("2:"), "{late}");
         assert_eq!(late, served(None).await.unwrap());
         // Who looked earlier compares with what it was then.
         assert_eq!(early, served(Some(1)).await.unwrap());
         assert!(served(Some(3)).await.is_err());
+    }
+
+    // E1: a key that skips its week of notice by a date of its own making is found out by who looked before.
+    async fn a_key_that_says_it_was_there_before_is_refused(engine: Engine) {
+        let quarter = Quarter::of(engine, programme()).await;
+        let Quarter { world, hospital, log, .. } = &quarter;
+        let anybody = world.anybody().await;
+        let seen = time(WINTER);
+        let looked = async |at| Wallet::new(&anybody, hospital.id.parse().unwrap(), at).await.unwrap().to_bytes();
+        let (kept, ahead) = (looked(seen).await, looked(seen + TimeDelta::days(800)).await);
+        let honest = log.records().next().unwrap().clone();
+        // The server replaces the key that signs by one for this worker alone, and claims that it was listed long ago.
+        let opens = async |published: DateTime<Utc>, kept: &[u8], now: DateTime<Utc>| {
+            let mut forged = log.clone();
+            let published = published.timestamp();
+            let active_from = published + Schedule::NOTICE;
+            let revoked = forged.revoke(honest.key.id(), active_from).unwrap();
+            let schedule = Schedule { published, active_from, ..honest.schedule };
+            let key = Issuer::generate().public_key().clone();
+            let added = forged.publish(&KeyRecord { schedule, key: key.clone(), ..honest.clone() }).unwrap();
+            let tx = world.app.db.write().await.unwrap();
+            store::key_log::Entity::delete_many().filter(store::key_log::COLUMN.position.gte(1)).exec(&tx).await.unwrap();
+            for (position, entry) in (1..).zip([revoked, added]) {
+                let row = store::key_log::Model { position, entry: Opaque(entry) };
+                row.into_active_model().insert(&tx).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            match Wallet::open(&anybody, kept, now).await {
+                Ok(wallet) => {
+                    assert_eq!(wallet.head().length, 3);
+                    true
+                }
+                Err(WalletError::BackDated { key_id }) => {
+                    assert_eq!(key_id, key.id());
+                    false
+                }
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let later = seen + TimeDelta::days(3);
+        assert!(!opens(seen - TimeDelta::days(8), &kept, later).await);
+        assert!(!opens(seen - TimeDelta::hours(25), &kept, later).await);
+        // Clocks differ; and what is new may be new.
+        assert!(opens(seen - TimeDelta::hours(24), &kept, later).await);
+        assert!(opens(seen + TimeDelta::hours(1), &kept, later).await);
+        // A device whose clock was years ahead, and was put right, goes on.
+        assert!(opens(seen + TimeDelta::hours(1), &ahead, later).await);
+        // As wallets were kept before they noted when they looked.
+        let old = [b"respite/wallet/v1", &kept[17..73], &kept[81..]].concat();
+        assert!(opens(seen - TimeDelta::days(8), &old, later).await);
     }
 }

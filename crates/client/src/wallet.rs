@@ -13,13 +13,13 @@
 //! # let (now, session) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC..DateTime::<Utc>::MIN_UTC);
 //! use client::Wallet;
 //!
-//! let mut wallet = Wallet::new(&anybody, programme).await?;
+//! let mut wallet = Wallet::new(&anybody, programme, now).await?;
 //! // Kept before anything is sent: an answer that is lost can be asked for again.
 //! wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
 //! storage.write_all(&wallet.to_bytes())?;
 //!
 //! // Another day:
-//! let mut wallet = Wallet::open(&anybody, kept).await?;
+//! let mut wallet = Wallet::open(&anybody, kept, now).await?;
 //! println!("{} passes, of {}", wallet.days_left(now).len(), wallet.programme().display_name);
 //! if let Some(pass) = wallet.pass_for(&session, api::v1::Modality::Video, now).cloned() {
 //!     // Confirm the booking with `pass.to_bytes()`; once it is booked, or was spent before:
@@ -43,7 +43,7 @@ use api::{
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
-    BlindSignature, Directory, FinalizeError, Head, KeyState, LogError, NotIssuing, PendingToken,
+    BlindSignature, Directory, FinalizeError, Head, KeyId, KeyState, LogError, NotIssuing, PendingToken,
     ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
@@ -60,7 +60,17 @@ pub struct Wallet {
     programme: v1::Programme,
     /// Every key there is, as everybody sees them.
     log: Directory,
+    /// When that was read, in Unix seconds.
+    read_at: i64,
     kept: Kept,
+}
+
+/// What a wallet knows of the log when it opens.
+#[derive(Clone, Copy)]
+struct Seen {
+    head: Head,
+    /// In Unix seconds; long ago if nobody wrote it down.
+    at: i64,
 }
 
 /// What the log does not say.
@@ -82,6 +92,13 @@ pub enum WalletError {
     /// The log breaks its rules, or is not the one that this device saw before: nothing is asked for under its keys.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A key came into the log since this device read it, and says that it had been there before: so it has skipped the
+    /// week in which it could be seen, and might be this worker's alone.
+    #[error("key {key_id:?} is new in the log, and says that it had been there before")]
+    BackDated {
+        /// The key.
+        key_id: KeyId,
+    },
     /// These bytes are no wallet.
     #[error("not a wallet")]
     Form,
@@ -173,25 +190,42 @@ const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
 const REST_MORE: TimeDelta = TimeDelta::hours(23);
 
-const CONTEXT: &[u8] = b"respite/wallet/v1";
+/// How far the server's clock and the device's may be apart.
+const SKEW: i64 = 24 * 60 * 60;
+const LONG_AGO: i64 = i64::MIN;
+
+const CONTEXT: &[u8] = b"respite/wallet/v2";
+/// It did not say when the log was read.
+const FIRST_CONTEXT: &[u8] = b"respite/wallet/v1";
 const PENDING_LENGTH: usize = 610;
 const PASS_LENGTH: usize = 354;
 
 impl Wallet {
     /// Without passes. Whoever reads the log signs in for nothing: `anybody` had better not.
-    pub async fn new(anybody: &Client, programme: Uuid) -> Result<Self, WalletError> {
-        Self::read(anybody, ProgrammeId(programme.into_bytes()), Head::default(), Kept::default()).await
+    pub async fn new(anybody: &Client, programme: Uuid, now: DateTime<Utc>) -> Result<Self, WalletError> {
+        let nothing = Seen { head: Head::default(), at: LONG_AGO };
+        Self::read(anybody, ProgrammeId(programme.into_bytes()), nothing, Kept::default(), now).await
     }
 
-    /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused.
-    pub async fn open(anybody: &Client, bytes: &[u8]) -> Result<Self, WalletError> {
+    /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused, and so is one with
+    /// a new key that says it is older. The more often a wallet is opened and stored, the more that is worth: who does so
+    /// each week sees every key before it signs.
+    pub async fn open(anybody: &Client, bytes: &[u8], now: DateTime<Utc>) -> Result<Self, WalletError> {
         let (id, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
-        Self::read(anybody, id, seen, kept).await
+        Self::read(anybody, id, seen, kept, now).await
     }
 
-    async fn read(anybody: &Client, id: ProgrammeId, seen: Head, kept: Kept) -> Result<Self, WalletError> {
+    async fn read(
+        anybody: &Client,
+        id: ProgrammeId,
+        seen: Seen,
+        kept: Kept,
+        now: DateTime<Utc>,
+    ) -> Result<Self, WalletError> {
         let programme = read_programme(anybody, Uuid::from_bytes(id.0)).await?;
-        Ok(Self { id, programme, log: read_log(anybody, seen).await?, kept })
+        let read_at = now.timestamp();
+        let log = read_log(anybody, seen, read_at).await?;
+        Ok(Self { id, programme, log, read_at, kept })
     }
 
     /// What a pass pays for, to be shown before one is spent.
@@ -337,12 +371,13 @@ impl Wallet {
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let Kept { pending, passes, rests_until } = &self.kept;
         let Head { length, hash } = self.log.head();
-        let size = CONTEXT.len() + 72 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
+        let size = CONTEXT.len() + 80 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         bytes.extend_from_slice(CONTEXT);
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&hash);
+        bytes.extend_from_slice(&self.read_at.to_be_bytes());
         bytes.extend_from_slice(&rests_until.to_be_bytes());
         bytes.extend_from_slice(&(pending.len() as u64).to_be_bytes());
         for pending in pending {
@@ -361,11 +396,14 @@ impl fmt::Debug for Wallet {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
-    let rest = bytes.strip_prefix(CONTEXT)?;
+fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
+    let first = bytes.strip_prefix(FIRST_CONTEXT);
+    let rest = first.or_else(|| bytes.strip_prefix(CONTEXT))?;
     let (programme, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (hash, rest) = rest.split_first_chunk()?;
+    let (at, rest) =
+        if first.is_some() { (&LONG_AGO.to_be_bytes(), rest) } else { rest.split_first_chunk()? };
     let (rests_until, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let number = usize::try_from(u64::from_be_bytes(*number)).ok()?;
@@ -374,7 +412,8 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
     let pending =
         pending.chunks(PENDING_LENGTH).map(PendingToken::try_from).collect::<Result<_, _>>().ok()?;
     let passes = passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
-    let seen = Head { length: u64::from_be_bytes(*length), hash: *hash };
+    let head = Head { length: u64::from_be_bytes(*length), hash: *hash };
+    let seen = Seen { head, at: i64::from_be_bytes(*at) };
     Some((
         ProgrammeId(*programme),
         seen,
@@ -388,16 +427,36 @@ async fn read_programme(anybody: &Client, id: Uuid) -> Result<v1::Programme, cra
     read.programme.ok_or(crate::Error::Incomplete { field: "programme" })
 }
 
-/// The whole log, which must go on from what was seen of it.
-async fn read_log(anybody: &Client, seen: Head) -> Result<Directory, WalletError> {
+/// The whole log, if it goes on from what was seen of it with keys that are as new as they say.
+async fn read_log(anybody: &Client, seen: Seen, now: i64) -> Result<Directory, WalletError> {
+    let Seen { head, at } = seen;
+    let entries = read_entries(anybody).await?;
+    let split = usize::try_from(head.length).ok().and_then(|length| entries.split_at_checked(length));
+    let (before, since) = split.ok_or(LogError::Forked { seen: head.length })?;
+    let before = Directory::read(before.iter().map(Vec::as_slice), head)?;
+    let mut log = before.clone();
+    for entry in since {
+        log.append(entry)?;
+    }
+    // A clock that was put back does not say when that was.
+    let at = if at > now + SKEW { LONG_AGO } else { at };
+    for new in log.records().filter(|record| before.record(record.key.id()).is_none()) {
+        if new.schedule.published < at.saturating_sub(SKEW) {
+            return Err(WalletError::BackDated { key_id: new.key.id() });
+        }
+    }
+    Ok(log)
+}
+
+async fn read_entries(anybody: &Client) -> Result<Vec<Vec<u8>>, crate::Error> {
     let (mut entries, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::ListKeyLogRequest { page_size: 100, page_token };
-        let page = anybody.programmes().list_key_log(request).await.map_err(crate::Error::from)?.into_inner();
+        let page = anybody.programmes().list_key_log(request).await?.into_inner();
         entries.extend(page.entries);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return Ok(Directory::read(entries.iter().map(Vec::as_slice), seen)?);
+            return Ok(entries);
         }
     }
 }
@@ -415,23 +474,25 @@ mod tests {
 
     #[test]
     fn what_is_no_wallet_is_refused() {
-        let empty = [CONTEXT, &[0; 72]].concat();
-        assert!(parse(&empty).is_some());
-        for length in 0..empty.len() {
-            assert!(parse(&empty[..length]).is_none(), "{length} bytes");
+        for (context, length) in [(FIRST_CONTEXT, 72), (CONTEXT, 80)] {
+            let empty = [context, &vec![0; length]].concat();
+            assert!(parse(&empty).is_some());
+            for length in 0..empty.len() {
+                assert!(parse(&empty[..length]).is_none(), "{length} bytes");
+            }
+            for more in [1, PENDING_LENGTH, PASS_LENGTH] {
+                // A pass, and what is pending, begin with a type, which zeros are not.
+                assert!(parse(&[&empty[..], &vec![0; more]].concat()).is_none(), "{more} more");
+            }
+            for byte in 0..CONTEXT.len() {
+                let mut changed = empty.clone();
+                changed[byte] ^= 4;
+                assert!(parse(&changed).is_none(), "byte {byte}");
+            }
+            // More pending than there can be.
+            let many = [&empty[..empty.len() - 8], &[0xff; 8]].concat();
+            assert!(parse(&many).is_none());
         }
-        for more in [1, PENDING_LENGTH, PASS_LENGTH] {
-            // A pass, and what is pending, begin with a type, which zeros are not.
-            assert!(parse(&[&empty[..], &vec![0; more]].concat()).is_none(), "{more} more");
-        }
-        for byte in 0..CONTEXT.len() {
-            let mut changed = empty.clone();
-            changed[byte] ^= 1;
-            assert!(parse(&changed).is_none(), "byte {byte}");
-        }
-        // More pending than there can be.
-        let many = [&empty[..empty.len() - 8], &[0xff; 8]].concat();
-        assert!(parse(&many).is_none());
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec
     let mut wallets = Vec::with_capacity(WORKERS);
     for code in &hospital.codes {
         // Nobody signs in: who reads the log of keys and asks the hospital is not to be seen together with an alias.
-        let mut wallet = Wallet::new(&stage.device().await?, hospital.id()?).await?;
+        let mut wallet = Wallet::new(&stage.device().await?, hospital.id()?, now).await?;
         wallet.fetch(channel.clone(), code.as_str(), now, |_| Ok(())).await?;
         wallets.push(wallet);
     }
@@ -316,7 +316,7 @@ async fn operator(stage: &Stage) -> Result<Client, Broken> {
 
 /// The passes in a wallet that can be spent at `now`, as a copy of it tells.
 async fn passes_in(stage: &Stage, wallet: &Wallet, now: DateTime<Utc>) -> Result<Vec<Vec<u8>>, Broken> {
-    let mut copy = Wallet::open(&stage.device().await?, &wallet.to_bytes()).await?;
+    let mut copy = Wallet::open(&stage.device().await?, &wallet.to_bytes(), now).await?;
     let mut passes = Vec::new();
     while let Some(pass) = copy.pass_for(&session(now), v1::Modality::Video, now).cloned() {
         passes.push(pass.to_bytes().to_vec());
