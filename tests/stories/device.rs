@@ -70,10 +70,12 @@ e2e::stories! {
         wallet.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
         let mut again = Wallet::open(&anybody, &kept, now).await.unwrap();
         again.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
-        // Another batch under the same code is not signed.
+        // Another batch under the same code is not signed, and not asked for again in this period.
         let mut other = Wallet::new(&anybody, id, now).await.unwrap();
+        assert!(other.wants_passes(now) && !wallet.wants_passes(now));
         let Err(FetchError::Call(refused)) = other.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await else { panic!("signed twice") };
         assert_eq!(refused.refusal().unwrap().reason, "OTHER_BATCH_ISSUED");
+        assert!(!other.wants_passes(now));
 
         // They pay here.
         let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;

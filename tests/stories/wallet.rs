@@ -23,6 +23,11 @@ fn fifty_minutes(start: &str) -> Range<DateTime<Utc>> {
     time(start)..time(start) + TimeDelta::minutes(50)
 }
 
+/// A wallet as it was kept before it said when it had read the log, and when it asks next.
+fn in_the_first_form(kept: &[u8]) -> Vec<u8> {
+    [b"respite/wallet/v1", &kept[17..73], &kept[121..]].concat()
+}
+
 e2e::stories! {
     // E1: what the worker's device does, from the log to the booking, and what it refuses.
     async fn a_wallet_keeps_passes_and_trusts_one_log(engine: Engine) {
@@ -180,7 +185,62 @@ e2e::stories! {
         // A device whose clock was years ahead, and was put right, goes on.
         assert!(opens(seen + TimeDelta::hours(1), &ahead, later).await);
         // As wallets were kept before they noted when they looked.
-        let old = [b"respite/wallet/v1", &kept[17..73], &kept[81..]].concat();
+        let old = in_the_first_form(&kept);
         assert!(opens(seen - TimeDelta::days(8), &old, later).await);
+    }
+
+    // E1: each device asks once in a period, by itself, at a moment that chance gives it.
+    async fn a_wallet_says_when_to_fetch(engine: Engine) {
+        let quarter = Quarter::of(engine, programme()).await;
+        let Quarter { world, hospital, .. } = &quarter;
+        let next = Issuer::generate();
+        hospital.manager.programmes().create_programme_key(Hospital::key_request(&next, "2026-04-01", "2026-06-30")).await.unwrap();
+        let (anybody, id, seen) = (world.anybody().await, hospital.id.parse().unwrap(), time(WINTER));
+        // Two weeks before each of the two quarters, and until two weeks before its end.
+        let (begin, end) = (time("2025-12-18T00:00:00Z"), time("2026-03-18T00:00:00Z"));
+        let second = TimeDelta::seconds(1);
+
+        let mut wallets = Vec::new();
+        for _ in 0..40 {
+            wallets.push(Wallet::new(&anybody, id, seen).await.unwrap());
+        }
+        let wanting = |at| wallets.iter().filter(|wallet| wallet.wants_passes(at)).count();
+        assert_eq!(wanting(begin - second), 0);
+        let after_a_day = wanting(begin + TimeDelta::days(1));
+        assert!((1..40).contains(&after_a_day), "{after_a_day}");
+        assert_eq!(wanting(begin + TimeDelta::days(2)), 40);
+        assert_eq!(wanting(end - second), 40);
+
+        // It stays that moment, in whatever form it is kept, until the passes are there.
+        let moments = |wallet: &Wallet| (0..=48 * 60).map(|minutes| wallet.wants_passes(begin + TimeDelta::minutes(minutes))).collect::<Vec<_>>();
+        let late = |wallet: &Wallet| !wallet.wants_passes(begin + TimeDelta::days(1));
+        let mut wallet = wallets.into_iter().find(late).unwrap();
+        let again = Wallet::open(&anybody, &wallet.to_bytes(), seen).await.unwrap();
+        assert_eq!(moments(&again), moments(&wallet));
+        // What was asked for once is asked for again.
+        let requests = wallet.request(3, begin).unwrap();
+        assert!(wallet.wants_passes(begin));
+        let mut old = Wallet::open(&anybody, &in_the_first_form(&wallet.to_bytes()), seen).await.unwrap();
+        assert!(old.wants_passes(begin));
+        assert_eq!(old.request(3, begin).unwrap(), requests);
+        let answers: Vec<_> = requests.iter().map(|request| hospital.issuer.issue(request).unwrap()).collect();
+        wallet.receive(&answers, begin).unwrap();
+
+        // There are no more of this quarter, spent or not; of the next there are.
+        let mut old = Wallet::open(&anybody, &in_the_first_form(&wallet.to_bytes()), seen).await.unwrap();
+        let mut spent = Wallet::open(&anybody, &wallet.to_bytes(), seen).await.unwrap();
+        while let Some(pass) = spent.pass_for(&fifty_minutes(MONDAY), VIDEO, seen).cloned() {
+            spent.remove(&pass);
+        }
+        assert!(spent.days_left(seen).is_empty());
+        for wallet in [&mut wallet, &mut old, &mut spent] {
+            assert!(!wallet.wants_passes(begin + TimeDelta::days(2)) && !wallet.wants_passes(end - second));
+            assert!(wallet.wants_passes(end + TimeDelta::days(2)));
+            let requests = wallet.request(3, end).unwrap();
+            let answers: Vec<_> = requests.iter().map(|request| next.issue(request).unwrap()).collect();
+            wallet.receive(&answers, end).unwrap();
+            assert!(!wallet.wants_passes(end + TimeDelta::days(2)));
+        }
+        assert_eq!((old.days_left(seen).len(), spent.days_left(seen).len()), (3, 0));
     }
 }

@@ -14,8 +14,10 @@
 //! use client::Wallet;
 //!
 //! let mut wallet = Wallet::new(&anybody, programme, now).await?;
-//! // Kept before anything is sent: an answer that is lost can be asked for again.
-//! wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
+//! if wallet.wants_passes(now) {
+//!     // Kept before anything is sent: an answer that is lost can be asked for again.
+//!     wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
+//! }
 //! storage.write_all(&wallet.to_bytes())?;
 //!
 //! // Another day:
@@ -43,8 +45,8 @@ use api::{
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
-    BlindSignature, Directory, FinalizeError, Head, KeyId, KeyState, LogError, NotIssuing, PendingToken,
-    ProgrammeId, Token, TokenRequest,
+    BlindSignature, Directory, FinalizeError, Head, KeyId, KeyRecord, KeyState, LogError, NotIssuing,
+    PendingToken, ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
 use tonic::transport::Channel;
@@ -74,8 +76,11 @@ struct Seen {
 }
 
 /// What the log does not say.
-#[derive(Default)]
 struct Kept {
+    /// The key under which there is nothing more to ask for, since the passes of its period were signed; or zeros.
+    signed: KeyId,
+    /// For how long to wait with the next ones once their key signs, in seconds.
+    delay: i64,
     /// Asked for and not answered, all under one key.
     pending: Vec<PendingToken>,
     passes: Vec<Token>,
@@ -190,13 +195,18 @@ const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
 const REST_MORE: TimeDelta = TimeDelta::hours(23);
 
+/// Within which time of a key's first signing all devices ask, each when chance says: so that whoever asks says nothing
+/// by when, and the hospital is not asked by everybody at once.
+const SPREAD: TimeDelta = TimeDelta::days(2);
+
 /// How far the server's clock and the device's may be apart.
 const SKEW: i64 = 24 * 60 * 60;
 const LONG_AGO: i64 = i64::MIN;
 
 const CONTEXT: &[u8] = b"respite/wallet/v2";
-/// It did not say when the log was read.
+/// It did not say when the log was read, nor anything of the next fetching.
 const FIRST_CONTEXT: &[u8] = b"respite/wallet/v1";
+const ADDED_LENGTH: usize = 8 + 8 + 32;
 const PENDING_LENGTH: usize = 610;
 const PASS_LENGTH: usize = 354;
 
@@ -204,7 +214,7 @@ impl Wallet {
     /// Without passes. Whoever reads the log signs in for nothing: `anybody` had better not.
     pub async fn new(anybody: &Client, programme: Uuid, now: DateTime<Utc>) -> Result<Self, WalletError> {
         let nothing = Seen { head: Head::default(), at: LONG_AGO };
-        Self::read(anybody, ProgrammeId(programme.into_bytes()), nothing, Kept::default(), now).await
+        Self::read(anybody, ProgrammeId(programme.into_bytes()), nothing, Kept::empty(), now).await
     }
 
     /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused, and so is one with
@@ -239,6 +249,16 @@ impl Wallet {
         self.log.head()
     }
 
+    /// Whether to fetch: the passes of the period were not, and the moment in it has come that chance gave this device.
+    /// It asks for nothing, so that an app may look whenever it runs.
+    pub fn wants_passes(&self, now: DateTime<Utc>) -> bool {
+        let Kept { signed, delay, pending, .. } = &self.kept;
+        let Some(key) = self.signing(now) else { return false };
+        let key_id = key.key.id();
+        let begun = pending.first().is_some_and(|pending| pending.request().key_id == key_id);
+        *signed != key_id && (begun || now.timestamp() - key.schedule.active_from >= *delay)
+    }
+
     /// Begins a login at the hospital's identity provider, if it takes any in place of codes.
     pub async fn begin_login(hospital: Channel) -> Result<ProviderLogin, FetchError> {
         let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));
@@ -250,7 +270,8 @@ impl Wallet {
     /// Fetches the passes of the period from the hospital, over a connection of its own.
     ///
     /// `keep` stores the wallet before anything is sent. If it fails after that, or there is no answer, the same passes
-    /// are asked for the next time, as they are when the hospital is not there for a moment.
+    /// are asked for the next time, as they are when the hospital is not there for a moment. If it says that it signed
+    /// others for this worker, a wallet that was lost has them, and no more are wanted before the next period.
     pub async fn fetch(
         &mut self,
         hospital: Channel,
@@ -283,7 +304,15 @@ impl Wallet {
             blinded_messages: blinded.collect(),
             login,
         };
-        let signed = issuer.issue_passes(request).await.map_err(crate::Error::from)?.into_inner();
+        let signed = match issuer.issue_passes(request).await.map_err(crate::Error::from) {
+            Ok(signed) => signed.into_inner(),
+            Err(error) => {
+                if error.refusal().is_some_and(|refusal| refusal.reason == "OTHER_BATCH_ISSUED") {
+                    self.kept.signed = requests[0].key_id;
+                }
+                return Err(error.into());
+            }
+        };
         let answers = signed.blind_signatures.iter().map(|answer| BlindSignature::try_from(&answer[..]));
         let answers = answers.collect::<Result<Vec<_>, _>>();
         let answers = answers.map_err(|_| crate::Error::Incomplete { field: "blind_signatures" })?;
@@ -293,9 +322,7 @@ impl Wallet {
     /// What to ask the hospital for, under the one key of the programme that signs `now`. As long as there is no
     /// answer, it is the same again.
     pub fn request(&mut self, passes: usize, now: DateTime<Utc>) -> Result<Vec<TokenRequest>, PassError> {
-        let mut keys = self.log.records().filter(|key| key.programme == self.id);
-        let key = keys.find(|key| key.state(now.timestamp()) == KeyState::Active);
-        let key_id = key.ok_or(PassError::NoKey)?.key.id();
+        let key_id = self.signing(now).ok_or(PassError::NoKey)?.key.id();
         let pending = &mut self.kept.pending;
         if pending.iter().any(|pending| pending.request().key_id != key_id) {
             pending.clear();
@@ -309,7 +336,7 @@ impl Wallet {
 
     /// Takes the hospital's answers, in the order of the requests; all of them or none.
     pub fn receive(&mut self, answers: &[BlindSignature], now: DateTime<Utc>) -> Result<(), PassError> {
-        let Kept { pending, passes, rests_until } = &mut self.kept;
+        let Kept { signed, delay, pending, passes, rests_until } = &mut self.kept;
         if answers.len() != pending.len() {
             return Err(PassError::Answers { expected: pending.len(), found: answers.len() });
         }
@@ -323,8 +350,16 @@ impl Wallet {
             pairs.map(|(pending, answer)| device.finalize(pending, answer)).collect::<Result<_, _>>()?;
         passes.extend(received);
         pending.clear();
-        *rests_until = (now + REST).timestamp() + chance(REST_MORE.num_seconds());
+        *signed = key_id;
+        *delay = chance(SPREAD);
+        *rests_until = (now + REST).timestamp() + chance(REST_MORE);
         Ok(())
+    }
+
+    /// The one key of the programme that signs.
+    fn signing(&self, now: DateTime<Utc>) -> Option<&KeyRecord> {
+        let mut keys = self.log.records().filter(|key| key.programme == self.id);
+        keys.find(|key| key.state(now.timestamp()) == KeyState::Active)
     }
 
     /// For which days each pass pays that is left, those that still rest among them.
@@ -369,15 +404,18 @@ impl Wallet {
 
     /// For the device's own storage. Whoever has these bytes can spend the passes, and link those that are pending.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Kept { pending, passes, rests_until } = &self.kept;
+        let Kept { signed, delay, pending, passes, rests_until } = &self.kept;
         let Head { length, hash } = self.log.head();
-        let size = CONTEXT.len() + 80 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
+        let size =
+            CONTEXT.len() + 72 + ADDED_LENGTH + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         bytes.extend_from_slice(CONTEXT);
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&hash);
         bytes.extend_from_slice(&self.read_at.to_be_bytes());
+        bytes.extend_from_slice(&delay.to_be_bytes());
+        bytes.extend_from_slice(signed.as_bytes());
         bytes.extend_from_slice(&rests_until.to_be_bytes());
         bytes.extend_from_slice(&(pending.len() as u64).to_be_bytes());
         for pending in pending {
@@ -387,6 +425,13 @@ impl Wallet {
             bytes.extend_from_slice(&pass.to_bytes());
         }
         bytes
+    }
+}
+
+impl Kept {
+    fn empty() -> Self {
+        let delay = chance(SPREAD);
+        Self { signed: KeyId::from([0; 32]), delay, pending: Vec::new(), passes: Vec::new(), rests_until: 0 }
     }
 }
 
@@ -402,8 +447,14 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
     let (programme, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (hash, rest) = rest.split_first_chunk()?;
-    let (at, rest) =
-        if first.is_some() { (&LONG_AGO.to_be_bytes(), rest) } else { rest.split_first_chunk()? };
+    let (added, rest) = if first.is_some() {
+        (None, rest)
+    } else {
+        let (at, rest) = rest.split_first_chunk()?;
+        let (delay, rest) = rest.split_first_chunk()?;
+        let (signed, rest) = rest.split_first_chunk::<32>()?;
+        (Some((i64::from_be_bytes(*at), i64::from_be_bytes(*delay), KeyId::from(*signed))), rest)
+    };
     let (rests_until, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let number = usize::try_from(u64::from_be_bytes(*number)).ok()?;
@@ -411,14 +462,15 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
     let (passes, []) = passes.as_chunks::<PASS_LENGTH>() else { return None };
     let pending =
         pending.chunks(PENDING_LENGTH).map(PendingToken::try_from).collect::<Result<_, _>>().ok()?;
-    let passes = passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
-    let head = Head { length: u64::from_be_bytes(*length), hash: *hash };
-    let seen = Seen { head, at: i64::from_be_bytes(*at) };
-    Some((
-        ProgrammeId(*programme),
-        seen,
-        Kept { pending, passes, rests_until: i64::from_be_bytes(*rests_until) },
-    ))
+    let passes: Vec<Token> =
+        passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
+    let (at, delay, signed) = added.unwrap_or_else(|| {
+        let Kept { signed, delay, .. } = Kept::empty();
+        (LONG_AGO, delay, passes.last().map_or(signed, Token::key_id))
+    });
+    let seen = Seen { head: Head { length: u64::from_be_bytes(*length), hash: *hash }, at };
+    let kept = Kept { signed, delay, pending, passes, rests_until: i64::from_be_bytes(*rests_until) };
+    Some((ProgrammeId(*programme), seen, kept))
 }
 
 async fn read_programme(anybody: &Client, id: Uuid) -> Result<v1::Programme, crate::Error> {
@@ -461,11 +513,11 @@ async fn read_entries(anybody: &Client) -> Result<Vec<Vec<u8>>, crate::Error> {
     }
 }
 
-/// A number from 0 to `most`, each nearly as likely.
-fn chance(most: i64) -> i64 {
+/// A number of seconds up to `most`, each nearly as likely.
+fn chance(most: TimeDelta) -> i64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the operating system has randomness to give");
-    i64::try_from(u64::from_be_bytes(bytes) >> 1).unwrap_or_default() % (most + 1)
+    i64::try_from(u64::from_be_bytes(bytes) >> 1).unwrap_or_default() % (most.num_seconds() + 1)
 }
 
 #[cfg(test)]
@@ -474,7 +526,7 @@ mod tests {
 
     #[test]
     fn what_is_no_wallet_is_refused() {
-        for (context, length) in [(FIRST_CONTEXT, 72), (CONTEXT, 80)] {
+        for (context, length) in [(FIRST_CONTEXT, 72), (CONTEXT, 72 + ADDED_LENGTH)] {
             let empty = [context, &vec![0; length]].concat();
             assert!(parse(&empty).is_some());
             for length in 0..empty.len() {
@@ -497,7 +549,7 @@ mod tests {
 
     #[test]
     fn passes_rest_an_hour_to_a_day() {
-        let chances: Vec<_> = (0..1_000).map(|_| chance(REST_MORE.num_seconds())).collect();
+        let chances: Vec<_> = (0..1_000).map(|_| chance(REST_MORE)).collect();
         assert!(chances.iter().all(|more| (0..=REST_MORE.num_seconds()).contains(more)));
         assert!(chances.iter().any(|more| *more > REST_MORE.num_seconds() / 2));
         assert!(chances.iter().any(|more| *more < REST_MORE.num_seconds() / 2));
