@@ -36,8 +36,8 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("oidc", &[]),
     ("pass", &[]),
     ("search", &["calendar"]),
-    ("server", &["api", "calendar", "client", "migrations", "notify", "services", "store", "vault"]),
-    ("services", &["api", "calendar", "fetch", "notify", "pass", "search", "store", "vault"]),
+    ("server", &["api", "calendar", "client", "migrations", "notify", "oidc", "services", "store", "vault"]),
+    ("services", &["api", "calendar", "fetch", "notify", "oidc", "pass", "search", "store", "vault"]),
     ("store", &["calendar"]),
     ("vault", &[]),
 ];

@@ -22,6 +22,7 @@ mod m20261125_000015_audit;
 mod m20261125_000017_notes;
 mod m20261125_000021_reports;
 mod m20261126_000001_emergency_access;
+mod m20261126_000002_staff_identity;
 
 /// Every step, the oldest first.
 pub struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000017_notes::Migration),
             Box::new(m20261125_000021_reports::Migration),
             Box::new(m20261126_000001_emergency_access::Migration),
+            Box::new(m20261126_000002_staff_identity::Migration),
         ]
     }
 }

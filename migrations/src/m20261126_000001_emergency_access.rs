@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{big_integer, big_integer_null, binary, string, uuid, uuid_null},
+    schema::{big_integer, big_integer_null, binary, uuid, uuid_null},
 };
 
 #[derive(DeriveMigrationName)]
@@ -17,7 +17,6 @@ impl MigrationTrait for Migration {
                     .table("emergency_access")
                     .col(uuid("id").primary_key())
                     .col(uuid("booking_id"))
-                    .col(string("reason"))
                     .col(uuid("requested_by"))
                     .col(big_integer("requested_at"))
                     .col(uuid_null("approved_by"))

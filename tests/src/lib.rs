@@ -106,6 +106,7 @@ impl World {
             rules,
             keyring: std::sync::Arc::new(vault::Keyring::generate()),
             post: Post::Outbox(outbox.clone()),
+            staff_provider: None,
             settings: std::sync::Arc::new(Settings {
                 audience: "respite-test".to_owned(),
                 proof_of_work_bits: 4,

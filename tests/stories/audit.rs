@@ -19,13 +19,14 @@ use crate::emergency;
 const NOW: &str = "2026-03-20T09:00:00Z";
 
 /// Calls by which staff change something, and the entry that each leaves.
-const WRITTEN_DOWN: [(&str, &str); 11] = [
+const WRITTEN_DOWN: [(&str, &str); 12] = [
     ("ApproveEmergencyAccess", "approve_emergency_access"),
     ("CreateCredential", "create_credential"),
     ("CreateProgramme", "create_programme"),
     ("CreateProgrammeKey", "create_programme_key"),
     ("CreateTherapist", "create_therapist"),
     ("DeleteCredential", "delete_credential"),
+    ("LinkIdentity", "unlink_identity"),
     ("ReadEmergencyContact", "read_emergency_contact"),
     ("RequestEmergencyAccess", "request_emergency_access"),
     ("RevokeProgrammeKey", "revoke_programme_key"),
@@ -78,6 +79,13 @@ e2e::stories! {
             public_key: Secret::generate().login_key().verifying_key().to_bytes().to_vec(),
         };
         operator.programmes().update_programme_manager(other).await.unwrap();
+        // Whom there is no provider for; `id_token` has the others.
+        let unlink = v1::LinkIdentityRequest {
+            request_id: request_id(),
+            staff: Some(v1::link_identity_request::Staff::TherapistId(ada.id.clone())),
+            subject: String::new(),
+        };
+        operator.alias().link_identity(unlink).await.unwrap();
 
         let ada = ada.works("Mon 08:00-20:00").await;
         let nurse = world.worker().await;
@@ -85,8 +93,8 @@ e2e::stories! {
         let booking = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
         let (second, _) = emergency::operator(&world).await;
         let asked = emergency::asks(&operator, &booking.id).await.unwrap();
-        emergency::agrees(&second, &asked.id).await.unwrap();
-        emergency::reads(&operator, &asked.id).await.unwrap();
+        emergency::agrees(&second, &asked).await.unwrap();
+        emergency::reads(&operator, &asked).await.unwrap();
 
         let entries = listed(&operator, 3).await;
         let told: Vec<_> = entries.iter().map(|entry| (entry.actor_kind.as_str(), entry.action.as_str())).collect();
@@ -100,6 +108,7 @@ e2e::stories! {
             ("operator", "refuse_credential"),
             ("operator", "delete_credential"),
             ("operator", "update_programme_manager"),
+            ("operator", "unlink_identity"),
             ("terminal", "create_operator"),
             ("operator", "request_emergency_access"),
             ("operator", "approve_emergency_access"),
@@ -110,10 +119,10 @@ e2e::stories! {
         assert_eq!((entries[0].object.as_str(), entries[1].actor_id.as_str()), (hospital.id.as_str(), hospital.id.as_str()));
         assert_eq!(entries[1].object, HEXLOWER.encode(&key_id));
         assert_eq!((entries[3].object.as_str(), entries[5].actor_id.as_str()), (ada.id.as_str(), ada.id.as_str()));
-        assert_eq!(entries[7].object, claimed);
-        assert!(entries[10..].iter().all(|entry| entry.object == asked.id));
+        assert_eq!((entries[7].object.as_str(), entries[9].object.as_str()), (claimed.as_str(), ada.id.as_str()));
+        assert!(entries[11..].iter().all(|entry| entry.object == asked));
         let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
-        assert_eq!(positions, (1..=13).collect::<Vec<_>>());
+        assert_eq!(positions, (1..=14).collect::<Vec<_>>());
         audit::verify(&audit::entries(&world.app).await.unwrap(), None).unwrap();
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use api::{
     google::r#type as gtype,
-    v1::{self, confirm_booking_request::Payment},
+    v1::{self, confirm_booking_request::Payment, link_identity_request::Staff as Named},
 };
 use client::{Client, Refusal, Secret, request_id};
 use e2e::{Worker, World, date, hospital::Hospital, hours_of, minutes, profile, span, time, timestamp};
@@ -66,6 +66,32 @@ e2e::stories! {
             (|r| r.public_key.push(1), "MALFORMED", "public_key"),
             (|r| r.challenge.clear(), "REQUIRED", "challenge"),
             (|r| r.signature.push(1), "MALFORMED", "signature"),
+        ]).await;
+
+        let base = v1::FinishIdTokenLoginRequest { challenge: vec![1; 56], id_token: "a.b.c".to_owned() };
+        refused(&world, &async |request| anybody.alias().finish_id_token_login(request).await, &base, &[
+            (|r| r.challenge.clear(), "REQUIRED", "challenge"),
+            (|r| r.id_token.clear(), "REQUIRED", "id_token"),
+        ]).await;
+        // Before anything is said of a provider, of which there is none here.
+        let (operator, ada) = (world.operator().await, world.therapist("Ada", BERLIN).await);
+        let base = v1::LinkIdentityRequest {
+            request_id: request_id(),
+            staff: Some(Named::TherapistId(ada.id)),
+            subject: String::new(),
+        };
+        check(&world, async |request| operator.alias().link_identity(request).await, base, &[
+            (|r| r.request_id.clear(), "REQUIRED", "request_id"),
+            (|r| r.request_id = "42".to_owned(), "MALFORMED", "request_id"),
+            (|r| r.staff = None, "REQUIRED", "staff"),
+            (|r| r.staff = Some(Named::TherapistId(String::new())), "REQUIRED", "therapist_id"),
+            (|r| r.staff = Some(Named::TherapistId("Ada".to_owned())), "MALFORMED", "therapist_id"),
+            (|r| r.staff = Some(Named::OperatorId("the first".to_owned())), "MALFORMED", "operator_id"),
+            (|r| r.staff = Some(Named::ProgrammeId("x".repeat(10_000))), "MALFORMED", "programme_id"),
+            (|r| r.subject = " ".to_owned(), "REQUIRED", "subject"),
+            (|r| r.subject = "x".repeat(256), "TOO_LONG", "subject"),
+            (|r| r.subject = "two\nlines".to_owned(), "MALFORMED", "subject"),
+            (|r| r.subject = "ada\u{0}".to_owned(), "MALFORMED", "subject"),
         ]).await;
 
         let base = v1::SetExclusionTagsRequest {
@@ -140,7 +166,7 @@ e2e::stories! {
         nurse.reached_at(&world, "heron@example.com", "en", v1::ReminderLevel::Time).await;
         let booking_id = nurse.books(&ada, "2026-03-23T10:00:00Z").await.unwrap().id;
         let (operator, (second, _)) = (world.operator().await, emergency::operator(&world).await);
-        let asked = emergency::asks(&operator, &booking_id).await.unwrap().id;
+        let asked = emergency::asks(&operator, &booking_id).await.unwrap();
         let request = v1::RequestEmergencyAccessRequest { request_id: request_id(), booking_id, reason: v1::EmergencyReason::Medical.into() };
         check(&world, async |request| operator.accesses().request_emergency_access(request).await, request, &[
             (|r| r.request_id.clear(), "REQUIRED", "request_id"),

@@ -139,9 +139,9 @@ e2e::stories! {
             asking.push(anybody.login(operator.clone()).await.unwrap());
         }
         let emergency = emergency::asks(&asking[0], &told_of.id).await.unwrap();
-        told.refused(asking[0].accesses().read_emergency_contact(v1::ReadEmergencyContactRequest { emergency_access_id: emergency.id.clone() }).await);
-        emergency::agrees(&asking[1], &emergency.id).await.unwrap();
-        assert_eq!(emergency::reads(&asking[0], &emergency.id).await.unwrap().email, early_email);
+        told.refused(asking[0].accesses().read_emergency_contact(v1::ReadEmergencyContactRequest { emergency_access_id: emergency.clone() }).await);
+        emergency::agrees(&asking[1], &emergency).await.unwrap();
+        assert_eq!(emergency::reads(&asking[0], &emergency).await.unwrap().email, early_email);
         let mut export = nurse.alias().export_alias(v1::ExportAliasRequest {}).await.unwrap().into_inner();
         let mut exported = Vec::new();
         while let Some(piece) = export.message().await.unwrap() {

@@ -3,14 +3,14 @@
 use api::v1;
 use chrono::TimeDelta;
 use client::{Client, Refusal, Secret, request_id};
-use e2e::{Therapist, Worker, World};
+use e2e::{Engine, Therapist, Worker, World};
 use sea_orm::ConnectionTrait;
 use services::audit;
 use store::OperatorId;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::notes;
+use crate::{notes, privacy};
 
 const BERLIN: &str = "Europe/Berlin";
 const FRIDAY: &str = "2026-03-20T09:00:00Z";
@@ -36,21 +36,20 @@ pub(crate) async fn operator(world: &World) -> (Client, OperatorId) {
     (world.anybody().await.login(key).await.unwrap(), id)
 }
 
-pub(crate) async fn asks(operator: &Client, booking_id: &str) -> Result<v1::EmergencyAccess, Refusal> {
+pub(crate) async fn asks(operator: &Client, booking_id: &str) -> Result<String, Refusal> {
     let request = v1::RequestEmergencyAccessRequest {
         request_id: request_id(),
         booking_id: booking_id.to_owned(),
         reason: v1::EmergencyReason::DangerToSelf.into(),
     };
-    let asked = operator.accesses().request_emergency_access(request).await?;
-    Ok(asked.into_inner().emergency_access.unwrap())
+    Ok(operator.accesses().request_emergency_access(request).await?.into_inner().emergency_access_id)
 }
 
-pub(crate) async fn agrees(operator: &Client, id: &str) -> Result<v1::EmergencyAccess, Refusal> {
+pub(crate) async fn agrees(operator: &Client, id: &str) -> Result<(), Refusal> {
     let request =
         v1::ApproveEmergencyAccessRequest { request_id: request_id(), emergency_access_id: id.to_owned() };
-    let agreed = operator.accesses().approve_emergency_access(request).await?;
-    Ok(agreed.into_inner().emergency_access.unwrap())
+    operator.accesses().approve_emergency_access(request).await?;
+    Ok(())
 }
 
 pub(crate) async fn reads(operator: &Client, id: &str) -> Result<v1::ReadEmergencyContactResponse, Refusal> {
@@ -71,7 +70,7 @@ fn refused<T>(answer: Result<T, Refusal>, code: Code, reason: &str) {
 }
 
 impl Emergency {
-    async fn at(engine: e2e::Engine) -> Self {
+    async fn at(engine: Engine) -> Self {
         let world = World::at(engine, FRIDAY).await;
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
         let nurse = world.worker().await;
@@ -83,7 +82,7 @@ impl Emergency {
     }
 
     async fn asked(&self) -> String {
-        asks(&self.first, &self.booking.id).await.unwrap().id
+        asks(&self.first, &self.booking.id).await.unwrap()
     }
 
     async fn agreed(&self) -> String {
@@ -102,15 +101,20 @@ e2e::stories! {
         use v1::{AccessAction as A, CallerKind as K};
         let emergency = Emergency::at(engine).await;
         let Emergency { world, nurse, booking, first, second, second_id, .. } = &emergency;
-        let asked = asks(first, &booking.id).await.unwrap();
-        assert_eq!((asked.booking_id.as_str(), asked.approver_id.as_str(), asked.reason()), (booking.id.as_str(), "", v1::EmergencyReason::DangerToSelf));
+        let id = asks(first, &booking.id).await.unwrap();
         // The second sees what it is that the first asks for.
-        let open = second.accesses().list_emergency_accesses(v1::ListEmergencyAccessesRequest::default()).await.unwrap().into_inner();
-        assert_eq!(open.emergency_accesses, std::slice::from_ref(&asked));
+        let open = async || {
+            let list = v1::ListEmergencyAccessesRequest::default();
+            let [open] = second.accesses().list_emergency_accesses(list).await.unwrap().into_inner().emergency_accesses.try_into().unwrap();
+            open
+        };
+        let asked: v1::EmergencyAccess = open().await;
+        assert_eq!((&asked.id, &asked.booking_id, asked.approver_id.as_str()), (&id, &booking.id, ""));
         world.pass(TimeDelta::minutes(5));
-        let agreed = agrees(second, &asked.id).await.unwrap();
+        agrees(second, &id).await.unwrap();
+        let agreed = open().await;
         assert_eq!((agreed.approver_id, &agreed.requester_id), (second_id.to_string(), &asked.requester_id));
-        let read = reads(first, &asked.id).await.unwrap();
+        let read = reads(first, &id).await.unwrap();
         assert_eq!(read, v1::ReadEmergencyContactResponse { email: EMAIL.to_owned(), language_code: "de".to_owned() });
         refused(reads(first, &asked.id).await, Code::FailedPrecondition, "EMERGENCY_ACCESS_READ");
 
@@ -123,8 +127,12 @@ e2e::stories! {
             (K::Alias, A::SignIn),
         ]);
         for access in &told[..3] {
-            assert_eq!((&access.booking_id, &access.emergency_access_id, access.reason()), (&booking.id, &asked.id, v1::EmergencyReason::DangerToSelf));
+            assert_eq!((&access.booking_id, &access.emergency_access_id), (&booking.id, &asked.id));
         }
+        assert_eq!(told[2].reason(), v1::EmergencyReason::DangerToSelf);
+        // Nowhere else: whoever has the database does not read what somebody feared.
+        let files = privacy::files(world, engine);
+        assert_eq!(privacy::search(&files, &[("a reason", b"danger".to_vec())]), [""; 0]);
         let times: Vec<_> = told.iter().map(|access| access.create_time.unwrap().seconds).collect();
         assert_eq!(times, [300, 300, 0, 0].map(|second| e2e::time(FRIDAY).timestamp() + second));
 
@@ -154,7 +162,7 @@ e2e::stories! {
         refused(reads(&third, &id).await, Code::PermissionDenied, "OTHER_OPERATOR");
         refused(agrees(&third, &id).await, Code::FailedPrecondition, "EMERGENCY_ACCESS_APPROVED");
         // An approval is for what was asked, not for what is asked next.
-        let next = asks(first, &booking.id).await.unwrap().id;
+        let next = asks(first, &booking.id).await.unwrap();
         refused(reads(first, &next).await, Code::FailedPrecondition, "EMERGENCY_ACCESS_NOT_APPROVED");
         assert_eq!(log(nurse).await.len(), 4, "three steps and signing in");
     }
@@ -167,11 +175,69 @@ e2e::stories! {
         for attempt in [
             "update emergency_access set approved_by = requested_by",
             "update emergency_access set read_at = 0",
-            "insert into emergency_access select booking_id, booking_id, reason, requested_by, 0, requested_by, 9000000000, null from emergency_access",
+            "insert into emergency_access select booking_id, booking_id, requested_by, 0, requested_by, 9000000000, null from emergency_access",
         ] {
-            emergency.world.app.db.read().execute_unprepared(attempt).await.expect_err(attempt);
+            let refused = emergency.world.app.db.read().execute_unprepared(attempt).await.expect_err(attempt);
+            assert!(refused.to_string().to_lowercase().contains("check constraint"), "{refused}");
         }
         assert!(emergency.world.fingerprint().await == before);
+    }
+
+    // Who writes the second one's name into the row leaves nothing in the log that nobody changes: that is looked at.
+    async fn what_nobody_is_on_record_to_have_approved_is_not_read(engine: Engine) {
+        let emergency = Emergency::at(engine).await;
+        let Emergency { world, first, second, .. } = &emergency;
+        let id = emergency.asked().await;
+        let forged = "update emergency_access set approved_by = (select id from operator where id <> requested_by)";
+        assert_eq!(world.app.db.read().execute_unprepared(forged).await.unwrap().rows_affected(), 1);
+        refused(reads(first, &id).await, Code::FailedPrecondition, "EMERGENCY_ACCESS_NOT_APPROVED");
+        // Nor is the approval of another one.
+        let other = emergency.asked().await;
+        agrees(second, &other).await.unwrap();
+        refused(reads(first, &id).await, Code::FailedPrecondition, "EMERGENCY_ACCESS_NOT_APPROVED");
+        reads(first, &other).await.unwrap();
+    }
+
+    // However often they ask afterwards: what was read stays in the worker's log.
+    async fn a_contact_that_was_read_is_not_driven_out_of_the_log(engine: Engine) {
+        let emergency = Emergency::at(engine).await;
+        let Emergency { world, nurse, booking, first, second, .. } = &emergency;
+        let read = emergency.agreed().await;
+        reads(first, &read).await.unwrap();
+        for _ in 0..2 {
+            for (one, other) in [(first, second), (second, first)] {
+                for _ in 0..4 {
+                    let id = asks(one, &booking.id).await.unwrap();
+                    agrees(other, &id).await.unwrap();
+                }
+            }
+            world.pass(TimeDelta::days(1));
+        }
+        for _ in 0..40 {
+            world.anybody().await.login(nurse.key.clone()).await.unwrap();
+        }
+        let log = nurse.client.accesses().list_accesses(v1::ListAccessesRequest {}).await.unwrap().into_inner().accesses;
+        assert!(log.iter().any(|access| access.action() == v1::AccessAction::ReadEmergencyContact && access.emergency_access_id == read));
+        assert_eq!(log.iter().filter(|access| access.action() == v1::AccessAction::SignIn).count(), 30);
+    }
+
+    // Whose a session was is forgotten after a year, in the log as everywhere else.
+    async fn the_log_lets_go_of_a_session_with_whose_it_was(engine: Engine) {
+        let emergency = Emergency::at(engine).await;
+        let Emergency { world, nurse, booking, first, .. } = &emergency;
+        world.set_clock("2026-04-20T10:00:00Z");
+        let id = asks(first, &booking.id).await.unwrap();
+        let named = async || {
+            let nurse = world.anybody().await.login(nurse.key.clone()).await.unwrap();
+            let log = nurse.accesses().list_accesses(v1::ListAccessesRequest {}).await.unwrap().into_inner().accesses;
+            let asked: Vec<_> = log.into_iter().filter(|access| access.emergency_access_id == id).collect();
+            asked.into_iter().map(|access| access.booking_id).collect::<Vec<_>>()
+        };
+        for (now, left) in [("2027-03-24T09:59:59Z", booking.id.as_str()), ("2027-03-24T10:00:00Z", "")] {
+            world.set_clock(now);
+            services::retention::sweep(&world.app).await.unwrap();
+            assert_eq!(named().await, [left], "{now}");
+        }
     }
 
     async fn it_lasts_a_quarter_of_an_hour_and_another(engine: Engine) {
@@ -232,6 +298,29 @@ e2e::stories! {
         refused(asks(first, &booking.id).await, Code::NotFound, "NOT_FOUND");
         refused(agrees(second, &asked).await, Code::NotFound, "NOT_FOUND");
         refused(reads(first, &agreed).await, Code::NotFound, "NOT_FOUND");
+        // Nor in what was answered and is remembered.
+        let hex = match engine {
+            Engine::Sqlite => "select lower(hex(response)) from request",
+            Engine::Postgres => "select encode(response, 'hex') from request",
+        };
+        let booking_id = data_encoding::HEXLOWER.encode(booking.id.as_bytes());
+        let remembered = world.texts(hex).await;
+        assert!(!remembered.is_empty() && remembered.iter().all(|answer| !answer.contains(&booking_id)));
+    }
+
+    // Of a session that is cancelled, or long over, nobody fears anything now.
+    async fn a_session_long_over_opens_no_door(engine: Engine) {
+        let emergency = Emergency::at(engine).await;
+        let Emergency { world, ada, nurse, booking, first, second, .. } = &emergency;
+        let cancelled = nurse.books(ada, "2026-03-23T14:00:00Z").await.unwrap();
+        let asked = asks(first, &cancelled.id).await.unwrap();
+        nurse.cancels(&cancelled).await;
+        refused(asks(first, &cancelled.id).await, Code::NotFound, "NOT_FOUND");
+        refused(agrees(second, &asked).await, Code::NotFound, "NOT_FOUND");
+        world.set_clock("2026-04-22T10:49:59Z");
+        asks(first, &booking.id).await.unwrap();
+        world.set_clock("2026-04-22T10:50:00Z");
+        refused(asks(first, &booking.id).await, Code::NotFound, "NOT_FOUND");
     }
 
     async fn whose_contact_there_is_none_of_cannot_be_reached(engine: Engine) {
@@ -270,12 +359,17 @@ e2e::stories! {
             emergency.asked().await;
         }
         refused(asks(first, &booking.id).await, Code::ResourceExhausted, "TOO_MANY_EMERGENCIES");
-        asks(second, &booking.id).await.unwrap();
-        // The second reads of all six, two at a time.
+        // What is gone counts, too.
+        world.app.db.read().execute_unprepared("delete from emergency_access").await.unwrap();
+        refused(asks(first, &booking.id).await, Code::ResourceExhausted, "TOO_MANY_EMERGENCIES");
+        for _ in 0..5 {
+            asks(second, &booking.id).await.unwrap();
+        }
+        // The first reads of all five, two at a time.
         let (mut seen, mut page_token) = (Vec::new(), String::new());
         loop {
             let request = v1::ListEmergencyAccessesRequest { page_size: 2, page_token };
-            let page = second.accesses().list_emergency_accesses(request).await.unwrap().into_inner();
+            let page = first.accesses().list_emergency_accesses(request).await.unwrap().into_inner();
             seen.extend(page.emergency_accesses.into_iter().map(|access| access.id));
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -284,7 +378,7 @@ e2e::stories! {
         }
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), 6);
+        assert_eq!(seen.len(), 5);
         world.pass(TimeDelta::days(1));
         services::retention::sweep(&world.app).await.unwrap();
         asks(first, &booking.id).await.unwrap();

@@ -12,7 +12,7 @@ use e2e::{
 use sea_orm::ConnectionTrait;
 use vault::DataKey;
 
-use crate::{busy, emergency, exclusions, notes, roster};
+use crate::{busy, emergency, exclusions, id_token, notes, roster};
 
 const BERLIN: &str = "Europe/Berlin";
 const FEED: &str = "https://rosters.example.org/heron.ics";
@@ -210,6 +210,7 @@ pub(crate) async fn fill(world: &World) -> Told {
     hospital.publishes("2026-03-01", "2026-05-31").await.unwrap();
     world.set_clock("2026-03-20T09:00:00Z");
     let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
+    id_token::links(world, &ada).await;
     let published = v1::CreateCalendarFeedRequest { request_id: request_id() };
     ada.client.availability().create_calendar_feed(published).await.unwrap();
     let calendar = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260323T200000Z\r\nDTEND:20260324T053000Z\r\n\
@@ -232,7 +233,7 @@ pub(crate) async fn fill(world: &World) -> Told {
         } else {
             let (second, _) = emergency::operator(world).await;
             let asked = emergency::asks(&world.operator().await, &booked.id).await.unwrap();
-            emergency::agrees(&second, &asked.id).await.unwrap();
+            emergency::agrees(&second, &asked).await.unwrap();
             notes::tells(world, &ada, &nurse, &secret, &booked).await;
         }
     }

@@ -18,6 +18,7 @@ mod emergency;
 mod exclusions;
 mod export;
 mod fresh;
+mod id_token;
 mod inventory;
 mod limits;
 mod linking;
@@ -27,6 +28,8 @@ mod notes;
 mod preview;
 mod privacy;
 mod programmes;
+#[path = "../../crates/oidc/tests/provider/mod.rs"]
+mod provider;
 mod races;
 mod reminders;
 mod reports;

@@ -8,10 +8,12 @@ use std::{
 };
 
 use api::v1::{
-    Alias, BeginCreateAliasRequest, BeginCreateAliasResponse, BeginLoginRequest, BeginLoginResponse,
-    CreateAliasRequest, CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, ExportAliasRequest,
-    ExportAliasResponse, FinishLoginRequest, FinishLoginResponse, GetAliasRequest, GetAliasResponse,
-    LogoutRequest, LogoutResponse, SetExclusionTagsRequest, SetExclusionTagsResponse, UpdateAliasRequest,
+    Alias, BeginCreateAliasRequest, BeginCreateAliasResponse, BeginIdTokenLoginRequest,
+    BeginIdTokenLoginResponse, BeginLoginRequest, BeginLoginResponse, CreateAliasRequest,
+    CreateAliasResponse, EraseAliasRequest, EraseAliasResponse, ExportAliasRequest, ExportAliasResponse,
+    FinishIdTokenLoginRequest, FinishIdTokenLoginResponse, FinishLoginRequest, FinishLoginResponse,
+    GetAliasRequest, GetAliasResponse, LinkIdentityRequest, LinkIdentityResponse, LogoutRequest,
+    LogoutResponse, SetExclusionTagsRequest, SetExclusionTagsResponse, UpdateAliasRequest,
     UpdateAliasResponse,
     alias_service_server::{AliasService, AliasServiceServer},
 };
@@ -270,6 +272,27 @@ impl AliasService for Scripted {
         self.updates.lock().unwrap().push(Update { request_id, authorization });
         self.refusal()?;
         Ok(Response::new(UpdateAliasResponse::default()))
+    }
+
+    async fn begin_id_token_login(
+        &self,
+        _: Request<BeginIdTokenLoginRequest>,
+    ) -> Result<Response<BeginIdTokenLoginResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn finish_id_token_login(
+        &self,
+        _: Request<FinishIdTokenLoginRequest>,
+    ) -> Result<Response<FinishIdTokenLoginResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn link_identity(
+        &self,
+        _: Request<LinkIdentityRequest>,
+    ) -> Result<Response<LinkIdentityResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
     }
 
     async fn logout(&self, _: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {

@@ -119,6 +119,11 @@ impl Provider {
         token.verify(&keys, &expected, now)
     }
 
+    /// Whether the provider says of itself what it must, and tells its keys, at present.
+    pub async fn greet(&self) -> Result<(), HttpError> {
+        self.fetch().await.map(drop)
+    }
+
     /// What the provider says of itself, if it is the one that was named.
     pub(crate) async fn metadata(&self) -> Result<Metadata, HttpError> {
         let metadata: Metadata = self.http.get(&self.configuration).await?;
@@ -142,14 +147,18 @@ impl Provider {
             return Err(if kept.is_some() { Refused::Key } else { away });
         }
         *asked = Some(now);
-        let jwks_uri = self.metadata().await?.jwks_uri;
-        if !is_safe(&jwks_uri) {
-            return Err(HttpError::Form.into());
-        }
-        let keys = Keys::from(self.http.get::<KeySet>(&jwks_uri).await?);
+        let keys = self.fetch().await?;
         let kept = Kept { keys: keys.clone(), since: now };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         if keys.has(id, algorithm) { Ok(keys) } else { Err(Refused::Key) }
+    }
+
+    async fn fetch(&self) -> Result<Keys, HttpError> {
+        let jwks_uri = self.metadata().await?.jwks_uri;
+        if !is_safe(&jwks_uri) {
+            return Err(HttpError::Form);
+        }
+        Ok(Keys::from(self.http.get::<KeySet>(&jwks_uri).await?))
     }
 
     fn kept(&self, now: DateTime<Utc>) -> Option<Keys> {

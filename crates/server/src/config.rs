@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 use notify::{Password, SetupError, Smtp, SmtpSettings};
+use oidc::{Provider, ProviderError, ProviderSettings};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -31,8 +32,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// The certificate the server shows.
     pub tls: Option<TlsSettings>,
-    /// Where therapists, operators and managers call, if not where everybody does.
-    pub staff: Option<StaffSettings>,
+    /// How therapists, operators and managers come in, besides as everybody does.
+    pub staff: StaffSettings,
     /// Clients in browsers.
     pub web: WebSettings,
     /// Where zone rules may come from besides the program and the system (T6).
@@ -73,10 +74,19 @@ pub struct TlsSettings {
     pub key: PathBuf,
 }
 
-/// A socket for staff alone, who show a certificate besides their key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How therapists, operators and managers come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StaffTable")]
 pub struct StaffSettings {
+    /// Where they call, if not where everybody does.
+    pub door: Option<StaffDoor>,
+    /// Where they may sign in, besides with their keys.
+    pub oidc: Option<ProviderSettings>,
+}
+
+/// A socket for staff alone, who show a certificate besides signing in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaffDoor {
     /// Where it listens, on a network that the internet does not reach.
     pub listen: SocketAddr,
     /// The certificate shown to staff, with those that vouch for it.
@@ -85,6 +95,17 @@ pub struct StaffSettings {
     pub key: PathBuf,
     /// Who signs the certificates of staff.
     pub client_ca: PathBuf,
+}
+
+/// The same as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StaffTable {
+    listen: Option<SocketAddr>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    oidc: Option<ProviderSettings>,
 }
 
 /// Which pages may call the server from a browser.
@@ -296,8 +317,13 @@ impl Config {
             );
             return Err(("listen", reason));
         }
-        if self.staff.as_ref().is_some_and(|staff| staff.listen == self.listen) {
+        if self.staff.door.as_ref().is_some_and(|door| door.listen == self.listen) {
             return Err(("staff.listen", "staff and everybody else cannot share an address".to_owned()));
+        }
+        if let Some(provider) = &self.staff.oidc {
+            // What it says without a look at the file that it names.
+            Provider::new(&ProviderSettings { ca_file: None, ..provider.clone() })
+                .map_err(|error| (provider_setting(&error), error.to_string()))?;
         }
         if self.audience.is_empty() || !self.audience.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(("audience", "a host name such as respite.example.org is expected".to_owned()));
@@ -341,7 +367,7 @@ impl Default for Config {
             key_file: None,
             database: DatabaseSettings::default(),
             tls: None,
-            staff: None,
+            staff: StaffSettings::default(),
             web: WebSettings::default(),
             zones: ZoneSettings::default(),
             mail: None,
@@ -444,6 +470,22 @@ impl Limits {
     #[must_use]
     pub fn keepalive(&self) -> Duration {
         Duration::from_secs(self.keepalive_seconds.get())
+    }
+}
+
+impl TryFrom<StaffTable> for StaffSettings {
+    type Error = &'static str;
+
+    fn try_from(table: StaffTable) -> Result<Self, Self::Error> {
+        let StaffTable { listen, certificate, key, client_ca, oidc } = table;
+        let door = match (listen, certificate, key, client_ca) {
+            (None, None, None, None) => None,
+            (Some(listen), Some(certificate), Some(key), Some(client_ca)) => {
+                Some(StaffDoor { listen, certificate, key, client_ca })
+            }
+            _ => return Err("listen, certificate, key and client_ca go together"),
+        };
+        Ok(Self { door, oidc })
     }
 }
 
@@ -627,6 +669,15 @@ pub(crate) fn mail_setting(error: &SetupError) -> &'static str {
     }
 }
 
+/// Which setting to change when a provider cannot be used.
+fn provider_setting(error: &ProviderError) -> &'static str {
+    match error {
+        ProviderError::Issuer => "staff.oidc.issuer",
+        ProviderError::ClientId => "staff.oidc.client_id",
+        ProviderError::CaFile { .. } => "staff.oidc.ca_file",
+    }
+}
+
 /// The key that a systemd unit hands over by `LoadCredential=respite.key:...`.
 fn credential() -> Option<PathBuf> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
@@ -770,6 +821,33 @@ mod tests {
     }
 
     #[test]
+    fn staff_have_a_whole_door_and_a_provider_that_may_be_trusted_or_none() {
+        let door =
+            "listen = \"127.0.0.1:1\"\ncertificate = \"a.pem\"\nkey = \"b.pem\"\nclient_ca = \"c.pem\"\n";
+        let provider = "[staff.oidc]\nissuer = \"https://login.practice.example\"\nclient_id = \"respite\"\n";
+        let check = |text: &str, expected| {
+            let staff = Config::parse("respite.toml", text).unwrap().staff;
+            assert_eq!((staff.door.is_some(), staff.oidc.is_some()), expected, "{text}");
+        };
+        check("", (false, false));
+        check(provider, (false, true));
+        check(&format!("[staff]\n{door}"), (true, false));
+        check(&format!("[staff]\n{door}{provider}ca_file = \"missing\""), (true, true));
+        check_refused(
+            "# no certificate\n[staff]\nlisten = \"127.0.0.1:1\"",
+            "respite.toml:2: listen, certificate, key and client_ca go together",
+        );
+        check_refused(
+            &provider.replace("https", "http"),
+            "respite.toml:2: issuer: an https address without user, query and fragment is expected",
+        );
+        check_refused(
+            &provider.replace("\"respite\"", "\"\""),
+            "respite.toml:3: client_id: must not be empty",
+        );
+    }
+
+    #[test]
     fn plain_text_stays_on_this_machine() {
         check_refused(
             "# open to all\nlisten = \"0.0.0.0:50051\"",
@@ -831,11 +909,14 @@ mod tests {
             })
             .collect();
         toml::from_str::<Config>(&complete).unwrap();
-        let complete: toml::Table = complete.parse().unwrap();
-        for name in settings("").unwrap() {
-            let value = complete.get(&name).unwrap_or_else(|| panic!("{name} is not explained"));
-            for inner in settings(&name).into_iter().flatten() {
-                assert!(value.get(&inner).is_some(), "{name}.{inner} is not explained");
+        let complete = toml::Value::Table(complete.parse().unwrap());
+        let mut tables = vec![String::new()];
+        while let Some(table) = tables.pop() {
+            for name in settings(&table).into_iter().flatten() {
+                let path = if table.is_empty() { name } else { format!("{table}.{name}") };
+                let value = path.split('.').try_fold(&complete, |value, name| value.get(name));
+                let value = value.unwrap_or_else(|| panic!("{path} is not explained"));
+                tables.extend(value.is_table().then_some(path));
             }
         }
     }

@@ -49,6 +49,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = settings(config);
     findings.push(certificate(config));
     findings.push(staff(config));
+    findings.extend(provider(config).await);
     findings.push(key_file(config));
     findings.extend(database(config, now).await);
     findings.extend(zone_rules(config.zones.directory.as_deref(), now));
@@ -111,13 +112,27 @@ fn certificate(config: &Config) -> Finding {
 
 fn staff(config: &Config) -> Finding {
     const SUBJECT: &str = "staff";
-    let Some(staff) = &config.staff else {
-        return Finding::ok(SUBJECT, "served where everybody is: their keys alone let them in");
+    let Some(door) = &config.staff.door else {
+        return Finding::ok(SUBJECT, "served where everybody is: who signs in is let in");
     };
-    match open::staff_tls(staff) {
-        Ok(_) => Finding::ok(SUBJECT, format!("served on {} alone, by certificate", staff.listen)),
+    match open::staff_tls(door) {
+        Ok(_) => Finding::ok(SUBJECT, format!("served on {} alone, by certificate", door.listen)),
         Err(error) => Finding::fail(SUBJECT, error),
     }
+}
+
+/// Where staff sign in, if they do so anywhere else.
+async fn provider(config: &Config) -> Option<Finding> {
+    const SUBJECT: &str = "provider";
+    let provider = match open::staff_provider(config) {
+        Ok(provider) => provider?,
+        Err(error) => return Some(Finding::fail(SUBJECT, error)),
+    };
+    let issuer = provider.issuer();
+    Some(match provider.greet().await {
+        Ok(()) => Finding::ok(SUBJECT, format!("staff may sign in at {issuer}, which tells its keys")),
+        Err(error) => Finding::fail(SUBJECT, format!("staff cannot sign in at {issuer}: {error}")),
+    })
 }
 
 fn key_file(config: &Config) -> Finding {
@@ -361,11 +376,12 @@ mod tests {
         let settings = format!(
             "key_file = \"{}\"\n[database]\nurl = \"postgres://nobody@127.0.0.1:1/respite\"\n\
              [telemetry]\notlp_endpoint = \"http://127.0.0.1:1\"\n\
-             [mail]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\nsender = \"no-reply@example.org\"",
+             [mail]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\nsender = \"no-reply@example.org\"\n\
+             [staff.oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"respite\"",
             key.display()
         );
         let findings = examine(&Config::parse("test", &settings).unwrap()).await;
-        for subject in ["key", "database", "mail", "telemetry"] {
+        for subject in ["key", "database", "provider", "mail", "telemetry"] {
             assert_eq!(subject_of(&findings, subject).verdict, Verdict::Fail, "{findings:?}");
         }
     }

@@ -72,6 +72,9 @@ enum Command {
     /// Those who run the service
     #[command(subcommand)]
     Operator(command::operator::Operator),
+    /// Who signs in by the word of the identity provider of staff (`[staff.oidc]`)
+    #[command(subcommand)]
+    Identity(command::identity::Identity),
     /// Those who are found and booked
     #[command(subcommand)]
     Therapist(command::therapist::Therapist),
@@ -118,6 +121,7 @@ async fn run(file: Option<&Path>, command: Command) -> command::Outcome {
         Command::Key(which) => command::key::run(config, which).await,
         Command::Audit(what) => command::audit::run(&config()?, what).await,
         Command::Operator(what) => command::operator::run(&config()?, what).await,
+        Command::Identity(what) => command::identity::run(&config()?, what).await,
         Command::Therapist(what) => command::therapist::run(&config()?, what).await,
         Command::Programme(what) => command::programme::run(&config()?, what).await,
         Command::Zones(what) => command::zones::run(&config()?, what).await,

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::{Password, Post, SetupError, Smtp};
+use oidc::{Provider, ProviderError};
 use services::{App, Clock, Rates, Settings, feeds::Feeds, rates::Allowances};
 use store::Db;
 use thiserror::Error;
 
-use crate::config::{self, Config, DatabaseUrl, Limits, StaffSettings, TlsSettings};
+use crate::config::{self, Config, DatabaseUrl, Limits, StaffDoor, TlsSettings};
 use crate::key::{self, KeyError};
 use crate::schema::{self, Schema};
 use crate::tls::{Tls, TlsError};
@@ -77,6 +78,9 @@ pub enum OpenError {
     /// The mail server's settings do not work.
     #[error("{}: {}", config::mail_setting(.0), .0)]
     Mail(#[from] SetupError),
+    /// The settings of the identity provider of staff do not work.
+    #[error("staff.oidc.{0}")]
+    Provider(#[from] ProviderError),
 }
 
 /// Opens everything a call needs; the embedded database is brought up to date, a shared one must be.
@@ -84,6 +88,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
     let keyring = key::load(config)?;
     let zones = zones::load(config.zones.directory.as_deref())?;
     let post = post(config)?;
+    let staff_provider = staff_provider(config)?.map(Arc::new);
     let db = connect(config).await?;
     let mut schema = schema::of(db.read()).await?;
     if config.database.url.sqlite_path().is_some() && matches!(schema, Schema::Behind { .. }) {
@@ -113,6 +118,7 @@ pub async fn open(config: &Config) -> Result<App, OpenError> {
         rules: zones.in_force,
         keyring: Arc::new(keyring),
         post,
+        staff_provider,
         settings: Arc::new(settings(config)),
         listings: Arc::default(),
         mirror: Arc::default(),
@@ -167,6 +173,11 @@ pub fn post(config: &Config) -> Result<Post, OpenError> {
     Ok(Post::Smtp(Smtp::new(mail, password)?))
 }
 
+/// Where staff may sign in under these settings; nothing is connected to.
+pub fn staff_provider(config: &Config) -> Result<Option<Provider>, OpenError> {
+    Ok(config.staff.oidc.as_ref().map(Provider::new).transpose()?)
+}
+
 /// The certificate and key as the server shows them to everybody.
 pub fn tls(settings: &TlsSettings) -> Result<Tls, OpenError> {
     let certificate = read("tls.certificate", &settings.certificate)?;
@@ -175,7 +186,7 @@ pub fn tls(settings: &TlsSettings) -> Result<Tls, OpenError> {
 }
 
 /// The certificate and key as the server shows them to staff, and whose certificates staff must show.
-pub fn staff_tls(settings: &StaffSettings) -> Result<Tls, OpenError> {
+pub fn staff_tls(settings: &StaffDoor) -> Result<Tls, OpenError> {
     let certificate = read("staff.certificate", &settings.certificate)?;
     let key = read("staff.key", &settings.key)?;
     let client_ca = read("staff.client_ca", &settings.client_ca)?;

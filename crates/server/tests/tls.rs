@@ -69,6 +69,9 @@ impl Process {
             certificate = "server.pem"
             key = "server.key"
             client_ca = "staff-ca.pem"
+            [staff.oidc]
+            issuer = "https://login.practice.example"
+            client_id = "respite"
             [telemetry]
             log_format = "text"
         "#;
@@ -206,6 +209,9 @@ async fn each_listener_answers_its_own_callers() {
     client.create_alias(&worker).await.unwrap();
 
     // Whoever has a key may sign in by either, and is told by the calls that follow where they belong.
+    for door in [&client, &Client::over(staff.clone())] {
+        door.alias().begin_id_token_login(v1::BeginIdTokenLoginRequest {}).await.unwrap();
+    }
     let operator_outside = client.login(process.operator.clone()).await.unwrap();
     let worker_inside = Client::over(staff.clone()).login(worker.clone()).await.unwrap();
     let operator = Client::over(staff).login(process.operator.clone()).await.unwrap();
@@ -218,6 +224,8 @@ async fn each_listener_answers_its_own_callers() {
 
     check_refused(list_therapists(&operator_outside).await, "OTHER_LISTENER");
     check_refused(read_alias(&worker_inside).await, "OTHER_LISTENER");
+    let link = v1::LinkIdentityRequest::default();
+    check_refused(operator_outside.alias().link_identity(link).await.map(drop), "OTHER_LISTENER");
     // Calls that both may make are no way around it.
     check_refused(search(&operator_outside).await, "OTHER_LISTENER");
     check_refused(search(&worker_inside).await, "OTHER_LISTENER");

@@ -125,19 +125,22 @@ impl Door {
 }
 
 /// Every call, and who may make it. A call without a row is answered `UNIMPLEMENTED`, whatever the router knows.
-pub const POLICIES: [(&str, Policy); 85] = [
+pub const POLICIES: [(&str, Policy); 88] = [
     ("/respite.v1.AccessService/ApproveEmergencyAccess", Policy::Operator),
     ("/respite.v1.AccessService/ListAccesses", Policy::Alias),
     ("/respite.v1.AccessService/ListEmergencyAccesses", Policy::Operator),
     ("/respite.v1.AccessService/ReadEmergencyContact", Policy::Operator),
     ("/respite.v1.AccessService/RequestEmergencyAccess", Policy::Operator),
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
+    ("/respite.v1.AliasService/BeginIdTokenLogin", Policy::Open),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
     ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
     ("/respite.v1.AliasService/ExportAlias", Policy::Alias),
+    ("/respite.v1.AliasService/FinishIdTokenLogin", Policy::Open),
     ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
+    ("/respite.v1.AliasService/LinkIdentity", Policy::Operator),
     ("/respite.v1.AliasService/Logout", Policy::Anyone),
     ("/respite.v1.AliasService/SetExclusionTags", Policy::Alias),
     ("/respite.v1.AliasService/UpdateAlias", Policy::Alias),
@@ -243,7 +246,9 @@ impl Known {
     }
 }
 
-/// An alias, and the token that it has still to be asked about.
+/// An alias, and the token that it has still to be asked about. It is no [`Caller`]: a call that does not ask is told that
+/// nobody calls.
+#[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) alias: AliasId,
     pub(crate) token: Opaque,
@@ -376,9 +381,15 @@ where
             match admitted.await {
                 Ok((caller, token)) => {
                     let most = largest(request.uri().path());
-                    request.extensions_mut().insert(caller);
-                    if let Some(token) = token {
-                        request.extensions_mut().insert(token);
+                    let extensions = request.extensions_mut();
+                    match (known, caller, token) {
+                        (Known::AskedAgain, Caller::Alias(alias), Some(TokenHash(token))) => {
+                            extensions.insert(Bearer { alias, token });
+                        }
+                        (_, caller, token) => {
+                            extensions.insert(caller);
+                            token.map(|token| extensions.insert(token));
+                        }
                     }
                     inner.call(request).await.map(|response| explain(response, most))
                 }
@@ -521,8 +532,7 @@ pub(crate) trait Called {
 
 impl<T> Called for tonic::Request<T> {
     fn bearer(&self) -> Result<Bearer, Error> {
-        let token = self.extensions().get::<TokenHash>().ok_or(Unauthenticated::Token)?;
-        Ok(Bearer { alias: self.alias()?, token: token.0.clone() })
+        Ok(self.extensions().get().cloned().ok_or(Unauthenticated::Token)?)
     }
 
     fn caller(&self) -> Caller {

@@ -64,13 +64,24 @@ impl Callers {
         let token = match kept {
             Ok(token) => token,
             Err(reading) => {
-                let row = access_token::Entity::find_by_id(hash.clone()).one(app.db.read()).await?;
-                let token = Arc::new(row.ok_or(Unauthenticated::Token)?);
+                let row = access_token::Entity::find_by_id(hash.clone()).one(app.db.read()).await;
+                let Ok(Some(row)) = row else {
+                    // A token that is nobody's takes nobody's place.
+                    lock(&self.tokens).give_up(&reading);
+                    row?;
+                    return Err(Unauthenticated::Token.into());
+                };
+                let token = Arc::new(row);
                 lock(&self.tokens).keep(&reading, token.clone());
                 token
             }
         };
         if token.expires_at > Instant::from(now) { Ok(token) } else { Err(Unauthenticated::Token.into()) }
+    }
+
+    /// Forgets a token that does not hold any more.
+    pub(crate) fn forget_token(&self, hash: &Opaque) {
+        lock(&self.tokens).0.remove(hash);
     }
 
     /// What is known of the alias, once the mirror has caught up, from memory if that may be believed.
@@ -182,6 +193,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
         }
     }
 
+    /// There is nothing to be kept.
+    fn give_up(&mut self, reading: &Reading<K>) {
+        if self.0.get(&reading.key).is_some_and(|entry| matches!(entry.value, Err(id) if id == reading.id)) {
+            self.0.remove(&reading.key);
+        }
+    }
+
     /// Keeps what was asked for lately and `holds`; there is no value while it is read.
     fn retain(&mut self, now: Moment, holds: impl Fn(&K, Option<&V>) -> bool) {
         self.0.retain(|key, entry| {
@@ -210,6 +228,20 @@ mod tests {
         kept.keep(&reading, 10);
         kept.keep(&again, 11);
         assert_eq!(kept.get(&1).ok(), Some(11));
+    }
+
+    #[test]
+    fn what_is_not_there_takes_no_place() {
+        let mut kept = Kept::default();
+        for key in 0..2 * u32::try_from(MOST).unwrap() {
+            let reading = read(&mut kept, key);
+            kept.give_up(&reading);
+        }
+        assert!(kept.0.is_empty());
+        let (first, second) = (read(&mut kept, 1), read(&mut kept, 1));
+        kept.keep(&first, 10);
+        kept.give_up(&second);
+        assert_eq!(kept.get(&1).ok(), Some(10));
     }
 
     #[test]

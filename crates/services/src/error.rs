@@ -44,6 +44,15 @@ pub enum Error {
     /// The key signs in somebody else.
     #[error("another caller signs in with this key")]
     KeyInUse,
+    /// The provider's word signs in somebody else.
+    #[error("another caller signs in by this name")]
+    IdentityInUse,
+    /// No identity provider is set up.
+    #[error("staff sign in with their keys here")]
+    LoginsNotAccepted,
+    /// The identity provider does not tell its keys.
+    #[error("the identity provider does not answer")]
+    Provider(#[source] oidc::HttpError),
     /// The date has an override.
     #[error("this date has an override")]
     DateOverridden,
@@ -346,6 +355,7 @@ impl From<Error> for Status {
             Error::Emergency(refusal) => of_emergency(*refusal),
             Error::NotFound(_) => Code::NotFound,
             Error::KeyInUse
+            | Error::IdentityInUse
             | Error::KeyListed
             | Error::DateOverridden
             | Error::CalendarFeedExists
@@ -372,7 +382,8 @@ impl From<Error> for Status {
                 facts.insert("open_time".to_owned(), instant(*opens));
                 Code::FailedPrecondition
             }
-            Error::Excluded
+            Error::LoginsNotAccepted
+            | Error::Excluded
             | Error::HoldExpired
             | Error::Pass(_)
             | Error::PeriodsOverlap
@@ -392,6 +403,11 @@ impl From<Error> for Status {
             Error::Overloaded => {
                 details.set_retry_info(Some(RETRY));
                 Code::ResourceExhausted
+            }
+            Error::Provider(source) => {
+                tracing::warn!(error = %source, "the identity provider does not answer");
+                details.set_retry_info(Some(RETRY));
+                Code::Unavailable
             }
             Error::Loading => {
                 details.set_retry_info(Some(RETRY));
@@ -486,6 +502,9 @@ fn reason(error: &Error) -> &'static str {
         Error::OtherListener => "OTHER_LISTENER",
         Error::NotFound(_) => "NOT_FOUND",
         Error::KeyInUse => "KEY_IN_USE",
+        Error::IdentityInUse => "IDENTITY_IN_USE",
+        Error::LoginsNotAccepted => "LOGINS_NOT_ACCEPTED",
+        Error::Provider(_) => "PROVIDER_UNAVAILABLE",
         Error::DateOverridden => "DATE_OVERRIDDEN",
         Error::CalendarFeedExists => "CALENDAR_FEED_EXISTS",
         Error::Slot(refusal) => match refusal {

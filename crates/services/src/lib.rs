@@ -40,6 +40,7 @@ use api::v1;
 use tonic::service::Routes;
 
 pub use access::{Caller, Door, POLICIES, Policy};
+pub use alias::Staff;
 pub use availability::published;
 pub use callers::Callers;
 pub use clock::Clock;
@@ -63,6 +64,8 @@ pub struct App {
     pub keyring: Arc<vault::Keyring>,
     /// Where letters go.
     pub post: notify::Post,
+    /// Where staff may sign in, besides with their keys.
+    pub staff_provider: Option<Arc<oidc::Provider>>,
     /// Where feeds come from.
     pub feeds: Arc<feeds::Feeds>,
     /// What an operator chose.

@@ -18,6 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect, sea_query::LockType};
 use store::{Opaque, RequestId, Writes, operator, programme, request, therapist};
+use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use vault::Purpose;
 
@@ -91,9 +92,13 @@ impl Once {
             app.keyring.mac(Purpose::RequestPayload, &[method.as_bytes(), &request.encode_to_vec()]);
 
         let tx = app.db.write().await?;
-        let Asking { caller_id, safe, before } = lock(app, &tx, caller, token, request_id).await?;
+        let asking = lock(app, &tx, caller, token, request_id).await;
+        if let (Err(Error::Unauthenticated(_)), Some(token)) = (&asking, token) {
+            app.callers.forget_token(token);
+        }
+        let Asking { caller_id, safe, before } = asking?;
         if let Some(before) = before {
-            if before.payload_mac.0 != payload_mac {
+            if !bool::from(before.payload_mac.0.ct_eq(&payload_mac[..])) {
                 return Err(Error::RequestIdReused);
             }
             let response = match &safe {

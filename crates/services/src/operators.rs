@@ -1,12 +1,18 @@
 //! What whoever runs the server does at its terminal, by the same rules as over the wire.
 
 use api::v1;
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder};
-use store::{CredentialId, OperatorId, ProgrammeId, TherapistId, access_token, audit::Action, operator};
+use ed25519_dalek::SigningKey;
+use sea_orm::{
+    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder,
+};
+use store::{
+    CredentialId, Opaque, OperatorId, ProgrammeId, TherapistId, access_token, audit::Action, operator,
+};
 
 use crate::{
     App,
     access::key_in_use,
+    alias::id_token::{self, Staff, Subject},
     audit,
     directory::{self, New, today},
     error::Error,
@@ -19,17 +25,40 @@ const BATCH: u64 = 200;
 
 /// Lets somebody sign in as an operator.
 pub async fn create(app: &App, label: &str, public_key: &[u8]) -> Result<OperatorId, Error> {
-    let label = field::line(label.to_owned(), 60, "label")?;
     let public_key = directory::signing_key(public_key, "public_key")?;
     let tx = app.db.write().await?;
-    if key_in_use(&tx, &public_key).await? {
-        return Err(Error::KeyInUse);
-    }
-    let operator = operator::Model { id: OperatorId::random(), public_key, label };
-    let id = operator.into_active_model().insert(&tx).await?.id;
-    audit::append_at_terminal(&tx, app.clock.now(), Action::CreateOperator, id).await?;
+    let id = insert(app, &tx, label, public_key).await?;
     tx.commit().await?;
     Ok(id)
+}
+
+/// The same for whoever the identity provider calls `subject`, with a key besides or without one.
+pub async fn create_linked(
+    app: &App,
+    label: &str,
+    public_key: Option<&[u8]>,
+    subject: &str,
+) -> Result<OperatorId, Error> {
+    let subject = Subject::parse(subject.to_owned())?.ok_or_else(|| field::required("subject"))?;
+    let public_key = match public_key {
+        Some(key) => directory::signing_key(key, "public_key")?,
+        None => key_of_nobody()?,
+    };
+    let tx = app.db.write().await?;
+    let id = insert(app, &tx, label, public_key).await?;
+    let action = id_token::link(app, &tx, Staff::Operator(id), Some(subject)).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), action, id).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Lets the identity provider's word for `subject` alone sign somebody in, or for nobody, as `LinkIdentity` does.
+pub async fn link_identity(app: &App, staff: Staff, subject: &str) -> Result<(), Error> {
+    let subject = Subject::parse(subject.to_owned())?;
+    let tx = app.db.write().await?;
+    let action = id_token::link(app, &tx, staff, subject).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), action, staff.id()).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Every operator, by label.
@@ -43,6 +72,7 @@ pub async fn delete(app: &App, id: OperatorId) -> Result<(), Error> {
     let tx = app.db.write().await?;
     let operator = operator::Entity::find_by_id(id).one(&tx).await?.ok_or(Error::NotFound("operator"))?;
     operator.delete(&tx).await?;
+    id_token::unlink(&tx, id.0).await?;
     access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(&tx).await?;
     audit::append_at_terminal(&tx, app.clock.now(), Action::DeleteOperator, id).await?;
     Ok(tx.commit().await?)
@@ -137,4 +167,27 @@ pub async fn replace_manager_key(
 /// that they can tell whether they are shown the same log as everybody.
 pub async fn log_head(app: &App, entries: Option<usize>) -> Result<pass::Head, Error> {
     log::head(app, entries).await
+}
+
+async fn insert(
+    app: &App,
+    tx: &DatabaseTransaction,
+    label: &str,
+    public_key: Opaque,
+) -> Result<OperatorId, Error> {
+    let label = field::line(label.to_owned(), 60, "label")?;
+    if key_in_use(tx, &public_key).await? {
+        return Err(Error::KeyInUse);
+    }
+    let operator = operator::Model { id: OperatorId::random(), public_key, label };
+    let id = operator.into_active_model().insert(tx).await?.id;
+    audit::append_at_terminal(tx, app.clock.now(), Action::CreateOperator, id).await?;
+    Ok(id)
+}
+
+/// A public key whose private half is forgotten at once: nobody signs in with it.
+fn key_of_nobody() -> Result<Opaque, Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|_| Error::Randomness)?;
+    Ok(Opaque(SigningKey::from_bytes(&secret).verifying_key().to_bytes().to_vec()))
 }

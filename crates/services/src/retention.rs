@@ -1,18 +1,23 @@
 //! Forgets what has served its time.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    pin::pin,
+    time::Duration,
+};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, SelectStatement},
 };
 use store::{
-    AliasId, Instant, access_token, booking, booking_event, change, change::Position, date_override,
-    device_key, emergency_access, fetch_turn, note, reminder, request, time_off, used_challenge, zone_change,
+    AliasId, BookingId, Instant, access_token, booking, booking_event, change, change::Position,
+    date_override, device_key, emergency_access, fetch_turn, note, reminder, request, time_off,
+    used_challenge, zone_change,
 };
 
-use crate::{App, error::Error, programme::payment};
+use crate::{App, accesses, error::Error, programme::payment};
 
 /// Sweeps every hour until `stop`.
 pub async fn run(app: App, stop: impl Future<Output = ()>) {
@@ -116,6 +121,7 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     payment::forget(app, &tx, present).await?;
     tx.commit().await?;
 
+    forget_whose(app, present).await?;
     let tx = app.db.write().await?;
     let long_over = Condition::all().add(booking::COLUMN.starts_at.lte(ago(SESSIONS)));
     booking_event::Entity::delete_many()
@@ -144,6 +150,26 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
 
     if !app.db.scrub().await? {
         tracing::warn!("old pages of the database were not blanked, since somebody was reading");
+    }
+    Ok(())
+}
+
+/// Lets go, in the aliases' own logs, of the bookings that are about to be nobody's.
+async fn forget_whose(app: &App, now: DateTime<Utc>) -> Result<(), Error> {
+    let long_over: Vec<(BookingId, AliasId)> = booking::Entity::find()
+        .select_only()
+        .columns([booking::Column::Id, booking::Column::AliasId])
+        .filter(booking::COLUMN.starts_at.lte(Instant::from(now - SESSIONS)))
+        .filter(booking::COLUMN.alias_id.is_not_null())
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    let mut of_alias: BTreeMap<AliasId, HashSet<BookingId>> = BTreeMap::new();
+    for (booking, alias) in long_over {
+        of_alias.entry(alias).or_default().insert(booking);
+    }
+    for (alias, bookings) in of_alias {
+        accesses::forget_bookings(app, alias, &bookings, now).await?;
     }
     Ok(())
 }

@@ -53,6 +53,10 @@ pub enum Action {
     CreateOperator,
     /// Somebody may not any more.
     DeleteOperator,
+    /// Somebody may be signed in by the identity provider, by another name than before if by one.
+    LinkIdentity,
+    /// Somebody may not any more.
+    UnlinkIdentity,
     /// A therapist was added.
     CreateTherapist,
     /// A credential was added.
@@ -83,6 +87,14 @@ impl Entity {
     /// What comes after the first `read` entries, in order.
     pub fn after(read: i32) -> Select<Self> {
         Self::find().filter(COLUMN.position.gt(read)).order_by_asc(Column::Position)
+    }
+
+    /// What this actor did of one kind since then.
+    pub fn done_since(actor: Uuid, action: Action, since: Instant) -> Select<Self> {
+        Self::find()
+            .filter(COLUMN.actor_id.eq(actor))
+            .filter(COLUMN.action.eq(action))
+            .filter(COLUMN.at.gt(since))
     }
 
     /// The last entry, after which nobody else writes one until this transaction ends.

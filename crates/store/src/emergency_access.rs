@@ -1,13 +1,14 @@
 //! Contacts that operators may read in an emergency, two of them together.
 
 use sea_orm::{
-    DatabaseTransaction, DeriveActiveEnum, EnumIter, ExprTrait, QueryOrder, QuerySelect, Select,
-    entity::prelude::*, sea_query::Expr,
+    DatabaseTransaction, ExprTrait, QueryOrder, QuerySelect, QueryTrait, Select, entity::prelude::*,
+    sea_query::Expr,
 };
 
-use serde::{Deserialize, Serialize};
-
-use crate::{BookingId, EmergencyAccessId, Instant, OperatorId};
+use crate::{
+    BookingId, EmergencyAccessId, Instant, OperatorId,
+    audit::{self, Action},
+};
 
 /// What was asked for. It names no alias: with the booking's goes what leads to a worker.
 #[sea_orm::model]
@@ -19,8 +20,6 @@ pub struct Model {
     pub id: EmergencyAccessId,
     /// Whose contact.
     pub booking_id: BookingId,
-    /// Why.
-    pub reason: Reason,
     /// Who asked.
     pub requested_by: OperatorId,
     /// When.
@@ -35,25 +34,7 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Why a worker has to be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-pub enum Reason {
-    /// They may harm themselves.
-    DangerToSelf,
-    /// They may harm somebody else.
-    DangerToOthers,
-    /// Something befell them during a session.
-    Medical,
-}
-
 impl Entity {
-    /// What an operator asked for since then.
-    pub fn requested_since(operator: OperatorId, since: Instant) -> Select<Self> {
-        Self::find().filter(COLUMN.requested_by.eq(operator)).filter(COLUMN.requested_at.gt(since))
-    }
-
     /// What has not ended, the newest first, after what comes at that place.
     pub fn open(now: Instant, after: Option<(Instant, EmergencyAccessId)>, most: u64) -> Select<Self> {
         let open = Self::find()
@@ -89,19 +70,27 @@ impl Entity {
         Ok(approved.rows_affected == 1)
     }
 
-    /// Uses it up for `operator`, if they asked for it, another agreed, it was not used before and it is not too late;
-    /// whether it was so.
+    /// Uses it up for `operator`, if they asked for it, another agreed and the audit log says so, it was not used before and
+    /// it is not too late; whether it was so.
     pub async fn read(
         tx: &DatabaseTransaction,
         id: EmergencyAccessId,
         operator: OperatorId,
         now: Instant,
     ) -> Result<bool, DbErr> {
+        let agreed = audit::Entity::find()
+            .select_only()
+            .expr(Expr::value(1))
+            .filter(audit::COLUMN.action.eq(Action::ApproveEmergencyAccess))
+            .filter(audit::COLUMN.object.eq(id.to_string()))
+            .filter(Expr::col((audit::Entity, audit::Column::ActorId)).equals((Entity, Column::ApprovedBy)))
+            .into_query();
         let read = Self::update_many()
             .col_expr(Column::ReadAt, Expr::value(Some(now)))
             .filter(COLUMN.id.eq(id))
             .filter(COLUMN.requested_by.eq(operator))
             .filter(COLUMN.approved_by.is_not_null())
+            .filter(Expr::exists(agreed))
             .filter(COLUMN.read_at.is_null())
             .filter(COLUMN.expires_at.gt(now))
             .exec(tx)

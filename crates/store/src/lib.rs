@@ -32,6 +32,7 @@ pub mod roster;
 pub mod schedule;
 pub mod session_type;
 pub mod spent_pass;
+pub mod staff_identity;
 pub mod therapist;
 pub mod time_off;
 pub mod used_challenge;

@@ -107,6 +107,8 @@ pub enum Purpose {
     CalendarFeed,
     /// What an alias must not meet.
     ExclusionTag,
+    /// What an identity provider calls somebody who works here.
+    StaffIdentity,
 }
 
 impl Keyring {
@@ -306,6 +308,7 @@ impl Purpose {
             Self::Room => "respite/room/v1",
             Self::CalendarFeed => "respite/calendar-feed/v1",
             Self::ExclusionTag => "respite/exclusion-tag/v1",
+            Self::StaffIdentity => "respite/staff-identity/v1",
         }
     }
 }
@@ -391,7 +394,7 @@ mod tests {
     use hmac::Mac;
 
     const ALIAS: [u8; 16] = [7; 16];
-    const PURPOSES: [Purpose; 8] = [
+    const PURPOSES: [Purpose; 9] = [
         Purpose::Challenge,
         Purpose::PairHandle,
         Purpose::RequestPayload,
@@ -400,6 +403,7 @@ mod tests {
         Purpose::Room,
         Purpose::CalendarFeed,
         Purpose::ExclusionTag,
+        Purpose::StaffIdentity,
     ];
 
     #[test]

@@ -339,7 +339,7 @@ impl Scene {
     /// An operator asks in an emergency.
     async fn asks(&self, operator: &Client) -> String {
         let asked = operator.accesses().request_emergency_access(self.emergency()).await.unwrap();
-        asked.into_inner().emergency_access.unwrap().id
+        asked.into_inner().emergency_access_id
     }
 
     pub(super) fn emergency(&self) -> v1::RequestEmergencyAccessRequest {

@@ -12,7 +12,7 @@
 //! What reads is called first. What changes something is called in the order of the rows: what ends something comes after
 //! what needs it.
 
-use api::v1;
+use api::v1::{self, link_identity_request::Staff};
 use client::{Secret, request_id};
 use e2e::{
     Worker, date, hospital::Hospital, hours_of, minutes, profile, span, time, timestamp, weekly_windows,
@@ -155,6 +155,19 @@ pub(super) const TABLE: &[Row] = &[
         })
     })
     .refused(Code::Unauthenticated, "LOGIN_REFUSED"),
+    // Nobody has set up a provider.
+    row("AliasService/BeginIdTokenLogin", Nothing, |_| bytes(&v1::BeginIdTokenLoginRequest {}))
+        .refused(Code::FailedPrecondition, "LOGINS_NOT_ACCEPTED"),
+    row("AliasService/FinishIdTokenLogin", Nothing, |_| {
+        bytes(&v1::FinishIdTokenLoginRequest { challenge: vec![1; 56], id_token: "a.b.c".to_owned() })
+    })
+    .refused(Code::FailedPrecondition, "LOGINS_NOT_ACCEPTED"),
+    row("AliasService/LinkIdentity", This(Newcomer), |case| bytes(&unlink(Staff::TherapistId(case.id())))),
+    row("AliasService/LinkIdentity", This(Programme), |case| bytes(&unlink(Staff::ProgrammeId(case.id())))),
+    row("AliasService/LinkIdentity", Anybodys("operators may, for each other"), |_| {
+        bytes(&unlink(Staff::OperatorId(request_id())))
+    })
+    .refused(Code::NotFound, "NOT_FOUND"),
     row("AliasService/GetAlias", Nothing, |_| bytes(&v1::GetAliasRequest {})),
     row("AliasService/UpdateAlias", Nothing, |_| {
         let settings = Some(v1::AliasSettings { commute: Some(minutes(20)), ..Default::default() });
@@ -443,4 +456,8 @@ fn search(case: &Case, moving_booking_id: String) -> v1::SearchSlotsRequest {
         moving_booking_id,
         ..Default::default()
     }
+}
+
+fn unlink(staff: Staff) -> v1::LinkIdentityRequest {
+    v1::LinkIdentityRequest { request_id: request_id(), staff: Some(staff), subject: String::new() }
 }

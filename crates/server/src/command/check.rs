@@ -15,8 +15,9 @@ pub(crate) fn settings(config: &Config) -> Outcome {
     if let Some(tls) = &config.tls {
         open::tls(tls)?;
     }
-    if let Some(staff) = &config.staff {
-        open::staff_tls(staff)?;
+    open::staff_provider(config)?;
+    if let Some(door) = &config.staff.door {
+        open::staff_tls(door)?;
     }
     anstream::println!(
         "the settings are well-formed, and the files they name can be read; `respite doctor` tries the rest"

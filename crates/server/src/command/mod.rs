@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod identity;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod operator;

@@ -20,8 +20,11 @@ pub(crate) enum Operator {
         #[arg(long)]
         label: String,
         /// The public half of their key: 64 hexadecimal digits
-        #[arg(long, value_name = "HEX")]
-        public_key: PublicKey,
+        #[arg(long, value_name = "HEX", required_unless_present = "oidc_subject")]
+        public_key: Option<PublicKey>,
+        /// What the identity provider of staff calls them (the claim `sub`); without a key they sign in there alone
+        #[arg(long, value_name = "SUBJECT")]
+        oidc_subject: Option<String>,
     },
     /// List the operators
     List,
@@ -35,8 +38,12 @@ pub(crate) enum Operator {
 pub(crate) async fn run(config: &Config, what: Operator) -> Outcome {
     let app = open::open(config).await?;
     match what {
-        Operator::Create { label, public_key } => {
-            let id = operators::create(&app, &label, &public_key.0).await?;
+        Operator::Create { label, public_key, oidc_subject } => {
+            let key = public_key.as_ref().map(|key| &key.0[..]);
+            let id = match oidc_subject {
+                Some(subject) => operators::create_linked(&app, &label, key, &subject).await?,
+                None => operators::create(&app, &label, key.unwrap_or_default()).await?,
+            };
             anstream::println!("{id}  {label}");
         }
         Operator::List => {

@@ -29,7 +29,7 @@ async fn until_stopped(config: &Config) -> Result<(), Box<dyn Error>> {
     let tls = config.tls.as_ref().map(open::tls).transpose()?;
     let listener = bind(config.listen).await?;
     tracing::info!(address = %listener.local_addr()?, encrypted = tls.is_some(), "listening");
-    let staff = match &config.staff {
+    let staff = match &config.staff.door {
         Some(settings) => {
             let tls = open::staff_tls(settings)?;
             let listener = bind(settings.listen).await?;

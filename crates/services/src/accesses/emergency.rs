@@ -11,13 +11,13 @@ use sea_orm::{
 };
 use store::{
     BookingId, EmergencyAccessId, Instant, OperatorId,
-    audit::Action,
-    booking, contact,
-    emergency_access::{self, Reason},
+    audit::{self as staff_log, Action},
+    booking::{self, State},
+    contact, emergency_access,
 };
 use uuid::Uuid;
 
-use super::log::{self, What};
+use super::log::{self, Reason, What};
 use crate::{
     App, Caller, audit,
     error::{EmergencyRefusal, Error, LimitReason},
@@ -31,6 +31,8 @@ use crate::{
 const LASTS: TimeDelta = TimeDelta::minutes(15);
 /// How often an operator may ask in a day.
 const A_DAY: u64 = 5;
+/// How long after a session a therapist may fear for somebody, as long as they may write a handover.
+const LATELY: TimeDelta = TimeDelta::days(30);
 
 pub(super) async fn request(
     app: &App,
@@ -40,34 +42,38 @@ pub(super) async fn request(
 ) -> Result<v1::RequestEmergencyAccessResponse, Error> {
     let v1::RequestEmergencyAccessRequest { request_id, booking_id, reason } = &request;
     let booking_id: BookingId = field::id(booking_id, "booking_id")?;
-    let reason = parse_reason(*reason)?;
+    let reason = Reason::parse(*reason)?;
 
     let caller = Caller::Operator(operator);
     let once = match Once::begin(app, caller, "RequestEmergencyAccess", &request, request_id, now).await? {
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
-    let safe = lock(app, &once.tx, booking_id).await?.ok_or(Error::NotFound("booking"))?;
+    let safe = lock(app, &once.tx, booking_id, now).await?.ok_or(Error::NotFound("booking"))?;
     let day = Instant::from(now - TimeDelta::days(1));
-    let asked = emergency_access::Entity::requested_since(operator, day).count(&once.tx).await?;
+    let asked = staff_log::Entity::done_since(operator.0, Action::RequestEmergencyAccess, day);
+    let asked = asked.count(&once.tx).await?;
     if asked >= A_DAY {
         return Err(Error::Limit { reason: LimitReason::Emergencies, most: A_DAY });
     }
     let row = emergency_access::Model {
         id: EmergencyAccessId::random(),
         booking_id,
-        reason,
         requested_by: operator,
         requested_at: now.into(),
         approved_by: None,
         expires_at: (now + LASTS).into(),
         read_at: None,
     };
-    row.clone().into_active_model().insert(&once.tx).await?;
-    let what = What::RequestEmergencyAccess { id: row.id.0, booking: booking_id.0, reason };
-    log::record(&once.tx, &safe, what, now).await?;
-    audit::append(&once.tx, now, caller, Action::RequestEmergencyAccess, row.id).await?;
-    once.commit(v1::RequestEmergencyAccessResponse { emergency_access: Some(print(&row)) }).await
+    let id = row.id;
+    row.into_active_model().insert(&once.tx).await?;
+    log::record(&once.tx, &safe, What::request(id, booking_id, reason), now).await?;
+    audit::append(&once.tx, now, caller, Action::RequestEmergencyAccess, id).await?;
+    let response = v1::RequestEmergencyAccessResponse {
+        emergency_access_id: id.to_string(),
+        expire_time: Some(field::timestamp(now + LASTS)),
+    };
+    once.commit(response).await
 }
 
 pub(super) async fn list(
@@ -109,7 +115,7 @@ pub(super) async fn approve(
         Turn::Again(response) => return Ok(response),
         Turn::First(once) => once,
     };
-    let safe = lock_of(app, &once.tx, id).await?;
+    let safe = lock_of(app, &once.tx, id, now).await?;
     let expires_at = Instant::from(now + LASTS);
     let approved = emergency_access::Entity::approve(&once.tx, id, operator, now.into(), expires_at).await?;
     let row = find(&once.tx, id).await?;
@@ -121,10 +127,9 @@ pub(super) async fn approve(
         }
         .into());
     }
-    let what = What::ApproveEmergencyAccess { id: id.0, booking: row.booking_id.0, reason: row.reason };
-    log::record(&once.tx, &safe, what, now).await?;
+    log::record(&once.tx, &safe, What::approve(id, row.booking_id), now).await?;
     audit::append(&once.tx, now, caller, Action::ApproveEmergencyAccess, id).await?;
-    once.commit(v1::ApproveEmergencyAccessResponse { emergency_access: Some(print(&row)) }).await
+    once.commit(v1::ApproveEmergencyAccessResponse { expire_time: Some(field::timestamp(expires_at)) }).await
 }
 
 /// Not one of the calls that remember their answer: nothing here writes down what it says.
@@ -138,7 +143,7 @@ pub(super) async fn read(
     let id: EmergencyAccessId = field::id(&emergency_access_id, "emergency_access_id")?;
 
     let tx = app.db.write().await?;
-    let safe = lock_of(app, &tx, id).await?;
+    let safe = lock_of(app, &tx, id, now).await?;
     let read = emergency_access::Entity::read(&tx, id, operator, now.into()).await?;
     let row = find(&tx, id).await?;
     if !read {
@@ -154,45 +159,37 @@ pub(super) async fn read(
     let contact = contact::Entity::find_by_id(safe.alias()).one(&tx).await?.filter(|row| row.confirmed);
     let sealed = contact.and_then(|row| row.sealed).ok_or(EmergencyRefusal::NoContact)?;
     let contact = safe.unseal_contact(&sealed)?;
-    let what = What::ReadEmergencyContact { id: id.0, booking: row.booking_id.0, reason: row.reason };
-    log::record(&tx, &safe, what, now).await?;
+    log::record(&tx, &safe, What::read(id, row.booking_id), now).await?;
     audit::append(&tx, now, Caller::Operator(operator), Action::ReadEmergencyContact, id).await?;
     tx.commit().await?;
     Ok(contact.for_emergency())
 }
 
-pub(super) fn print_reason(reason: Reason) -> v1::EmergencyReason {
-    match reason {
-        Reason::DangerToSelf => v1::EmergencyReason::DangerToSelf,
-        Reason::DangerToOthers => v1::EmergencyReason::DangerToOthers,
-        Reason::Medical => v1::EmergencyReason::Medical,
-    }
-}
-
-fn parse_reason(number: i32) -> Result<Reason, Error> {
-    match v1::EmergencyReason::try_from(number) {
-        Ok(v1::EmergencyReason::DangerToSelf) => Ok(Reason::DangerToSelf),
-        Ok(v1::EmergencyReason::DangerToOthers) => Ok(Reason::DangerToOthers),
-        Ok(v1::EmergencyReason::Medical) => Ok(Reason::Medical),
-        Ok(v1::EmergencyReason::Unspecified) => Err(field::required("reason")),
-        Err(_) => Err(field::malformed("reason", "a reason of an emergency")),
-    }
-}
-
-/// What is sealed for the alias whose booking it is, with the alias's row locked; nothing if nobody's name is left on it.
-async fn lock(app: &App, tx: &DatabaseTransaction, booking: BookingId) -> Result<Option<Safe>, Error> {
-    // Of holds no therapist knows.
-    let booked = booking::Entity::find_by_id(booking).filter(booking::COLUMN.hold_expires_at.is_null());
-    let booking = booked.one(tx).await?;
-    match booking.and_then(|booking| booking.alias_id) {
+/// What is sealed for the alias whose booking it is, with the alias's row locked; nothing if it is none of which a therapist
+/// could fear something now, or nobody's name is left on it.
+async fn lock(
+    app: &App,
+    tx: &DatabaseTransaction,
+    booking: BookingId,
+    now: DateTime<Utc>,
+) -> Result<Option<Safe>, Error> {
+    let lately = booking::Entity::find_by_id(booking)
+        .filter(booking::COLUMN.state.is_in([State::Booked, State::Arrived, State::Fulfilled, State::NoShow]))
+        .filter(booking::COLUMN.ends_at.gt(Instant::from(now - LATELY)));
+    match lately.one(tx).await?.and_then(|booking| booking.alias_id) {
         Some(alias) => Safe::lock(app, tx, alias).await,
         None => Ok(None),
     }
 }
 
-async fn lock_of(app: &App, tx: &DatabaseTransaction, id: EmergencyAccessId) -> Result<Safe, Error> {
+async fn lock_of(
+    app: &App,
+    tx: &DatabaseTransaction,
+    id: EmergencyAccessId,
+    now: DateTime<Utc>,
+) -> Result<Safe, Error> {
     let booking = find(tx, id).await?.booking_id;
-    lock(app, tx, booking).await?.ok_or(MISSING)
+    lock(app, tx, booking, now).await?.ok_or(MISSING)
 }
 
 async fn find(tx: &DatabaseTransaction, id: EmergencyAccessId) -> Result<emergency_access::Model, Error> {
@@ -205,7 +202,6 @@ fn print(row: &emergency_access::Model) -> v1::EmergencyAccess {
     let &emergency_access::Model {
         id,
         booking_id,
-        reason,
         requested_by,
         requested_at: _,
         approved_by,
@@ -215,7 +211,6 @@ fn print(row: &emergency_access::Model) -> v1::EmergencyAccess {
     v1::EmergencyAccess {
         id: id.to_string(),
         booking_id: booking_id.to_string(),
-        reason: print_reason(reason).into(),
         requester_id: requested_by.to_string(),
         approver_id: approved_by.map(|id| id.to_string()).unwrap_or_default(),
         expire_time: Some(field::timestamp(expires_at)),

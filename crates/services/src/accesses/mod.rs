@@ -6,7 +6,7 @@ mod log;
 use api::v1;
 use tonic::{Request, Response, Status};
 
-pub(crate) use self::log::{Access, What, read, record, record_first};
+pub(crate) use self::log::{Access, What, forget_bookings, read, record, record_first};
 use crate::{App, access::Called, sealed::Safe};
 
 #[tonic::async_trait]
@@ -17,7 +17,7 @@ impl v1::access_service_server::AccessService for App {
     ) -> Result<Response<v1::ListAccessesResponse>, Status> {
         let (now, alias, db) = (self.clock.now(), request.alias()?, self.db.read());
         let safe = Safe::open(self, db, alias).await?;
-        let accesses = log::read(db, &safe, now).await?.iter().rev().map(log::print).collect();
+        let accesses = log::read(db, &safe, now).await?.iter().rev().map(Access::print).collect();
         Ok(Response::new(v1::ListAccessesResponse { accesses }))
     }
 

@@ -1,7 +1,7 @@
 //! Challenges that the server does not keep: what it needs to know them again is in them.
 //!
 //! ```text
-//! challenge(56) = nonce(16) | expiry(8, seconds since 1970) | code(32) over kind, public key, nonce and expiry
+//! challenge(56) = nonce(16) | expiry(8, seconds since 1970) | code(32) over kind, holder, nonce and expiry
 //! ```
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +17,7 @@ use crate::error::Error;
 pub(super) enum Kind {
     CreateAlias,
     Login,
+    IdTokenLogin,
 }
 
 impl Kind {
@@ -24,13 +25,15 @@ impl Kind {
         match self {
             Self::CreateAlias => b"create-alias",
             Self::Login => b"login",
+            Self::IdTokenLogin => b"id-token-login",
         }
     }
 
     fn lasts(self) -> TimeDelta {
         match self {
-            Self::CreateAlias => TimeDelta::minutes(10),
             Self::Login => TimeDelta::minutes(2),
+            // For work on a slow phone, and for a browser with a second factor and a password that was forgotten.
+            Self::CreateAlias | Self::IdTokenLogin => TimeDelta::minutes(10),
         }
     }
 }
@@ -38,31 +41,31 @@ impl Kind {
 const NONCE: usize = 16;
 const EXPIRY: usize = 8;
 
-/// A challenge for whoever holds `key`; any key gets one.
+/// A challenge for whoever has the `holder`'s key; any key gets one. Of who signs in elsewhere, nothing is known yet.
 pub(super) fn issue(
     keyring: &Keyring,
     kind: Kind,
-    key: &[u8; 32],
+    holder: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, Error> {
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).map_err(|_| Error::Randomness)?;
     let expiry = (now + kind.lasts()).timestamp().to_be_bytes();
-    let code = keyring.mac(Purpose::Challenge, &[kind.label(), key, &nonce, &expiry]);
+    let code = keyring.mac(Purpose::Challenge, &[kind.label(), holder, &nonce, &expiry]);
     Ok([&nonce[..], &expiry, &code].concat())
 }
 
-/// When the challenge ends, if it is one of ours for `key` and has not ended yet.
+/// When the challenge ends, if it is one of ours for the `holder` and has not ended yet.
 pub(super) fn verify(
     keyring: &Keyring,
     kind: Kind,
-    key: &[u8; 32],
+    holder: &[u8],
     challenge: &[u8],
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let (nonce, rest) = challenge.split_first_chunk::<NONCE>()?;
     let (expiry, code) = rest.split_first_chunk::<EXPIRY>()?;
-    let ours = keyring.verify_mac(Purpose::Challenge, &[kind.label(), key, nonce, expiry], code);
+    let ours = keyring.verify_mac(Purpose::Challenge, &[kind.label(), holder, nonce, expiry], code);
     let expires_at = DateTime::from_timestamp(i64::from_be_bytes(*expiry), 0)?;
     (ours && now < expires_at).then_some(expires_at)
 }
@@ -94,15 +97,18 @@ mod tests {
     fn a_challenge_holds_for_its_key_its_kind_its_server_and_its_time() {
         let keyring = Keyring::generate();
         let key = [7; 32];
-        for (kind, lasts) in [(Kind::CreateAlias, 600), (Kind::Login, 120)] {
+        let kinds = [(Kind::CreateAlias, 600), (Kind::Login, 120), (Kind::IdTokenLogin, 600)];
+        for (kind, lasts) in kinds {
             let challenge = issue(&keyring, kind, &key, at(0)).unwrap();
             let holds = |kind, key, now| verify(&keyring, kind, key, &challenge, now);
             assert_eq!(holds(kind, &key, at(0)), Some(at(lasts)));
             assert_eq!(holds(kind, &key, at(lasts - 1)), Some(at(lasts)));
             assert_eq!(holds(kind, &key, at(lasts)), None);
             assert_eq!(holds(kind, &[8; 32], at(0)), None);
-            let other = if kind == Kind::Login { Kind::CreateAlias } else { Kind::Login };
-            assert_eq!(holds(other, &key, at(0)), None);
+            for (other, _) in kinds.into_iter().filter(|(other, _)| *other != kind) {
+                assert_eq!(holds(other, &key, at(0)), None);
+            }
+            assert_eq!(verify(&keyring, kind, &[], &challenge, at(0)), None);
             assert_eq!(verify(&Keyring::generate(), kind, &key, &challenge, at(0)), None);
         }
     }

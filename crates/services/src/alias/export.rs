@@ -54,7 +54,7 @@ const CHUNK: usize = 64 << 10;
 pub(super) async fn export(app: &App, alias: AliasId, now: DateTime<Utc>) -> Result<Chunks, Error> {
     let tx = app.db.write().await?;
     let safe = Safe::lock(app, &tx, alias).await?.ok_or(Error::NotFound("alias"))?;
-    accesses::record(&tx, &safe, What::Export, now).await?;
+    accesses::record(&tx, &safe, What::EXPORT, now).await?;
     tx.commit().await?;
     let document = document(app, alias, now).await?.to_string();
     let chunks = document.as_bytes().chunks(CHUNK);
@@ -350,8 +350,20 @@ async fn access_tokens(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<V
     Ok(rows.into_iter().map(print).collect())
 }
 
+/// As `ListAccesses` says it.
 fn print_access(access: &Access) -> Value {
-    json!({ "at": at(access.at()), "what": access.what })
+    let told = access.print();
+    let (caller, action, reason) = (told.caller(), told.action(), told.reason());
+    let v1::Access { create_time, caller: _, action: _, booking_id, emergency_access_id, reason: _ } = told;
+    let time = create_time.and_then(|time| DateTime::from_timestamp(time.seconds, 0));
+    json!({
+        "at": time.map(at),
+        "caller": caller.as_str_name(),
+        "action": action.as_str_name(),
+        "booking_id": booking_id,
+        "emergency_access_id": emergency_access_id,
+        "reason": reason.as_str_name(),
+    })
 }
 
 /// The operators are known by their ids to whoever inquires, and to no worker.
@@ -368,7 +380,6 @@ async fn emergency_accesses(tx: &DatabaseTransaction, alias: AliasId) -> Result<
         let emergency_access::Model {
             id,
             booking_id,
-            reason,
             requested_by: _,
             requested_at,
             approved_by,
@@ -378,7 +389,6 @@ async fn emergency_accesses(tx: &DatabaseTransaction, alias: AliasId) -> Result<
         json!({
             "id": id.to_string(),
             "booking_id": booking_id.to_string(),
-            "reason": reason.to_value(),
             "requested_at": at(requested_at),
             "approved": approved_by.is_some(),
             "expires_at": at(expires_at),

@@ -1,4 +1,4 @@
-//! Signing in and out: the same way for every kind of caller.
+//! Signing in with a key, and out: the same way for every kind of caller.
 
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,15 +69,10 @@ pub(super) async fn finish(
     if !challenge::spend(&tx, &challenge, expires_at).await? {
         return Err(Unauthenticated::Login.into());
     }
-    let live = live(&tx, caller_id, now).await?;
-    make_room(&tx, live).await?;
-    let (token, expires_at) = (Token::generate()?, now + LASTS);
-    let hash = token.hash();
-    let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
-    row.into_active_model().insert(&tx).await?;
+    let (token, expires_at) = grant(&tx, (caller_kind, caller_id), now).await?;
     if caller_kind == access_token::CallerKind::Alias {
         let safe = Safe::open(app, &tx, AliasId(caller_id)).await?;
-        accesses::record(&tx, &safe, What::SignIn, now).await?;
+        accesses::record(&tx, &safe, What::SIGN_IN, now).await?;
     }
     tx.commit().await?;
     // For the tokens that made room.
@@ -93,6 +88,21 @@ pub(super) async fn finish(
         expire_time: Some(timestamp(expires_at)),
         caller: caller.into(),
     })
+}
+
+/// A token for whoever was found, whose row is locked, and when it ends.
+pub(super) async fn grant(
+    tx: &DatabaseTransaction,
+    (caller_kind, caller_id): (access_token::CallerKind, Uuid),
+    now: DateTime<Utc>,
+) -> Result<(Token, DateTime<Utc>), Error> {
+    let live = live(tx, caller_id, now).await?;
+    make_room(tx, live).await?;
+    let (token, expires_at) = (Token::generate()?, now + LASTS);
+    let hash = token.hash();
+    let row = access_token::Model { hash, caller_kind, caller_id, expires_at: expires_at.into() };
+    row.into_active_model().insert(tx).await?;
+    Ok((token, expires_at))
 }
 
 /// Ends one token.

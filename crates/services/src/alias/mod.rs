@@ -7,6 +7,7 @@ mod create;
 mod erase;
 mod export;
 pub(crate) mod handle;
+pub(crate) mod id_token;
 mod login;
 mod settings;
 mod signature;
@@ -16,10 +17,13 @@ use sea_orm::EntityTrait;
 use store::alias;
 use tonic::{Request, Response, Status};
 
+pub use self::id_token::Staff;
+use self::id_token::Subject;
 pub(crate) use self::settings::AliasSettings;
 use crate::{
     App,
     access::{Called, TokenHash},
+    audit,
     error::{Error, Unauthenticated},
     exclusions,
     once::{Once, Turn},
@@ -55,6 +59,38 @@ impl v1::alias_service_server::AliasService for App {
         request: Request<v1::FinishLoginRequest>,
     ) -> Result<Response<v1::FinishLoginResponse>, Status> {
         Ok(Response::new(login::finish(self, request.into_inner(), self.clock.now()).await?))
+    }
+
+    async fn begin_id_token_login(
+        &self,
+        _: Request<v1::BeginIdTokenLoginRequest>,
+    ) -> Result<Response<v1::BeginIdTokenLoginResponse>, Status> {
+        Ok(Response::new(id_token::begin(self, self.clock.now())?))
+    }
+
+    async fn finish_id_token_login(
+        &self,
+        request: Request<v1::FinishIdTokenLoginRequest>,
+    ) -> Result<Response<v1::FinishIdTokenLoginResponse>, Status> {
+        Ok(Response::new(id_token::finish(self, request.into_inner(), self.clock.now()).await?))
+    }
+
+    async fn link_identity(
+        &self,
+        request: Request<v1::LinkIdentityRequest>,
+    ) -> Result<Response<v1::LinkIdentityResponse>, Status> {
+        let (now, caller) = (self.clock.now(), request.caller());
+        let request = request.into_inner();
+        let v1::LinkIdentityRequest { request_id, staff, subject } = &request;
+        let staff = Staff::parse(staff.clone())?;
+        let subject = Subject::parse(subject.clone())?;
+        let once = match Once::begin(self, caller, "LinkIdentity", &request, request_id, now).await? {
+            Turn::Again(response) => return Ok(Response::new(response)),
+            Turn::First(once) => once,
+        };
+        let action = id_token::link(self, &once.tx, staff, subject).await?;
+        audit::append(&once.tx, now, caller, action, staff.id()).await?;
+        Ok(Response::new(once.commit(v1::LinkIdentityResponse {}).await?))
     }
 
     async fn logout(

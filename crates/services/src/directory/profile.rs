@@ -302,6 +302,7 @@ mod tests {
             rules: calendar::Rules::compiled_in(),
             keyring: Arc::new(vault::Keyring::generate()),
             post: notify::Post::Log,
+            staff_provider: None,
             settings: Arc::new(Settings {
                 audience: String::new(),
                 proof_of_work_bits: 0,

@@ -1,7 +1,5 @@
 //! Sealed notes: their shape is checked, and whether the booking takes them.
 
-use std::collections::HashMap;
-
 use api::v1;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -177,25 +175,15 @@ pub(super) async fn list_intakes(
         .all(db)
         .await?;
     let next_page_token = next_page(&list, &mut bookings, page_size)?;
-    let mut rows: HashMap<_, _> = note::Entity::find()
-        .filter(note::COLUMN.kind.eq(Kind::Intake))
-        .filter(note::Column::BookingId.is_in(bookings.iter().map(|booking| booking.id)))
-        .all(db)
-        .await?
-        .into_iter()
-        .map(|row| (row.booking_id, row))
-        .collect();
     let mut intakes = Vec::with_capacity(bookings.len());
     for booking in bookings {
-        let Some((alias, row)) = booking.alias_id.zip(rows.remove(&booking.id)) else { continue };
-        accesses::record_first(app, alias, What::read_intake(booking.id), now).await?;
-        let intake = match Safe::open(app, db, alias).await {
-            Ok(safe) => safe.unseal_note(&row)?,
-            // Erased since the list was read.
-            Err(Error::NotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        intakes.push(v1::Intake { booking_id: booking.id.to_string(), intake });
+        let Some(alias) = booking.alias_id else { continue };
+        let what = What::read_intake(booking.id);
+        // Erased, or deleted, since the list was read: what is told of is given out, and nothing else.
+        let Some(safe) = accesses::record_first(app, alias, what, now).await? else { continue };
+        let row = note::Entity::find_by_id((booking.id, Kind::Intake)).one(db).await?;
+        let Some(row) = row else { continue };
+        intakes.push(v1::Intake { booking_id: booking.id.to_string(), intake: safe.unseal_note(&row)? });
     }
     Ok(v1::ListIntakesResponse { intakes, next_page_token })
 }
