@@ -58,7 +58,7 @@ e2e::stories! {
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
 
         let serving = issuer.serve().await;
-        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
+        let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
         // A disk that is full: nothing is asked for.
         let full = wallet.fetch(serving.channel(), issuer.code.as_str(), now, |_| Err(std::io::ErrorKind::StorageFull.into())).await;
         assert!(matches!(full, Err(FetchError::NotKept(_))));
@@ -66,14 +66,16 @@ e2e::stories! {
         let wrong = wallet.fetch(serving.channel(), "0000 0000 0000 0000 0000", now, |bytes| { kept = bytes.to_vec(); Ok(()) }).await;
         assert!(matches!(wrong, Err(FetchError::Call(_))), "{wrong:?}");
         // It is switched off, and goes on with what it kept: the same batch, whether it was signed or not.
-        let mut wallet = Wallet::open(&anybody, &kept).await.unwrap();
+        let mut wallet = Wallet::open(&anybody, &kept, now).await.unwrap();
         wallet.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
-        let mut again = Wallet::open(&anybody, &kept).await.unwrap();
+        let mut again = Wallet::open(&anybody, &kept, now).await.unwrap();
         again.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
-        // Another batch under the same code is not signed.
-        let mut other = Wallet::new(&anybody, id).await.unwrap();
+        // Another batch under the same code is not signed, and not asked for again in this period.
+        let mut other = Wallet::new(&anybody, id, now).await.unwrap();
+        assert!(other.wants_passes(now) && !wallet.wants_passes(now));
         let Err(FetchError::Call(refused)) = other.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await else { panic!("signed twice") };
         assert_eq!(refused.refusal().unwrap().reason, "OTHER_BATCH_ISSUED");
+        assert!(!other.wants_passes(now));
 
         // They pay here.
         let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;
@@ -82,7 +84,7 @@ e2e::stories! {
         world.app.clock.set(rested);
         let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
         let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
-        let pass = wallet.pass_for(start, rested).unwrap();
+        let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
         nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
         assert_eq!(held.session.unwrap().start_time, Some(timestamp(start)));
 
@@ -90,14 +92,14 @@ e2e::stories! {
         let elsewhere = tempfile::tempdir().unwrap();
         let curious = Issuer::of(elsewhere.path(), &hospital.id, &day(-1), &day(60));
         let asked = curious.serve().await;
-        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
+        let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
         let unlisted = wallet.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(unlisted, Err(FetchError::OtherKey)), "{unlisted:?}");
-        let mut foreign = Wallet::new(&anybody, uuid::Uuid::from_u128(1)).await.unwrap();
+        let mut foreign = Wallet::new(&anybody, world.hospital(programme()).await.id.parse().unwrap(), now).await.unwrap();
         let other = foreign.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(other, Err(FetchError::OtherProgramme)), "{other:?}");
         // Before any key signs, there is nothing to ask for.
-        let early = Wallet::new(&anybody, id).await.unwrap().fetch(asked.channel(), curious.code.as_str(), now - TimeDelta::days(9), |_| Ok(())).await;
+        let early = Wallet::new(&anybody, id, now).await.unwrap().fetch(asked.channel(), curious.code.as_str(), now - TimeDelta::days(9), |_| Ok(())).await;
         assert!(matches!(early, Err(FetchError::Pass(PassError::NoKey))), "{early:?}");
     }
 }

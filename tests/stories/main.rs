@@ -37,4 +37,5 @@ mod retention;
 mod roster;
 mod rotation;
 mod search;
+mod wallet;
 mod zones;

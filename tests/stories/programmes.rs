@@ -4,37 +4,37 @@ use std::sync::Arc;
 
 use api::v1::{self, confirm_booking_request::Payment};
 use chrono::TimeDelta;
-use client::{Client, PassError, Refusal, Wallet, WalletError, request_id};
+use client::{Client, Refusal, request_id};
 use e2e::{
     Therapist, Worker, World,
     hospital::{Hospital, by_pass, entries, key_log, programme},
     minutes, time, timestamp,
 };
-use pass::{Directory, Head, Issuer, KeyState, LogError, Token};
+use pass::{Directory, Head, Issuer, KeyState, Token};
 use services::Settings;
 use tokio::{sync::Barrier, task::JoinSet};
 use tonic::Code;
 
-const BERLIN: &str = "Europe/Berlin";
+pub(crate) const BERLIN: &str = "Europe/Berlin";
 /// The first quarter's key is published.
 const AUTUMN: &str = "2025-11-03T09:00:00Z";
 /// Both signs and pays.
-const WINTER: &str = "2026-01-12T09:00:00Z";
+pub(crate) const WINTER: &str = "2026-01-12T09:00:00Z";
 /// A Monday of the first quarter, with a therapist who is there until eight in the evening.
-const MONDAY: &str = "2026-01-19T10:00:00Z";
+pub(crate) const MONDAY: &str = "2026-01-19T10:00:00Z";
 const RUNNERS: usize = 100;
 
 /// A hospital that pays in the first quarter, its log, a therapist and a worker, in January.
-struct Quarter {
-    world: World,
-    hospital: Hospital,
-    log: Directory,
-    ada: Therapist,
-    nurse: Worker,
+pub(crate) struct Quarter {
+    pub(crate) world: World,
+    pub(crate) hospital: Hospital,
+    pub(crate) log: Directory,
+    pub(crate) ada: Therapist,
+    pub(crate) nurse: Worker,
 }
 
 impl Quarter {
-    async fn of(engine: e2e::Engine, programme: v1::Programme) -> Self {
+    pub(crate) async fn of(engine: e2e::Engine, programme: v1::Programme) -> Self {
         let world = World::at(engine, AUTUMN).await;
         let hospital = world.hospital(programme).await;
         hospital.publishes("2026-01-01", "2026-03-31").await.unwrap();
@@ -259,51 +259,6 @@ e2e::stories! {
             assert_eq!(quarter.nurse.pays(&held, by_pass(&token)).await.unwrap_err().reason, reason);
         }
         assert_eq!(quarter.spent().await, 0);
-    }
-
-    // E1: what the worker's device does, from the log to the booking, and what it refuses.
-    async fn a_wallet_keeps_passes_and_trusts_one_log(engine: Engine) {
-        let quarter = Quarter::of(engine, programme()).await;
-        let Quarter { world, hospital, ada, nurse, .. } = &quarter;
-        let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
-        let (start, winter) = (time(MONDAY), time(WINTER));
-        let mut wallet = Wallet::new(&anybody, id).await.unwrap();
-        assert!(matches!(wallet.request(3, time("2025-12-17T23:59:59Z")), Err(PassError::NoKey)));
-        let requests = wallet.request(3, winter).unwrap();
-        assert_eq!(requests.len(), 3);
-        // Switched off before there was an answer: it asks for the same.
-        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes()).await.unwrap();
-        assert_eq!(wallet.request(3, winter).unwrap(), requests);
-        let mut answers: Vec<_> = requests.iter().map(|request| hospital.issuer.issue(request).unwrap()).collect();
-        assert!(matches!(wallet.receive(&answers[..2], winter), Err(PassError::Answers { expected: 3, found: 2 })));
-        answers.swap(0, 1);
-        assert!(matches!(wallet.receive(&answers, winter), Err(PassError::Answer(_))));
-        answers.swap(0, 1);
-        wallet.receive(&answers, winter).unwrap();
-
-        // They rest, and pay for their period alone.
-        assert!(wallet.pass_for(start, winter + TimeDelta::minutes(59)).is_none());
-        let mut wallet = Wallet::open(&anybody, &wallet.to_bytes()).await.unwrap();
-        assert!(wallet.pass_for(start, winter + TimeDelta::minutes(59)).is_none());
-        let rested = winter + TimeDelta::days(1);
-        assert!(wallet.pass_for(time("2026-04-01T00:00:00Z"), rested).is_none());
-        for hour in ["10", "12", "14"] {
-            let pass = wallet.pass_for(start, rested).unwrap().clone();
-            let held = nurse.holds(ada, &format!("2026-01-19T{hour}:00:00Z")).await.unwrap();
-            nurse.pays(&held, by_pass(&pass)).await.unwrap();
-            wallet.remove(&pass);
-        }
-        assert!(wallet.pass_for(start, rested).is_none());
-
-        // Under a key that everybody has, or none: a hospital that signs with another one is asked for nothing.
-        let other = Issuer::generate();
-        assert!(requests.iter().all(|request| other.issue(request).is_err()));
-        // A log that lost an entry is not the one that was seen, and a server that was made to forget is found out.
-        let kept = wallet.to_bytes();
-        let forget = "delete from key_log";
-        sea_orm::ConnectionTrait::execute_unprepared(world.app.db.read(), forget).await.unwrap();
-        assert!(matches!(Wallet::open(&anybody, &kept).await, Err(WalletError::Log(LogError::Forked { seen: 1 }))));
-        assert!(matches!(Wallet::open(&anybody, &kept[1..]).await, Err(WalletError::Form)));
     }
 
     // Two hospitals at once: each pays for its own passes, and a credit of the one is none of the other.

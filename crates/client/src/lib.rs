@@ -53,6 +53,8 @@ pub use ed25519_dalek::SigningKey;
 pub use error::{Error, Refusal, Violation};
 #[cfg(feature = "notes")]
 pub use notes::{DeviceNotes, Notes, NotesError, Readable};
+#[cfg(feature = "wallet")]
+pub use pass::Head;
 pub use phrase::{PhraseError, Secret};
 pub use session::Session;
 #[cfg(feature = "wallet")]

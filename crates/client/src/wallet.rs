@@ -10,17 +10,20 @@
 //! # use chrono::{DateTime, Utc};
 //! # use std::io::Write;
 //! # let mut storage = Vec::new();
-//! # let (now, session_start) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC);
+//! # let (now, session) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC..DateTime::<Utc>::MIN_UTC);
 //! use client::Wallet;
 //!
-//! let mut wallet = Wallet::new(&anybody, programme).await?;
-//! // Kept before anything is sent: an answer that is lost can be asked for again.
-//! wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
+//! let mut wallet = Wallet::new(&anybody, programme, now).await?;
+//! if wallet.wants_passes(now) {
+//!     // Kept before anything is sent: an answer that is lost can be asked for again.
+//!     wallet.fetch(hospital, "7KQ2 M4XT 9RWB C3HD VN5P", now, |bytes| storage.write_all(bytes)).await?;
+//! }
 //! storage.write_all(&wallet.to_bytes())?;
 //!
 //! // Another day:
-//! let mut wallet = Wallet::open(&anybody, kept).await?;
-//! if let Some(pass) = wallet.pass_for(session_start, now).cloned() {
+//! let mut wallet = Wallet::open(&anybody, kept, now).await?;
+//! println!("{} passes, of {}", wallet.days_left(now).len(), wallet.programme().display_name);
+//! if let Some(pass) = wallet.pass_for(&session, api::v1::Modality::Video, now).cloned() {
 //!     // Confirm the booking with `pass.to_bytes()`; once it is booked, or was spent before:
 //!     wallet.remove(&pass);
 //! }
@@ -28,7 +31,10 @@
 //! # }
 //! ```
 
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+};
 
 use api::{
     issuer::v1::{
@@ -39,8 +45,8 @@ use api::{
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
-    BlindSignature, Directory, FinalizeError, Head, KeyRecord, KeyState, LogError, NotIssuing, PendingToken,
-    ProgrammeId, Token, TokenRequest,
+    BlindSignature, Directory, FinalizeError, Head, KeyId, KeyRecord, KeyState, LogError, NotIssuing,
+    PendingToken, ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
 use tonic::transport::Channel;
@@ -51,15 +57,30 @@ use crate::{Client, Session};
 
 /// The passes of one programme.
 pub struct Wallet {
-    programme: ProgrammeId,
+    id: ProgrammeId,
+    /// What it pays for, which never changes.
+    programme: v1::Programme,
     /// Every key there is, as everybody sees them.
     log: Directory,
+    /// When that was read, in Unix seconds.
+    read_at: i64,
     kept: Kept,
 }
 
+/// What a wallet knows of the log when it opens.
+#[derive(Clone, Copy)]
+struct Seen {
+    head: Head,
+    /// In Unix seconds; long ago if nobody wrote it down.
+    at: i64,
+}
+
 /// What the log does not say.
-#[derive(Default)]
 struct Kept {
+    /// The key under which there is nothing more to ask for, since the passes of its period were signed; or zeros.
+    signed: KeyId,
+    /// For how long to wait with the next ones once their key signs, in seconds.
+    delay: i64,
     /// Asked for and not answered, all under one key.
     pending: Vec<PendingToken>,
     passes: Vec<Token>,
@@ -70,12 +91,19 @@ struct Kept {
 /// Why there is no wallet.
 #[derive(Debug, Error)]
 pub enum WalletError {
-    /// The log could not be read.
+    /// The programme or the log could not be read.
     #[error(transparent)]
     Call(#[from] crate::Error),
     /// The log breaks its rules, or is not the one that this device saw before: nothing is asked for under its keys.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A key came into the log since this device read it, and says that it had been there before: so it has skipped the
+    /// week in which it could be seen, and might be this worker's alone.
+    #[error("key {key_id:?} is new in the log, and says that it had been there before")]
+    BackDated {
+        /// The key.
+        key_id: KeyId,
+    },
     /// These bytes are no wallet.
     #[error("not a wallet")]
     Form,
@@ -167,21 +195,68 @@ const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
 const REST_MORE: TimeDelta = TimeDelta::hours(23);
 
-const CONTEXT: &[u8] = b"respite/wallet/v1";
+/// Within which time of a key's first signing all devices ask, each when chance says: so that whoever asks says nothing
+/// by when, and the hospital is not asked by everybody at once.
+const SPREAD: TimeDelta = TimeDelta::days(2);
+
+/// How far the server's clock and the device's may be apart.
+const SKEW: i64 = 24 * 60 * 60;
+const LONG_AGO: i64 = i64::MIN;
+
+const CONTEXT: &[u8] = b"respite/wallet/v2";
+/// It did not say when the log was read, nor anything of the next fetching.
+const FIRST_CONTEXT: &[u8] = b"respite/wallet/v1";
+const ADDED_LENGTH: usize = 8 + 8 + 32;
 const PENDING_LENGTH: usize = 610;
 const PASS_LENGTH: usize = 354;
 
 impl Wallet {
     /// Without passes. Whoever reads the log signs in for nothing: `anybody` had better not.
-    pub async fn new(anybody: &Client, programme: Uuid) -> Result<Self, WalletError> {
-        let log = read_log(anybody, Head::default()).await?;
-        Ok(Self { programme: ProgrammeId(programme.into_bytes()), log, kept: Kept::default() })
+    pub async fn new(anybody: &Client, programme: Uuid, now: DateTime<Utc>) -> Result<Self, WalletError> {
+        let nothing = Seen { head: Head::default(), at: LONG_AGO };
+        Self::read(anybody, ProgrammeId(programme.into_bytes()), nothing, Kept::empty(), now).await
     }
 
-    /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused.
-    pub async fn open(anybody: &Client, bytes: &[u8]) -> Result<Self, WalletError> {
-        let (programme, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
-        Ok(Self { programme, log: read_log(anybody, seen).await?, kept })
+    /// As [`Self::to_bytes`] wrote it. A log that does not go on from the one it had seen is refused, and so is one with
+    /// a new key that says it is older. The more often a wallet is opened and stored, the more that is worth: who does so
+    /// each week sees every key before it signs.
+    pub async fn open(anybody: &Client, bytes: &[u8], now: DateTime<Utc>) -> Result<Self, WalletError> {
+        let (id, seen, kept) = parse(bytes).ok_or(WalletError::Form)?;
+        Self::read(anybody, id, seen, kept, now).await
+    }
+
+    async fn read(
+        anybody: &Client,
+        id: ProgrammeId,
+        seen: Seen,
+        kept: Kept,
+        now: DateTime<Utc>,
+    ) -> Result<Self, WalletError> {
+        let programme = read_programme(anybody, Uuid::from_bytes(id.0)).await?;
+        let read_at = now.timestamp();
+        let log = read_log(anybody, seen, read_at).await?;
+        Ok(Self { id, programme, log, read_at, kept })
+    }
+
+    /// What a pass pays for, to be shown before one is spent.
+    pub fn programme(&self) -> &v1::Programme {
+        &self.programme
+    }
+
+    /// What the log of keys that this device was shown comes to. Where it is the same as another's, nobody was shown a
+    /// key of their own; a device alone cannot tell.
+    pub fn head(&self) -> Head {
+        self.log.head()
+    }
+
+    /// Whether to fetch: the passes of the period were not, and the moment in it has come that chance gave this device.
+    /// It asks for nothing, so that an app may look whenever it runs.
+    pub fn wants_passes(&self, now: DateTime<Utc>) -> bool {
+        let Kept { signed, delay, pending, .. } = &self.kept;
+        let Some(key) = self.signing(now) else { return false };
+        let key_id = key.key.id();
+        let begun = pending.first().is_some_and(|pending| pending.request().key_id == key_id);
+        *signed != key_id && (begun || now.timestamp() - key.schedule.active_from >= *delay)
     }
 
     /// Begins a login at the hospital's identity provider, if it takes any in place of codes.
@@ -195,7 +270,8 @@ impl Wallet {
     /// Fetches the passes of the period from the hospital, over a connection of its own.
     ///
     /// `keep` stores the wallet before anything is sent. If it fails after that, or there is no answer, the same passes
-    /// are asked for the next time, as they are when the hospital is not there for a moment.
+    /// are asked for the next time, as they are when the hospital is not there for a moment. If it says that it signed
+    /// others for this worker, a wallet that was lost has them, and no more are wanted before the next period.
     pub async fn fetch(
         &mut self,
         hospital: Channel,
@@ -205,7 +281,7 @@ impl Wallet {
     ) -> Result<(), FetchError> {
         let mut issuer = IssuerServiceClient::new(Session::anonymous(hospital));
         let offer = issuer.get_offer(GetOfferRequest {}).await.map_err(crate::Error::from)?.into_inner();
-        if offer.programme_id != Uuid::from_bytes(self.programme.0).to_string() {
+        if offer.programme_id != Uuid::from_bytes(self.id.0).to_string() {
             return Err(FetchError::OtherProgramme);
         }
         let passes = match offer.passes {
@@ -228,7 +304,15 @@ impl Wallet {
             blinded_messages: blinded.collect(),
             login,
         };
-        let signed = issuer.issue_passes(request).await.map_err(crate::Error::from)?.into_inner();
+        let signed = match issuer.issue_passes(request).await.map_err(crate::Error::from) {
+            Ok(signed) => signed.into_inner(),
+            Err(error) => {
+                if error.refusal().is_some_and(|refusal| refusal.reason == "OTHER_BATCH_ISSUED") {
+                    self.kept.signed = requests[0].key_id;
+                }
+                return Err(error.into());
+            }
+        };
         let answers = signed.blind_signatures.iter().map(|answer| BlindSignature::try_from(&answer[..]));
         let answers = answers.collect::<Result<Vec<_>, _>>();
         let answers = answers.map_err(|_| crate::Error::Incomplete { field: "blind_signatures" })?;
@@ -238,15 +322,13 @@ impl Wallet {
     /// What to ask the hospital for, under the one key of the programme that signs `now`. As long as there is no
     /// answer, it is the same again.
     pub fn request(&mut self, passes: usize, now: DateTime<Utc>) -> Result<Vec<TokenRequest>, PassError> {
-        let mut keys = self.log.records().filter(|key| key.programme == self.programme);
-        let key = keys.find(|key| key.state(now.timestamp()) == KeyState::Active);
-        let key_id = key.ok_or(PassError::NoKey)?.key.id();
+        let key_id = self.signing(now).ok_or(PassError::NoKey)?.key.id();
         let pending = &mut self.kept.pending;
         if pending.iter().any(|pending| pending.request().key_id != key_id) {
             pending.clear();
         }
         if pending.is_empty() {
-            let device = pass::Client::new(&self.log, self.programme, key_id, now.timestamp())?;
+            let device = pass::Client::new(&self.log, self.id, key_id, now.timestamp())?;
             pending.extend((0..passes).map(|_| device.blind()));
         }
         Ok(pending.iter().map(PendingToken::request).collect())
@@ -254,7 +336,7 @@ impl Wallet {
 
     /// Takes the hospital's answers, in the order of the requests; all of them or none.
     pub fn receive(&mut self, answers: &[BlindSignature], now: DateTime<Utc>) -> Result<(), PassError> {
-        let Kept { pending, passes, rests_until } = &mut self.kept;
+        let Kept { signed, delay, pending, passes, rests_until } = &mut self.kept;
         if answers.len() != pending.len() {
             return Err(PassError::Answers { expected: pending.len(), found: answers.len() });
         }
@@ -262,27 +344,57 @@ impl Wallet {
         let key_id = first.request().key_id;
         let key = self.log.record(key_id).ok_or(NotIssuing::Unlisted { key_id })?;
         // It signed when it was asked; its answer may be late.
-        let device = pass::Client::new(&self.log, self.programme, key_id, key.schedule.active_from)?;
+        let device = pass::Client::new(&self.log, self.id, key_id, key.schedule.active_from)?;
         let pairs = pending.iter().zip(answers);
         let received: Vec<Token> =
             pairs.map(|(pending, answer)| device.finalize(pending, answer)).collect::<Result<_, _>>()?;
         passes.extend(received);
         pending.clear();
-        *rests_until = (now + REST).timestamp() + chance(REST_MORE.num_seconds());
+        *signed = key_id;
+        *delay = chance(SPREAD);
+        *rests_until = (now + REST).timestamp() + chance(REST_MORE);
         Ok(())
     }
 
-    /// A pass that pays for a session that begins then. It stays until it is removed, so that one whose booking
-    /// failed is not lost.
-    pub fn pass_for(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Option<&Token> {
-        if now.timestamp() < self.kept.rests_until {
+    /// The one key of the programme that signs.
+    fn signing(&self, now: DateTime<Utc>) -> Option<&KeyRecord> {
+        let mut keys = self.log.records().filter(|key| key.programme == self.id);
+        keys.find(|key| key.state(now.timestamp()) == KeyState::Active)
+    }
+
+    /// For which days each pass pays that is left, those that still rest among them.
+    pub fn days_left(&self, now: DateTime<Utc>) -> Vec<RangeInclusive<NaiveDate>> {
+        self.kept.passes.iter().filter_map(|pass| self.days(pass, now)).collect()
+    }
+
+    /// Whether passes of this programme pay for such a session at all; a hold or a slot says what it is.
+    pub fn covers(&self, session: &Range<DateTime<Utc>>, modality: v1::Modality) -> bool {
+        let v1::Programme { durations, modalities, .. } = &self.programme;
+        let seconds = (session.end - session.start).num_seconds();
+        (durations.is_empty() || durations.iter().any(|duration| duration.seconds == seconds))
+            && (modalities.is_empty() || modalities.contains(&modality.into()))
+    }
+
+    /// A pass that pays for this session. It stays until it is removed, so that one whose booking failed is not lost.
+    pub fn pass_for(
+        &self,
+        session: &Range<DateTime<Utc>>,
+        modality: v1::Modality,
+        now: DateTime<Utc>,
+    ) -> Option<&Token> {
+        if now.timestamp() < self.kept.rests_until || !self.covers(session, modality) {
             return None;
         }
-        let covers = |key: &KeyRecord| {
-            matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace)
-                && days(key).is_some_and(|days| days.contains(&start.date_naive()))
-        };
-        self.kept.passes.iter().find(|pass| self.log.record(pass.key_id()).is_some_and(covers))
+        let day = session.start.date_naive();
+        self.kept.passes.iter().find(|pass| self.days(pass, now).is_some_and(|days| days.contains(&day)))
+    }
+
+    /// The days that a pass pays for, if it pays at all: the log names its key's period as an interval of ISO 8601.
+    fn days(&self, pass: &Token, now: DateTime<Utc>) -> Option<RangeInclusive<NaiveDate>> {
+        let key = self.log.record(pass.key_id())?;
+        let live = matches!(key.state(now.timestamp()), KeyState::Active | KeyState::Grace);
+        let (first, last) = key.period.as_str().split_once('/').filter(|_| live)?;
+        Some(first.parse().ok()?..=last.parse().ok()?)
     }
 
     /// Forgets a pass that is spent.
@@ -292,14 +404,18 @@ impl Wallet {
 
     /// For the device's own storage. Whoever has these bytes can spend the passes, and link those that are pending.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Kept { pending, passes, rests_until } = &self.kept;
+        let Kept { signed, delay, pending, passes, rests_until } = &self.kept;
         let Head { length, hash } = self.log.head();
-        let size = CONTEXT.len() + 72 + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
+        let size =
+            CONTEXT.len() + 72 + ADDED_LENGTH + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         bytes.extend_from_slice(CONTEXT);
-        bytes.extend_from_slice(&self.programme.0);
+        bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&hash);
+        bytes.extend_from_slice(&self.read_at.to_be_bytes());
+        bytes.extend_from_slice(&delay.to_be_bytes());
+        bytes.extend_from_slice(signed.as_bytes());
         bytes.extend_from_slice(&rests_until.to_be_bytes());
         bytes.extend_from_slice(&(pending.len() as u64).to_be_bytes());
         for pending in pending {
@@ -312,17 +428,33 @@ impl Wallet {
     }
 }
 
+impl Kept {
+    fn empty() -> Self {
+        let delay = chance(SPREAD);
+        Self { signed: KeyId::from([0; 32]), delay, pending: Vec::new(), passes: Vec::new(), rests_until: 0 }
+    }
+}
+
 impl fmt::Debug for Wallet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wallet").finish_non_exhaustive()
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
-    let rest = bytes.strip_prefix(CONTEXT)?;
+fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
+    let first = bytes.strip_prefix(FIRST_CONTEXT);
+    let rest = first.or_else(|| bytes.strip_prefix(CONTEXT))?;
     let (programme, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (hash, rest) = rest.split_first_chunk()?;
+    let (added, rest) = if first.is_some() {
+        (None, rest)
+    } else {
+        let (at, rest) = rest.split_first_chunk()?;
+        let (delay, rest) = rest.split_first_chunk()?;
+        let (signed, rest) = rest.split_first_chunk::<32>()?;
+        (Some((i64::from_be_bytes(*at), i64::from_be_bytes(*delay), KeyId::from(*signed))), rest)
+    };
     let (rests_until, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let number = usize::try_from(u64::from_be_bytes(*number)).ok()?;
@@ -330,40 +462,62 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Head, Kept)> {
     let (passes, []) = passes.as_chunks::<PASS_LENGTH>() else { return None };
     let pending =
         pending.chunks(PENDING_LENGTH).map(PendingToken::try_from).collect::<Result<_, _>>().ok()?;
-    let passes = passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
-    let seen = Head { length: u64::from_be_bytes(*length), hash: *hash };
-    Some((
-        ProgrammeId(*programme),
-        seen,
-        Kept { pending, passes, rests_until: i64::from_be_bytes(*rests_until) },
-    ))
+    let passes: Vec<Token> =
+        passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
+    let (at, delay, signed) = added.unwrap_or_else(|| {
+        let Kept { signed, delay, .. } = Kept::empty();
+        (LONG_AGO, delay, passes.last().map_or(signed, Token::key_id))
+    });
+    let seen = Seen { head: Head { length: u64::from_be_bytes(*length), hash: *hash }, at };
+    let kept = Kept { signed, delay, pending, passes, rests_until: i64::from_be_bytes(*rests_until) };
+    Some((ProgrammeId(*programme), seen, kept))
 }
 
-/// The whole log, which must go on from what was seen of it.
-async fn read_log(anybody: &Client, seen: Head) -> Result<Directory, WalletError> {
+async fn read_programme(anybody: &Client, id: Uuid) -> Result<v1::Programme, crate::Error> {
+    let request = v1::GetProgrammeRequest { programme_id: id.to_string() };
+    let read = anybody.programmes().get_programme(request).await?.into_inner();
+    read.programme.ok_or(crate::Error::Incomplete { field: "programme" })
+}
+
+/// The whole log, if it goes on from what was seen of it with keys that are as new as they say.
+async fn read_log(anybody: &Client, seen: Seen, now: i64) -> Result<Directory, WalletError> {
+    let Seen { head, at } = seen;
+    let entries = read_entries(anybody).await?;
+    let split = usize::try_from(head.length).ok().and_then(|length| entries.split_at_checked(length));
+    let (before, since) = split.ok_or(LogError::Forked { seen: head.length })?;
+    let before = Directory::read(before.iter().map(Vec::as_slice), head)?;
+    let mut log = before.clone();
+    for entry in since {
+        log.append(entry)?;
+    }
+    // A clock that was put back does not say when that was.
+    let at = if at > now + SKEW { LONG_AGO } else { at };
+    for new in log.records().filter(|record| before.record(record.key.id()).is_none()) {
+        if new.schedule.published < at.saturating_sub(SKEW) {
+            return Err(WalletError::BackDated { key_id: new.key.id() });
+        }
+    }
+    Ok(log)
+}
+
+async fn read_entries(anybody: &Client) -> Result<Vec<Vec<u8>>, crate::Error> {
     let (mut entries, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::ListKeyLogRequest { page_size: 100, page_token };
-        let page = anybody.programmes().list_key_log(request).await.map_err(crate::Error::from)?.into_inner();
+        let page = anybody.programmes().list_key_log(request).await?.into_inner();
         entries.extend(page.entries);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return Ok(Directory::read(entries.iter().map(Vec::as_slice), seen)?);
+            return Ok(entries);
         }
     }
 }
 
-/// The days that a key's passes pay for: the log names its period as an interval of ISO 8601.
-fn days(key: &KeyRecord) -> Option<std::ops::RangeInclusive<NaiveDate>> {
-    let (first, last) = key.period.as_str().split_once('/')?;
-    Some(first.parse().ok()?..=last.parse().ok()?)
-}
-
-/// A number from 0 to `most`, each nearly as likely.
-fn chance(most: i64) -> i64 {
+/// A number of seconds up to `most`, each nearly as likely.
+fn chance(most: TimeDelta) -> i64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the operating system has randomness to give");
-    i64::try_from(u64::from_be_bytes(bytes) >> 1).unwrap_or_default() % (most + 1)
+    i64::try_from(u64::from_be_bytes(bytes) >> 1).unwrap_or_default() % (most.num_seconds() + 1)
 }
 
 #[cfg(test)]
@@ -372,28 +526,30 @@ mod tests {
 
     #[test]
     fn what_is_no_wallet_is_refused() {
-        let empty = [CONTEXT, &[0; 72]].concat();
-        assert!(parse(&empty).is_some());
-        for length in 0..empty.len() {
-            assert!(parse(&empty[..length]).is_none(), "{length} bytes");
+        for (context, length) in [(FIRST_CONTEXT, 72), (CONTEXT, 72 + ADDED_LENGTH)] {
+            let empty = [context, &vec![0; length]].concat();
+            assert!(parse(&empty).is_some());
+            for length in 0..empty.len() {
+                assert!(parse(&empty[..length]).is_none(), "{length} bytes");
+            }
+            for more in [1, PENDING_LENGTH, PASS_LENGTH] {
+                // A pass, and what is pending, begin with a type, which zeros are not.
+                assert!(parse(&[&empty[..], &vec![0; more]].concat()).is_none(), "{more} more");
+            }
+            for byte in 0..CONTEXT.len() {
+                let mut changed = empty.clone();
+                changed[byte] ^= 4;
+                assert!(parse(&changed).is_none(), "byte {byte}");
+            }
+            // More pending than there can be.
+            let many = [&empty[..empty.len() - 8], &[0xff; 8]].concat();
+            assert!(parse(&many).is_none());
         }
-        for more in [1, PENDING_LENGTH, PASS_LENGTH] {
-            // A pass, and what is pending, begin with a type, which zeros are not.
-            assert!(parse(&[&empty[..], &vec![0; more]].concat()).is_none(), "{more} more");
-        }
-        for byte in 0..CONTEXT.len() {
-            let mut changed = empty.clone();
-            changed[byte] ^= 1;
-            assert!(parse(&changed).is_none(), "byte {byte}");
-        }
-        // More pending than there can be.
-        let many = [&empty[..empty.len() - 8], &[0xff; 8]].concat();
-        assert!(parse(&many).is_none());
     }
 
     #[test]
     fn passes_rest_an_hour_to_a_day() {
-        let chances: Vec<_> = (0..1_000).map(|_| chance(REST_MORE.num_seconds())).collect();
+        let chances: Vec<_> = (0..1_000).map(|_| chance(REST_MORE)).collect();
         assert!(chances.iter().all(|more| (0..=REST_MORE.num_seconds()).contains(more)));
         assert!(chances.iter().any(|more| *more > REST_MORE.num_seconds() / 2));
         assert!(chances.iter().any(|more| *more < REST_MORE.num_seconds() / 2));

@@ -17,8 +17,9 @@
 //! previous = SHA-256(the entry before), or zeros in front of the first
 //! ```
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -333,6 +334,14 @@ impl Directory {
         *grace_from = from.min(*grace_from);
         *retired_from = from;
         Ok(())
+    }
+}
+
+/// As people compare it: `2:` and 64 hexadecimal digits, if there are two entries. Fewer digits would do for an
+/// accident, and not against whoever looks for two logs that end alike.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.length, HEXLOWER.encode(&self.hash))
     }
 }
 

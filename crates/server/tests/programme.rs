@@ -68,4 +68,11 @@ fn a_programme_is_made_shown_and_given_to_another_manager() {
     assert!(refused(folder, &create("typo.toml", &manager)).contains("sessions_per_perod"));
     let nobody = "00000000-0000-4000-8000-000000000000";
     assert!(refused(folder, &["programme", "show", nobody]).contains("there is no such programme"));
+
+    // Nobody has published a key yet.
+    let head = ["programme", "log-head"];
+    assert_eq!(respite(folder, &head), format!("0:{}\n", "0".repeat(64)));
+    assert_eq!(respite(folder, &[&head[..], &["--entries", "0"]].concat()), respite(folder, &head));
+    let ahead = refused(folder, &[&head[..], &["--entries", "1"]].concat());
+    assert!(ahead.contains("there is no such entry of the log"), "{ahead}");
 }

@@ -17,7 +17,7 @@ use crate::{
     directory::{self, New, today},
     error::Error,
     field,
-    programme::terms,
+    programme::{log, terms},
 };
 
 /// How many therapists, or programmes, are read at a time.
@@ -161,6 +161,12 @@ pub async fn replace_manager_key(
     audit::append_at_terminal(&tx, app.clock.now(), Action::UpdateProgrammeManager, id).await?;
     tx.commit().await?;
     Ok(programme)
+}
+
+/// What the log of keys comes to, or came to when it had so many `entries`: to be published where workers see it, so
+/// that they can tell whether they are shown the same log as everybody.
+pub async fn log_head(app: &App, entries: Option<usize>) -> Result<pass::Head, Error> {
+    log::head(app, entries).await
 }
 
 async fn insert(

@@ -43,6 +43,15 @@ pub(crate) enum Programme {
         #[arg(long, value_name = "HEX")]
         public_key: PublicKey,
     },
+    /// Show the head of the log of keys, to be published where workers see it
+    ///
+    /// Every worker's phone shows the head of the log that it was shown. Two that are the same stand for the same log,
+    /// in which nobody has a key of their own to be known by.
+    LogHead {
+        /// As it was when the log had so many entries; without it, as it is now
+        #[arg(long, value_name = "N")]
+        entries: Option<usize>,
+    },
 }
 
 const EXAMPLE: &str = r#"A programme:
@@ -72,6 +81,9 @@ pub(crate) async fn run(config: &Config, what: Programme) -> Outcome {
         }
         Programme::ReplaceKey { programme_id, public_key } => {
             print(&operators::replace_manager_key(&app, programme_id, &public_key.0).await?);
+        }
+        Programme::LogHead { entries } => {
+            anstream::println!("{}", operators::log_head(&app, entries).await?);
         }
     }
     app.db.close().await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use super::{Broken, Stage, there};
 pub(super) const WORKERS: usize = 60;
 /// How many sessions the programme pays for each of them in a period.
 const PASSES: usize = 8;
+/// How long each of them is.
+const MINUTES: i64 = 50;
 /// What the programme is called, and where its keys are.
 pub(super) const NAME: &str = "Northbank Hospital";
 const ISSUER: &str = "issuer.northbank.example";
@@ -67,6 +70,8 @@ pub(super) async fn found(stage: &mut Stage, program: PathBuf) -> Result<Hospita
         programme: Some(v1::Programme {
             display_name: NAME.to_owned(),
             sessions_per_period: i32::try_from(PASSES).unwrap_or(i32::MAX),
+            durations: vec![prost_types::Duration { seconds: MINUTES * 60, nanos: 0 }],
+            modalities: vec![v1::Modality::Video.into()],
             eligible_workers: i32::try_from(WORKERS).unwrap_or(i32::MAX),
             ..v1::Programme::default()
         }),
@@ -129,7 +134,7 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec
     let mut wallets = Vec::with_capacity(WORKERS);
     for code in &hospital.codes {
         // Nobody signs in: who reads the log of keys and asks the hospital is not to be seen together with an alias.
-        let mut wallet = Wallet::new(&stage.device().await?, hospital.id()?).await?;
+        let mut wallet = Wallet::new(&stage.device().await?, hospital.id()?, now).await?;
         wallet.fetch(channel.clone(), code.as_str(), now, |_| Ok(())).await?;
         wallets.push(wallet);
     }
@@ -145,7 +150,17 @@ pub(super) async fn fetch(stage: &mut Stage, hospital: &Hospital) -> Result<(Vec
         passes.len(),
     ));
     stage.screen.same("everybody has all of theirs", &(WORKERS * PASSES), &passes.len());
-    let resting = wallets.iter().filter(|wallet| wallet.pass_for(rested, now).is_none()).count();
+    let head = operators::log_head(&stage.app, None).await?.to_string();
+    stage
+        .screen
+        .say("The head of the log stands for all that is in it. `respite programme log-head` prints:");
+    stage.screen.detail(&head);
+    let equal = wallets.iter().filter(|wallet| wallet.head().to_string() == head).count();
+    stage.screen.same("every phone shows the same: nobody was shown a key of their own", &WORKERS, &equal);
+    let resting = wallets
+        .iter()
+        .filter(|wallet| wallet.pass_for(&session(rested), v1::Modality::Video, now).is_none())
+        .count();
     stage.screen.same(
         "none is spent for an hour at least: who books right after fetching is known by it",
         &WORKERS,
@@ -177,7 +192,9 @@ pub(super) async fn book(
 
     // Which one is hers, only the story knows.
     let wallet = there(wallets.get_mut(WORKERS / 3), "wallet")?;
-    let pass = there(wallet.pass_for(first.start(), now).cloned(), "pass for that day")?;
+    covered(stage, wallet, first.start(), now)?;
+    let pass = wallet.pass_for(&session(first.start()), v1::Modality::Video, now).cloned();
+    let pass = there(pass, "pass for that day")?;
     let bytes = pass.to_bytes().to_vec();
     let confirmed = pay(&nurse, &first, &bytes).await?;
     let booking = there(confirmed.into_inner().booking, "booking")?;
@@ -299,13 +316,55 @@ async fn operator(stage: &Stage) -> Result<Client, Broken> {
 
 /// The passes in a wallet that can be spent at `now`, as a copy of it tells.
 async fn passes_in(stage: &Stage, wallet: &Wallet, now: DateTime<Utc>) -> Result<Vec<Vec<u8>>, Broken> {
-    let mut copy = Wallet::open(&stage.device().await?, &wallet.to_bytes()).await?;
+    let mut copy = Wallet::open(&stage.device().await?, &wallet.to_bytes(), now).await?;
     let mut passes = Vec::new();
-    while let Some(pass) = copy.pass_for(now, now).cloned() {
+    while let Some(pass) = copy.pass_for(&session(now), v1::Modality::Video, now).cloned() {
         passes.push(pass.to_bytes().to_vec());
         copy.remove(&pass);
     }
     Ok(passes)
+}
+
+/// A session as the programme pays for.
+fn session(start: DateTime<Utc>) -> Range<DateTime<Utc>> {
+    start..start + TimeDelta::minutes(MINUTES)
+}
+
+/// What the phone says of its passes before one is spent.
+fn covered(
+    stage: &mut Stage,
+    wallet: &Wallet,
+    start: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), Broken> {
+    let terms = wallet.programme();
+    let lengths: Vec<_> = terms.durations.iter().map(|length| (length.seconds / 60).to_string()).collect();
+    let way = |modality: v1::Modality| modality.as_str_name().trim_start_matches("MODALITY_").to_lowercase();
+    let ways: Vec<_> = terms.modalities().map(way).collect();
+    let left = wallet.days_left(now);
+    let last = there(left.first().map(|days| days.end().format("%-d %B")), "pass that is left")?;
+    stage.screen.row(
+        "her passes",
+        &format!(
+            "{} sessions of {} minutes by {}, until {last}",
+            left.len(),
+            lengths.join(" or "),
+            ways.join(" or ")
+        ),
+    );
+    let refused = [
+        (start..start + TimeDelta::minutes(20), v1::Modality::Video),
+        (session(start), v1::Modality::Audio),
+        (session(start + TimeDelta::days(180)), v1::Modality::Video),
+    ];
+    let offered =
+        refused.iter().filter(|(session, modality)| wallet.pass_for(session, *modality, now).is_some());
+    stage.screen.same(
+        "before it shows one, her phone knows what none of them pays for: another length, way or quarter",
+        &0,
+        &offered.count(),
+    );
+    Ok(())
 }
 
 /// The first slot after `from`.
@@ -320,6 +379,7 @@ async fn search(stage: &Stage, nurse: &Nurse, from: DateTime<Utc>) -> Result<Slo
             start_time: Some(timestamp(from)),
             end_time: Some(timestamp(from + TimeDelta::days(4))),
         }),
+        duration: Some(prost_types::Duration { seconds: MINUTES * 60, nanos: 0 }),
         page_size: 1,
         language_code: "en".to_owned(),
         ..v1::SearchSlotsRequest::default()

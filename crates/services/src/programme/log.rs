@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use pass::Directory;
+use pass::{Directory, Head};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel};
 use store::{Opaque, ProgrammeId, key_log, programme};
 
 use super::terms::Terms;
-use crate::error::Error;
+use crate::{App, error::Error};
 
 /// What was read so far. Entries are only ever added, and what a programme pays for never changes, so that what was
 /// read stays true.
@@ -60,6 +60,17 @@ impl KeyLog {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner).insert(id, terms.clone());
         Ok(Some(terms))
     }
+}
+
+/// How far the log goes, or went when it had so many `entries`: whoever read it earlier has a head of then to compare.
+pub(crate) async fn head(app: &App, entries: Option<usize>) -> Result<Head, Error> {
+    let rows = key_log::Entity::after(0).all(app.db.read()).await?;
+    let wanted = rows.get(..entries.unwrap_or(rows.len())).ok_or(Error::NotFound("entry of the log"))?;
+    let mut directory = Directory::default();
+    for row in wanted {
+        directory.append(&row.entry.0).map_err(|_| DAMAGED)?;
+    }
+    Ok(directory.head())
 }
 
 /// Where the next entry goes.

@@ -1,7 +1,7 @@
 //! What a hospital pays for, without knowing whose session it is (E1, E2).
 
 mod key;
-mod log;
+pub(crate) mod log;
 pub(crate) mod payment;
 mod period;
 pub mod reports;
