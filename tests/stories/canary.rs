@@ -372,7 +372,7 @@ impl IssuerHome {
         let day =
             |days| (Clock::System.now() + TimeDelta::days(days)).with_timezone(&Utc).format("%F").to_string();
         let shown =
-            run(&format!("key make --period now --passes 2 --from {} --until {}", day(-1), day(30)), true);
+            run(&format!("key make --period now --passes 2 --first {} --last {}", day(-1), day(30)), true);
         let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).unwrap().trim();
         Self { folder: folder.to_owned(), spki: BASE64.decode(spki.as_bytes()).unwrap(), code, said }
     }

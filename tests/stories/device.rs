@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
 use api::v1;
 use chrono::TimeDelta;
 use client::{FetchError, PassError, Shown, Wallet, request_id};
@@ -161,6 +162,44 @@ e2e::stories! {
         let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
         nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
     }
+
+    // E2: on the last day on which a key signs, and on the first one of the next.
+    async fn the_hospitals_program_and_the_log_hand_over_on_the_same_day(engine: Engine) {
+        let now = Clock::System.now();
+        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
+        // The program goes by the machine's clock; all keys were published before.
+        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
+        let mut hospitals = Vec::new();
+        // In how many days a period begins, the next one, and the one after that.
+        for [first, next, after] in [[-45, 15, 75], [14, 75, 135]] {
+            let hospital = world.hospital(programme()).await;
+            let folder = tempfile::tempdir().unwrap();
+            let (now, later) = ([day(first), day(next - 1)], [day(next), day(after - 1)]);
+            let issuer = Issuer::of(folder.path(), &hospital.id, CARDS, &now[0], &now[1]);
+            let next_key = Issuer::make_key(folder.path(), "next", &later[0], &later[1]);
+            for ([first, last], key) in [(&now, &issuer.key), (&later, &next_key)] {
+                let publish = v1::CreateProgrammeKeyRequest {
+                    request_id: request_id(),
+                    public_key: key.clone(),
+                    first_date: Some(date(first)),
+                    last_date: Some(date(last)),
+                };
+                hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+            }
+            hospitals.push((hospital, folder, issuer));
+        }
+        world.app.clock.set(now);
+        let anybody = world.anybody().await;
+        for (hospital, _folder, issuer) in &hospitals {
+            let serving = issuer.serve(&[]).await;
+            let offer = IssuerServiceClient::new(serving.channel()).get_offer(GetOfferRequest {}).await;
+            let key = pass::PublicKey::try_from(&issuer.key[..]).unwrap();
+            assert_eq!(offer.unwrap().into_inner().key_id, key.id().as_bytes());
+            // A wallet asks for nothing but by the key that the log has.
+            let mut wallet = Wallet::new(&anybody, hospital.id.parse().unwrap(), now).await.unwrap();
+            wallet.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
+        }
+    }
 }
 
 /// A hospital's program with one key and, if it takes them, one worker's code, in a folder of its own.
@@ -178,11 +217,7 @@ struct Serving {
 
 impl Issuer {
     fn of(home: &Path, programme: &str, mode: &[&str], from: &str, until: &str) -> Self {
-        let says = |command: &[&str]| {
-            let output = Command::new(binary()).current_dir(home).args(command).output().unwrap();
-            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).unwrap()
-        };
+        let says = |command: &[&str]| Self::says(home, command);
         let named = [
             "init",
             "--programme",
@@ -196,11 +231,21 @@ impl Issuer {
         says(&[&named, mode].concat());
         let codes =
             if mode == CARDS { says(&["codes", "--count", "60", "--until", until]) } else { String::new() };
-        let shown =
-            says(&["key", "make", "--period", "now", "--passes", "3", "--from", from, "--until", until]);
-        let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
-        let key = BASE64.decode(spki.trim().as_bytes()).unwrap();
+        let key = Self::make_key(home, "now", from, until);
         Self { home: home.to_owned(), key, code: codes.lines().next().unwrap_or_default().to_owned() }
+    }
+
+    fn make_key(home: &Path, period: &str, first: &str, last: &str) -> Vec<u8> {
+        let made = ["key", "make", "--period", period, "--passes", "3", "--first", first, "--last", last];
+        let shown = Self::says(home, &made);
+        let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
+        BASE64.decode(spki.trim().as_bytes()).unwrap()
+    }
+
+    fn says(home: &Path, command: &[&str]) -> String {
+        let output = Command::new(binary()).current_dir(home).args(command).output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     async fn serve(&self, provider: &[&str]) -> Serving {

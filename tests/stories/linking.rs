@@ -376,9 +376,9 @@ impl Issuer {
             "year",
             "--passes",
             &PASSES.to_string(),
-            "--from",
+            "--first",
             &from,
-            "--until",
+            "--last",
             &until,
         ]);
         let public_key = shown.lines().find_map(|line| line.strip_prefix("public key")).unwrap();

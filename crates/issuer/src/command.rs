@@ -97,11 +97,12 @@ pub(crate) async fn codes(home: &Path, codes: Codes) -> Outcome {
 pub(crate) async fn key(home: &Path, key: Key) -> Outcome {
     let app = open(home).await?;
     let periods = match key {
-        Key::Make { period, passes, from, until, small } => {
-            let terms = Terms { passes, active_from: from, grace_from: until, small };
-            if terms.is_short_notice(app.clock().today()) {
+        Key::Make { period, passes, first, last, small } => {
+            let terms = Terms { passes, first, last, small };
+            if terms.publish_by() < app.clock().today() {
                 anstream::eprintln!(
-                    "respite-issuer: workers refuse a key until a week after it was published; this one begins sooner"
+                    "respite-issuer: it was to be published by {}: workers refuse a key until a week after it was",
+                    terms.publish_by()
                 );
             }
             vec![period::make(&app, period, terms).await?]
@@ -226,8 +227,11 @@ fn show(app: &App, period: &Period, out: &mut impl Write) -> Outcome {
     writeln!(out, "issuer       {name}")?;
     writeln!(out, "origin       {origin}")?;
     writeln!(out, "passes       {}", terms.passes)?;
-    writeln!(out, "active from  {}", terms.active_from)?;
-    writeln!(out, "grace from   {}", terms.grace_from)?;
+    writeln!(out, "first day    {}", terms.first)?;
+    writeln!(out, "last day     {}", terms.last)?;
+    writeln!(out, "publish by   {}", terms.publish_by())?;
+    writeln!(out, "signs from   {}", terms.signing().start)?;
+    writeln!(out, "signs until  {}", terms.signing().end)?;
     writeln!(out, "key id       {:?}", key.id())?;
     writeln!(out, "public key   {}\n", BASE64.encode(&key.to_spki()))?;
     Ok(())

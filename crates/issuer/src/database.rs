@@ -12,8 +12,12 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::Error;
 
 /// The schema, step by step. Each file ends with the number of the step that it takes.
-const STEPS: [&str; 3] =
-    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 /// How long a call waits for a connection, or for another process to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -91,6 +95,9 @@ mod tests {
         }
         let row = "insert into issuer values (1, zeroblob(16), 'issuer.example', 'respite.example', 'cards', zeroblob(32))";
         sqlx::raw_sql(row).execute(&made).await.unwrap();
+        let period = "insert into period values ('2026-Q4', zeroblob(32), 8, '2026-10-01', '2027-01-01', 0);
+            insert into issuance values ('2026-Q4', zeroblob(32), zeroblob(32))";
+        sqlx::raw_sql(period).execute(&made).await.unwrap();
         made.close().await;
         for _again in 0..2 {
             let moved = Database::open(&path).await.unwrap();
@@ -100,6 +107,16 @@ mod tests {
                     .await
                     .unwrap();
             assert_eq!(kept, ("issuer.example".to_owned(), "cards".to_owned(), None, 32));
+            // Who fetched has fetched, and the days are the ones that the log of keys has.
+            let days: (String, String, i64) = sqlx::query_as(
+                "select first, last, length(batch) from period join issuance on period = name",
+            )
+            .fetch_one(&mut *moved.read().await.unwrap())
+            .await
+            .unwrap();
+            assert_eq!(days, ("2026-10-01".to_owned(), "2026-12-31".to_owned(), 32));
+            let broken = sqlx::query("insert into issuance values ('none', zeroblob(32), zeroblob(32))");
+            assert!(broken.execute(&mut *moved.write().await.unwrap()).await.is_err());
             moved.close().await;
         }
     }

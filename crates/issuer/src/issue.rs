@@ -252,10 +252,7 @@ impl Claim<'_> {
 
     /// Who was here in periods that have ended is forgotten in the same breath.
     async fn write(&self, transaction: &mut SqliteConnection, holder: &[u8]) -> Result<(), Refusal> {
-        sqlx::query("delete from issuance where period in (select name from period where grace_from <= ?)")
-            .bind(self.today)
-            .execute(&mut *transaction)
-            .await?;
+        period::forget(&mut *transaction, self.today).await?;
         sqlx::query("insert into issuance (period, holder, batch) values (?, ?, ?)")
             .bind(self.period.name.as_str())
             .bind(holder)

@@ -101,7 +101,10 @@ struct Codes {
 
 #[derive(Subcommand)]
 enum Key {
-    /// Make the key of a new period, and print what is to be published: at least a week ahead
+    /// Make the key of a new period, and print what is to be published: three weeks before the first day
+    ///
+    /// It signs from two weeks before the first day, at midnight in UTC, until two weeks before the end, when the next
+    /// one's takes over. 27 to 365 days lie between the first day and the last.
     Make {
         /// Such as 2026-Q4
         #[arg(long, value_name = "NAME")]
@@ -109,12 +112,12 @@ enum Key {
         /// How many each worker gets, all at once
         #[arg(long, value_name = "N")]
         passes: u32,
-        /// The first day on which it signs
+        /// The first day whose sessions it pays
         #[arg(long, value_name = "DATE", value_parser = day)]
-        from: NaiveDate,
-        /// The first day on which it signs no more
+        first: NaiveDate,
+        /// The last day whose sessions it pays
         #[arg(long, value_name = "DATE", value_parser = day)]
-        until: NaiveDate,
+        last: NaiveDate,
         /// Sign although fewer than 50 workers are eligible, who are then not hidden among many
         #[arg(long)]
         small: bool,

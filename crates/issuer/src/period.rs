@@ -4,9 +4,10 @@
 //! the log of keys says that its key is.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta};
 use pass::{KeyId, Schedule};
 use sqlx::SqliteConnection;
 use thiserror::Error;
@@ -44,10 +45,10 @@ pub struct Period {
 pub struct Terms {
     /// How many passes each worker gets: all, or none.
     pub passes: u32,
-    /// The first day on which its key signs.
-    pub active_from: NaiveDate,
-    /// The first day on which it signs no more.
-    pub grace_from: NaiveDate,
+    /// The first day whose sessions its passes pay.
+    pub first: NaiveDate,
+    /// The last one.
+    pub last: NaiveDate,
     /// Passes are signed although fewer than fifty workers are eligible.
     pub small: bool,
 }
@@ -58,11 +59,11 @@ pub enum PeriodError {
     /// None, or more than [`MOST_PASSES`].
     #[error("a period has 1 to {MOST_PASSES} passes for each worker")]
     Passes,
-    /// It ends before it begins.
-    #[error("a period ends after it begins")]
-    Reversed,
+    /// The log of keys would not take its key.
+    #[error("{} to {} days lie between a period's first day and its last", Schedule::LENGTH.start(), Schedule::LENGTH.end())]
+    Length,
     /// Two keys would sign on one day, and tell workers apart.
-    #[error("on some of these days, the key of {} signs", .other.as_str())]
+    #[error("some of these days are in the period {}", .other.as_str())]
     Overlap {
         /// The period that is there.
         other: PeriodName,
@@ -73,21 +74,30 @@ pub enum PeriodError {
 }
 
 impl Terms {
-    /// Whether the log of keys will not take its key on its first day: a week must lie between.
-    pub fn is_short_notice(&self, today: NaiveDate) -> bool {
-        self.active_from < today + TimeDelta::seconds(Schedule::NOTICE)
+    /// From the first day on which its key signs to before the second: the days on which the log of keys has it so.
+    pub fn signing(&self) -> Range<NaiveDate> {
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp();
+        let signing = Schedule::signing(midnight(self.first)..midnight(self.last + Days::new(1)));
+        let day = |seconds| DateTime::from_timestamp(seconds, 0).map_or(NaiveDate::MAX, |at| at.date_naive());
+        day(signing.start)..day(signing.end)
+    }
+
+    /// The day by which its key must be in the log, so that it can sign from the first day on.
+    pub fn publish_by(&self) -> NaiveDate {
+        self.signing().start - TimeDelta::seconds(Schedule::NOTICE)
     }
 
     fn check(&self, today: NaiveDate) -> Result<(), Error> {
-        let Self { passes, active_from, grace_from, small: _ } = self;
+        let Self { passes, first, last, small: _ } = self;
         if !(1..=MOST_PASSES).contains(passes) {
             return Err(PeriodError::Passes.into());
         }
-        if active_from >= grace_from {
-            return Err(PeriodError::Reversed.into());
+        if !Schedule::LENGTH.contains(&(*last - *first).num_days()) {
+            return Err(PeriodError::Length.into());
         }
-        if *grace_from <= today {
-            return Err(Error::Past { day: *grace_from });
+        let end = self.signing().end;
+        if end <= today {
+            return Err(Error::Past { day: end });
         }
         Ok(())
     }
@@ -100,28 +110,26 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     terms.check(now.date_naive())?;
     let key = tokio::task::spawn_blocking(pass::Issuer::generate).await.map_err(|_| Error::Interrupted)?;
     let period = Period { name, key_id: key.public_key().id(), terms };
-    let Period { name, key_id, terms: Terms { passes, active_from, grace_from, small } } = &period;
+    let Period { name, key_id, terms: Terms { passes, first, last, small } } = &period;
 
     let mut transaction = app.db.write().await?;
     for other in all(&mut transaction).await? {
         if other.name == *name {
             return Err(PeriodError::Exists.into());
         }
-        if *active_from < other.terms.grace_from && other.terms.active_from < *grace_from {
+        if *first <= other.terms.last && other.terms.first <= *last {
             return Err(PeriodError::Overlap { other: other.name }.into());
         }
     }
-    sqlx::query(
-        "insert into period (name, key_id, passes, active_from, grace_from, small) values (?, ?, ?, ?, ?, ?)",
-    )
-    .bind(name.as_str())
-    .bind(&key_id.as_bytes()[..])
-    .bind(passes)
-    .bind(active_from)
-    .bind(grace_from)
-    .bind(small)
-    .execute(&mut *transaction)
-    .await?;
+    sqlx::query("insert into period (name, key_id, passes, first, last, small) values (?, ?, ?, ?, ?, ?)")
+        .bind(name.as_str())
+        .bind(&key_id.as_bytes()[..])
+        .bind(passes)
+        .bind(first)
+        .bind(last)
+        .bind(small)
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query(
         "delete from code
          where (last_day < ? or worker is not null and worker not in (select worker from worker))
@@ -138,11 +146,11 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     Ok(period)
 }
 
-/// The periods that have not ended, by name. The keys of others are not needed any more, and may be gone.
+/// The periods whose keys sign or will, by name. The keys of others are not needed any more, and may be gone.
 pub async fn list(app: &App) -> Result<Vec<Period>, Error> {
     let today = app.clock.today();
     let mut periods = all(&mut *app.db.read().await?).await?;
-    periods.retain(|period| today < period.terms.grace_from);
+    periods.retain(|period| today < period.terms.signing().end);
     Ok(periods)
 }
 
@@ -158,31 +166,34 @@ pub fn key(app: &App, period: &Period) -> Result<pass::Issuer, Error> {
 
 /// The period whose key signs on `day`.
 pub(crate) async fn on(connection: &mut SqliteConnection, day: NaiveDate) -> Result<Option<Period>, Error> {
-    let row: Option<Row> = sqlx::query_as(
-        "select name, key_id, passes, active_from, grace_from, small from period
-         where active_from <= ?1 and ?1 < grace_from",
-    )
-    .bind(day)
-    .fetch_optional(connection)
-    .await?;
-    row.map(read).transpose()
+    Ok(all(connection).await?.into_iter().find(|period| period.terms.signing().contains(&day)))
+}
+
+/// Forgets who was here in periods whose keys sign no more on `day`.
+pub(crate) async fn forget(connection: &mut SqliteConnection, day: NaiveDate) -> Result<(), Error> {
+    for period in all(connection).await?.iter().filter(|period| period.terms.signing().end <= day) {
+        sqlx::query("delete from issuance where period = ?")
+            .bind(period.name.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 type Row = (String, Vec<u8>, u32, NaiveDate, NaiveDate, bool);
 
 async fn all(connection: &mut SqliteConnection) -> Result<Vec<Period>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select name, key_id, passes, active_from, grace_from, small from period order by name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as("select name, key_id, passes, first, last, small from period order by name")
+            .fetch_all(connection)
+            .await?;
     rows.into_iter().map(read).collect()
 }
 
-fn read((name, key_id, passes, active_from, grace_from, small): Row) -> Result<Period, Error> {
+fn read((name, key_id, passes, first, last, small): Row) -> Result<Period, Error> {
     let name = name.parse().map_err(|_| Error::Damaged("period"))?;
     let key_id: [u8; 32] = key_id.try_into().map_err(|_| Error::Damaged("period"))?;
-    Ok(Period { name, key_id: key_id.into(), terms: Terms { passes, active_from, grace_from, small } })
+    Ok(Period { name, key_id: key_id.into(), terms: Terms { passes, first, last, small } })
 }
 
 impl PeriodName {

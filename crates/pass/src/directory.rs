@@ -17,7 +17,9 @@
 //! previous = SHA-256(the entry before), or zeros in front of the first
 //! ```
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -185,6 +187,31 @@ impl Period {
 impl Schedule {
     /// A week passes between a key's publication and its use, in which whoever looks can see it, in seconds.
     pub const NOTICE: i64 = 7 * 24 * 60 * 60;
+    /// How many days lie between the first day that a key pays and the last one. Fewer, and few workers would share it;
+    /// more, and one that was stolen would be good for too long.
+    pub const LENGTH: RangeInclusive<i64> = 27..=365;
+    /// How long before its period a key begins to sign, in seconds.
+    const AHEAD: i64 = 14 * 24 * 60 * 60;
+
+    /// When the key signs that pays the sessions of `paid`: from two weeks before the first one until two weeks before
+    /// the end, so that a session of the next period can be booked ahead, and never two keys of a programme sign. Who
+    /// signs goes by this, as the log does: they name the same key on each day.
+    pub fn signing(paid: Range<i64>) -> Range<i64> {
+        paid.start.saturating_sub(Self::AHEAD)..paid.end.saturating_sub(Self::AHEAD)
+    }
+
+    /// What the key that pays the sessions of `paid` does when: if it was `published` too late to sign from the first
+    /// moment on, it begins as soon as it was to be seen for long enough.
+    pub fn paying(paid: Range<i64>, published: i64) -> Self {
+        let retired_from = paid.end;
+        let signing = Self::signing(paid);
+        Self {
+            published,
+            active_from: signing.start.max(published.saturating_add(Self::NOTICE)),
+            grace_from: signing.end,
+            retired_from,
+        }
+    }
 
     fn is_in_order(self) -> bool {
         let Self { published, active_from, grace_from, retired_from } = self;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use api::issuer::v1::{BeginLoginRequest, BeginLoginResponse, IdTokenLogin, IssuePassesRequest};
+use chrono::Days;
 use issuer::{Desk, Logins, Mode};
 use oidc::{Provider, ProviderSettings};
 use serde_json::json;
@@ -30,8 +31,10 @@ fn with_login(mut request: IssuePassesRequest, nonce: &str, id_token: String) ->
 async fn a_login_at_a_real_provider_becomes_passes() {
     let mut real = Real::start().await;
     let mut world = World::without_period(Mode::Roster).await;
-    world.period("2026-Q4", "2026-10-01", "2036-01-01").await;
     world.is_now();
+    // The provider goes by the machine's clock.
+    let [from, until] = [0, 90].map(|days| (world.app.clock().today() + Days::new(days)).to_string());
+    world.period("now", &from, &until).await;
     world.import(&roster(0..50)).await.unwrap();
     let issuer = world.serve_with(Some(logins(&real.settings(), "employee_number"))).await;
     let BeginLoginResponse { nonce, provider_uri, client_id } = begin(&issuer).await;

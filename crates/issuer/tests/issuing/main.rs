@@ -16,8 +16,9 @@ mod world;
 
 use std::collections::HashSet;
 
-use issuer::Mode;
 use issuer::code::Code;
+use issuer::period::Terms;
+use issuer::{Mode, parse_day};
 use tonic::Code as Grpc;
 
 use world::{PASSES, PROGRAMME, World, check_refused, roster};
@@ -170,6 +171,50 @@ async fn each_period_has_its_own_key_and_its_own_days() {
         }
     }
     assert_eq!(keys.len(), 2);
+}
+
+/// E2: two weeks before a period the next key takes over, and at no moment do the log and the issuer name two.
+#[tokio::test]
+async fn the_log_and_the_issuer_hand_over_at_the_same_moment() {
+    let mut world = World::without_period(Mode::Roster).await;
+    world.import(&roster(0..50)).await.unwrap();
+    let code = world.code("N-0").await;
+    for (name, first, last) in
+        [("2026-Q4", "2026-10-01", "2026-12-31"), ("2027-Q1", "2027-01-01", "2027-03-31")]
+    {
+        let [first, last] = [first, last].map(|day| parse_day(day).unwrap());
+        world.make(name, Terms { passes: PASSES, first, last, small: false }).await;
+    }
+    let issuer = world.serve().await;
+    for (at, expected) in [
+        ("2026-09-16T23:59:59Z", None),
+        ("2026-09-17T00:00:00Z", Some("2026-Q4")),
+        ("2026-10-01T00:00:00Z", Some("2026-Q4")),
+        ("2026-12-17T23:59:59Z", Some("2026-Q4")),
+        ("2026-12-18T00:00:00Z", Some("2027-Q1")),
+        ("2026-12-31T23:59:59Z", Some("2027-Q1")),
+        ("2027-01-01T00:00:00Z", Some("2027-Q1")),
+        ("2027-03-17T23:59:59Z", Some("2027-Q1")),
+        ("2027-03-18T00:00:00Z", None),
+    ] {
+        world.is_at(at);
+        let offer = issuer.offer().await.ok();
+        assert_eq!(offer.as_ref().map(|offer| &*offer.period), expected, "{at}");
+        let listed = world.listed().map(|key| key.as_bytes().to_vec());
+        assert_eq!(offer.as_ref().map(|offer| offer.key_id.clone()), listed, "{at}");
+        if at.ends_with("00:00:00Z")
+            && let Some(offer) = offer
+        {
+            // Once in a period; the batch of a period that has begun before is another one.
+            let first = !at.contains("-01T");
+            let batch = world.batch(&code, &offer);
+            let signed = issuer.issue(&batch.request).await;
+            assert_eq!(signed.is_ok(), first, "{at}");
+            if let Ok(signatures) = signed {
+                world.redeem(&batch.finalize(&signatures));
+            }
+        }
+    }
 }
 
 /// Twenty keys are enough to share the last byte of an id: all of it counts.

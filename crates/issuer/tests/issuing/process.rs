@@ -8,9 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 
 use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
-use chrono::Days;
+use chrono::{Days, NaiveDate};
 use data_encoding::{BASE64, HEXLOWER};
 use issuer::Clock;
+use issuer::period::Terms;
 use pass::{Directory, PublicKey, TokenChallenge};
 use tempfile::TempDir;
 use tonic::Code as Grpc;
@@ -57,7 +58,8 @@ impl Hospital {
             out
         };
         let today = Clock::System.today();
-        let [from, until] = [today - Days::new(1), today + Days::new(90)].map(|day| day.to_string());
+        let [first, last] = [today - Days::new(1), today + Days::new(90)];
+        let days = [first, last].map(|day| day.to_string());
         let passes = passes.to_string();
         let programme = PROGRAMME.to_string();
         succeed(&[
@@ -74,7 +76,7 @@ impl Hospital {
         succeed(&["import", "staff.csv"]);
         let codes = succeed(&["codes", "--for-roster", "staff.csv"]);
         let shown = succeed(&[
-            "key", "make", "--period", "now", "--passes", &passes, "--from", &from, "--until", &until,
+            "key", "make", "--period", "now", "--passes", &passes, "--first", &days[0], "--last", &days[1],
         ]);
         assert_eq!(succeed(&["key", "show"]), shown);
 
@@ -89,13 +91,13 @@ impl Hospital {
         assert_eq!(shown["programme"], programme);
         let challenge = TokenChallenge::new(shown["issuer"], shown["origin"]).unwrap();
         let mut log = Directory::default();
-        publish(
-            &mut log,
-            shown["period"],
-            challenge,
-            [shown["active from"], shown["grace from"]],
-            key.clone(),
-        );
+        let made = Terms { passes: shown["passes"].parse().unwrap(), first, last, small: false };
+        let told =
+            ["first day", "last day", "publish by", "signs from", "signs until"].map(|name| shown[name]);
+        let weeks = |weeks: u64, day: NaiveDate| day - Days::new(7 * weeks);
+        let expected = [first, last, weeks(3, first), weeks(2, first), weeks(2, last + Days::new(1))];
+        assert_eq!(told, expected.map(|day| day.to_string()));
+        publish(&mut log, shown["period"], challenge, made, key.clone());
         let codes = codes.lines().skip(1).map(|line| line.split_once(',').unwrap());
         let codes = codes.map(|(id, code)| (id.to_owned(), code.to_owned())).collect();
         Self { folder, log, key, codes, said }

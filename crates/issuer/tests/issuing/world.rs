@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use api::issuer::v1::{
     GetOfferRequest, GetOfferResponse, IssuePassesRequest, issuer_service_client::IssuerServiceClient,
 };
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use issuer::code::{self, Code};
 use issuer::period::{self, Period, Terms};
 use issuer::roster::{self, Imported, Roster};
@@ -16,8 +17,8 @@ use issuer::scim::{self, StaffNumber};
 use issuer::serve::Front;
 use issuer::{App, Clock, Desk, Error, Identity, Logins, Mode, parse_day};
 use pass::{
-    BlindSignature, Directory, KeyId, KeyRecord, PendingToken, ProgrammeId, PublicKey, Schedule, Token,
-    TokenChallenge, origin,
+    BlindSignature, Directory, KeyId, KeyRecord, KeyState, PendingToken, ProgrammeId, PublicKey, Schedule,
+    Token, TokenChallenge, origin,
 };
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -84,6 +85,17 @@ impl World {
         self.clock.store(instant(day) + 12 * 60 * 60, Ordering::SeqCst);
     }
 
+    /// Moves to a moment.
+    pub(crate) fn is_at(&self, at: &str) {
+        self.clock.store(at.parse::<DateTime<Utc>>().unwrap().timestamp(), Ordering::SeqCst);
+    }
+
+    /// The key that signs now, as the log has it.
+    pub(crate) fn listed(&self) -> Option<KeyId> {
+        let active = |record: &&KeyRecord| record.state(self.now()) == KeyState::Active;
+        self.log.records().find(active).map(|record| record.key.id())
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.load(Ordering::SeqCst)
     }
@@ -92,12 +104,17 @@ impl World {
         self.folder.path().join("issuer")
     }
 
-    /// Makes a period, and has its key published.
+    /// Makes a period whose key signs in these days, and has it published.
     pub(crate) async fn period(&mut self, name: &str, from: &str, until: &str) -> Period {
-        let period = period::make(&self.app, name.parse().unwrap(), terms(from, until)).await.unwrap();
+        self.make(name, terms(from, until)).await
+    }
+
+    /// Makes a period, and has its key published.
+    pub(crate) async fn make(&mut self, name: &str, terms: Terms) -> Period {
+        let period = period::make(&self.app, name.parse().unwrap(), terms).await.unwrap();
         let key = period::key(&self.app, &period).unwrap().public_key().clone();
         let challenge = self.app.identity().challenge().unwrap();
-        publish(&mut self.log, name, challenge, [from, until], key);
+        publish(&mut self.log, name, challenge, period.terms, key);
         period
     }
 
@@ -237,16 +254,12 @@ pub(crate) fn publish(
     log: &mut Directory,
     period: &str,
     challenge: TokenChallenge,
-    days: [&str; 2],
+    terms: Terms,
     key: PublicKey,
 ) {
-    let [active_from, grace_from] = days.map(instant);
-    let schedule = Schedule {
-        published: active_from - Schedule::NOTICE,
-        active_from,
-        grace_from,
-        retired_from: grace_from + 30 * 24 * 60 * 60,
-    };
+    let midnight = |day: NaiveDate| instant(&day.to_string());
+    let paid = midnight(terms.first)..midnight(terms.last + Days::new(1));
+    let schedule = Schedule::paying(paid, midnight(terms.publish_by()));
     let (programme, period) = (ProgrammeId(*PROGRAMME.as_bytes()), pass::Period::new(period).unwrap());
     log.publish(&KeyRecord { programme, period, challenge, schedule, key }).unwrap();
 }
@@ -276,9 +289,10 @@ pub(crate) fn identity(mode: Mode) -> Identity {
     Identity { programme: PROGRAMME, name, origin, mode }
 }
 
+/// Of a period whose key signs from one day to before the other: it pays from two weeks later on.
 pub(crate) fn terms(from: &str, until: &str) -> Terms {
-    let [active_from, grace_from] = [from, until].map(|day| parse_day(day).unwrap());
-    Terms { passes: PASSES, active_from, grace_from, small: false }
+    let [first, end] = [from, until].map(|day| parse_day(day).unwrap() + Days::new(14));
+    Terms { passes: PASSES, first, last: end - Days::new(1), small: false }
 }
 
 fn instant(day: &str) -> i64 {

@@ -96,7 +96,7 @@ pub(super) async fn found(stage: &mut Stage, program: PathBuf) -> Result<Hospita
         )
         .await?;
     let cards = hospital.told(stage, &["codes", "--count", &number, "--until", &year]).await?;
-    let key = ["key", "make", "--period", "first", "--passes", &passes, "--from", &begin, "--until", &end];
+    let key = ["key", "make", "--period", "first", "--passes", &passes, "--first", &begin, "--last", &end];
     let made = hospital.told(stage, &key).await?;
     hospital.codes = cards.lines().map(str::to_owned).collect();
     stage

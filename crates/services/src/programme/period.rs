@@ -1,6 +1,6 @@
 //! The days for which a key's passes pay, and what its key does when.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use pass::{KeyRecord, Schedule};
 
 /// Whole days in UTC, the first and the last among them.
@@ -10,14 +10,10 @@ pub(super) struct Period {
     last: NaiveDate,
 }
 
-/// How long before its period a key begins to sign, and before the period's end it ceases to: so that a session of the
-/// next period can be booked ahead, and never two keys of a programme sign.
-const AHEAD: TimeDelta = TimeDelta::weeks(2);
-
 impl Period {
-    /// Shorter, and few would share it; longer, and a key that was stolen would be good for too long.
+    /// Nothing, if it is of another length than [`Schedule::LENGTH`].
     pub(super) fn new(first: NaiveDate, last: NaiveDate) -> Option<Self> {
-        (27..=365).contains(&(last - first).num_days()).then_some(Self { first, last })
+        Schedule::LENGTH.contains(&(last - first).num_days()).then_some(Self { first, last })
     }
 
     /// The period of a key in the log.
@@ -49,15 +45,8 @@ impl Period {
 
     /// What its key does when, if it is published `now`.
     pub(super) fn schedule(self, now: DateTime<Utc>) -> Schedule {
-        let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN).and_utc();
-        let end = midnight(self.last) + TimeDelta::days(1);
-        let published = now.timestamp();
-        Schedule {
-            published,
-            active_from: (midnight(self.first) - AHEAD).timestamp().max(published + Schedule::NOTICE),
-            grace_from: (end - AHEAD).timestamp(),
-            retired_from: end.timestamp(),
-        }
+        let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN).and_utc().timestamp();
+        Schedule::paying(midnight(self.first)..midnight(self.last + Days::new(1)), now.timestamp())
     }
 }
 
