@@ -9,13 +9,17 @@ use std::{
 
 use api::v1;
 use chrono::TimeDelta;
-use client::{FetchError, PassError, Wallet, request_id};
+use client::{FetchError, PassError, Shown, Wallet, request_id};
 use data_encoding::BASE64;
 use e2e::{World, date, hospital::programme, time, timestamp};
 use services::Clock;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::provider::{CLIENT_ID, Fake};
+
 const BERLIN: &str = "Europe/Berlin";
+const CARDS: &[&str] = &["cards"];
+const LOGINS: &[&str] = &["logins", "--eligible", "60"];
 
 e2e::stories! {
     // R2
@@ -46,7 +50,7 @@ e2e::stories! {
         let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
         let hospital = world.hospital(programme()).await;
         let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::of(folder.path(), &hospital.id, &day(-1), &day(60));
+        let issuer = Issuer::of(folder.path(), &hospital.id, CARDS, &day(-1), &day(60));
         let publish = v1::CreateProgrammeKeyRequest {
             request_id: request_id(),
             public_key: issuer.key.clone(),
@@ -57,7 +61,7 @@ e2e::stories! {
         world.app.clock.set(now);
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
 
-        let serving = issuer.serve().await;
+        let serving = issuer.serve(&[]).await;
         let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
         // A disk that is full: nothing is asked for.
         let full = wallet.fetch(serving.channel(), issuer.code.as_str(), now, |_| Err(std::io::ErrorKind::StorageFull.into())).await;
@@ -90,8 +94,8 @@ e2e::stories! {
 
         // A hospital that signs with a key of its own making, which no log lists.
         let elsewhere = tempfile::tempdir().unwrap();
-        let curious = Issuer::of(elsewhere.path(), &hospital.id, &day(-1), &day(60));
-        let asked = curious.serve().await;
+        let curious = Issuer::of(elsewhere.path(), &hospital.id, CARDS, &day(-1), &day(60));
+        let asked = curious.serve(&[]).await;
         let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
         let unlisted = wallet.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(unlisted, Err(FetchError::OtherKey)), "{unlisted:?}");
@@ -102,9 +106,64 @@ e2e::stories! {
         let early = Wallet::new(&anybody, id, now).await.unwrap().fetch(asked.channel(), curious.code.as_str(), now - TimeDelta::days(9), |_| Ok(())).await;
         assert!(matches!(early, Err(FetchError::Pass(PassError::NoKey))), "{early:?}");
     }
+
+    // E1, E3: where a hospital has no codes, a device shows that its owner signed in at the hospital's provider.
+    async fn passes_come_by_a_login_at_the_hospitals_provider(engine: Engine) {
+        let now = Clock::System.now();
+        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
+        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
+        let hospital = world.hospital(programme()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer::of(folder.path(), &hospital.id, LOGINS, &day(-1), &day(60));
+        let publish = v1::CreateProgrammeKeyRequest {
+            request_id: request_id(),
+            public_key: issuer.key.clone(),
+            first_date: Some(date(&day(-1))),
+            last_date: Some(date(&day(60))),
+        };
+        hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+        world.app.clock.set(now);
+        let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
+        let provider = Fake::start().await;
+        let serving = issuer.serve(&["--oidc-issuer", &provider.issuer, "--oidc-client-id", CLIENT_ID]).await;
+        let signs_in = async |subject: &str| {
+            let login = Wallet::begin_login(serving.channel()).await.unwrap();
+            assert_eq!((login.provider_uri.as_str(), login.client_id.as_str()), (provider.issuer.as_str(), CLIENT_ID));
+            let id_token = provider.token(subject, &login.nonce, Clock::System.now().timestamp());
+            Shown::Login { nonce: login.nonce, id_token }
+        };
+
+        // A login that was for another device's nonce is none, and neither is a code.
+        let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
+        let Shown::Login { id_token, .. } = signs_in("nurse-1").await else { panic!("a login") };
+        let Shown::Login { nonce, .. } = signs_in("nurse-1").await else { panic!("a login") };
+        for shown in [Shown::Login { nonce, id_token }, Shown::from("7KQ2 M4XT 9RWB C3HD VN5P")] {
+            let refused = wallet.fetch(serving.channel(), shown, now, |_| Ok(())).await;
+            assert!(matches!(refused, Err(FetchError::Call(_))), "{refused:?}");
+        }
+        wallet.fetch(serving.channel(), signs_in("nurse-1").await, now, |_| Ok(())).await.unwrap();
+        assert_eq!(wallet.days_left(now).len(), 3);
+
+        // Whoever the provider lets in has one batch in a period, on whatever device.
+        let mut second = Wallet::new(&anybody, id, now).await.unwrap();
+        let Err(FetchError::Call(refused)) = second.fetch(serving.channel(), signs_in("nurse-1").await, now, |_| Ok(())).await else { panic!("signed twice") };
+        assert_eq!(refused.refusal().unwrap().reason, "OTHER_BATCH_ISSUED");
+        second.fetch(serving.channel(), signs_in("nurse-2").await, now, |_| Ok(())).await.unwrap();
+        assert_eq!(second.days_left(now).len(), 3);
+
+        // They pay as any others do.
+        let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;
+        let nurse = world.worker().await;
+        let rested = now + TimeDelta::days(1);
+        world.app.clock.set(rested);
+        let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
+        let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
+        let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
+        nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
+    }
 }
 
-/// A hospital's program with one key and one worker's code, in a folder of its own.
+/// A hospital's program with one key and, if it takes them, one worker's code, in a folder of its own.
 struct Issuer {
     home: PathBuf,
     key: Vec<u8>,
@@ -118,13 +177,13 @@ struct Serving {
 }
 
 impl Issuer {
-    fn of(home: &Path, programme: &str, from: &str, until: &str) -> Self {
+    fn of(home: &Path, programme: &str, mode: &[&str], from: &str, until: &str) -> Self {
         let says = |command: &[&str]| {
             let output = Command::new(binary()).current_dir(home).args(command).output().unwrap();
             assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
         };
-        says(&[
+        let named = [
             "init",
             "--programme",
             programme,
@@ -133,21 +192,22 @@ impl Issuer {
             "--origin",
             "respite.example",
             "--mode",
-            "cards",
-        ]);
-        let codes = says(&["codes", "--count", "60", "--until", until]);
+        ];
+        says(&[&named, mode].concat());
+        let codes =
+            if mode == CARDS { says(&["codes", "--count", "60", "--until", until]) } else { String::new() };
         let shown =
             says(&["key", "make", "--period", "now", "--passes", "3", "--from", from, "--until", until]);
         let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
         let key = BASE64.decode(spki.trim().as_bytes()).unwrap();
-        Self { home: home.to_owned(), key, code: codes.lines().next().unwrap().to_owned() }
+        Self { home: home.to_owned(), key, code: codes.lines().next().unwrap_or_default().to_owned() }
     }
 
-    async fn serve(&self) -> Serving {
+    async fn serve(&self, provider: &[&str]) -> Serving {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let log = fs::File::create(self.home.join("log")).unwrap();
         let mut serve = Command::new(binary());
-        serve.current_dir(&self.home).args(["serve", "--listen", &address]);
+        serve.current_dir(&self.home).args(["serve", "--listen", &address]).args(provider);
         let process = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let serving = Serving { process, address };
         for _ in 0..600 {
