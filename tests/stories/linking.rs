@@ -1,9 +1,22 @@
 //! E1, privacy.md 9: who has all that both sides keep of a year can tell no better whose sessions they were than who has
 //! nothing.
 //!
-//! A hospital's own program signs eight passes each for thousands of workers, some of whom book sessions over a year.
-//! Then an attacker reads both databases, byte by byte and in the order in which rows lie, and the hospital's log. How
-//! well they do is printed. The same attacker does well where passes are signed one by one, as sessions are booked.
+//! A hospital's own program signs eight passes each for thousands of workers. Some of them book sessions over a year: half
+//! of these fetched their passes as everybody else did, when the year began, and half when they wanted to book, an hour to
+//! a day before, so that a time, or an order, of fetching would tell who they are.
+//!
+//! Then an attacker who knows that, and how many came late, reads both sides' databases, every table and column of them,
+//! with the rows in the order in which they lie; all files of the hospital's, and where in which page of its database
+//! something lies; and what its program said. The hospital's secret is theirs, too: they know which row is about whom.
+//!
+//! Not read are copies of earlier days, what a disk still has of files that are gone, and PostgreSQL's log of writing. The
+//! booking side's log and file have an order, but a time of each booking is in its tables anyway; what its program says is
+//! the business of `canary`.
+//!
+//! How well the attacker does is printed. The same attacker does well where a hospital keeps a time or the order of
+//! fetching, and where passes are signed one by one, as sessions are booked.
+
+mod thief;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -11,13 +24,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
 use api::issuer::v1::{GetOfferRequest, IssuePassesRequest, issuer_service_client::IssuerServiceClient};
 use api::v1;
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use client::request_id;
 use data_encoding::{BASE64, HEXLOWER};
 use e2e::{
@@ -26,41 +38,46 @@ use e2e::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use pass::{BlindSignature, Directory, KeyId, ProgrammeId, Token};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter, QueryOrder};
 use services::Clock;
-use sha2::Sha256;
-use store::booking;
+use sha2::{Digest, Sha256};
+use store::{booking, booking_event};
+use thief::{Found, Side, Table, Value, attack};
 use tokio::task::JoinSet;
 use tonic::{Code, transport::Channel};
 
-/// As many as a large hospital has, on the engine that it would use; the embedded one is for small ones.
-fn workers(engine: Engine) -> usize {
+/// How many work at the hospital, and how many of them seek help. The embedded engine is for small hospitals; there, more
+/// of them do than would, since too few tell nothing about chance.
+fn workers_and_seekers(engine: Engine) -> (usize, usize) {
     match engine {
-        Engine::Postgres => 5_000,
-        Engine::Sqlite => 500,
+        Engine::Postgres => (5_000, 200),
+        Engine::Sqlite => (500, 100),
     }
 }
 const PASSES: usize = 8;
-/// One in so many seeks help in a year.
-const SEEKS: usize = 20;
+/// Nobody has more sessions.
+const SESSIONS: usize = 4;
+/// The days on which somebody books.
+const DAYS: usize = 340;
 /// At so many devices at a time passes are asked for.
 const DEVICES: usize = 4;
 
-#[expect(clippy::print_stdout, reason = "how well the attacker does is what the story tells")]
-fn tell(engine: Engine, told: &str) {
-    println!("{engine:?}: {told}");
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Fetches,
+    Books,
 }
 
 e2e::stories! {
     async fn a_year_of_both_sides_tells_no_better_than_chance(engine: Engine) {
-        let workers = workers(engine);
+        let (workers, seekers) = workers_and_seekers(engine);
         // The hospital's program has the time of the machine.
         let today = Clock::System.now().date_naive();
         // The key is published well before it signs.
         let published = today - Days::new(30);
         let world = World::at(engine, &format!("{published}T09:00:00Z")).await;
         let hospital = world.hospital(v1::Programme { sessions_per_period: 8, ..programme() }).await;
-        let issuer = Issuer::start(&hospital.id, workers, today);
+        let mut issuer = Issuer::start(&hospital.id, workers, today);
         let request = v1::CreateProgrammeKeyRequest {
             request_id: request_id(),
             public_key: issuer.public_key.clone(),
@@ -68,104 +85,170 @@ e2e::stories! {
             last_date: Some(date(&(today + Days::new(364)).to_string())),
         };
         hospital.manager.programmes().create_programme_key(request).await.unwrap();
-        let now = |day: NaiveDate| format!("{day}T08:00:00Z");
-        world.set_clock(&now(today));
-        let log = Arc::new(key_log(&world.anybody().await).await);
+        let begin = today.and_hms_opt(8, 0, 0).unwrap().and_utc();
+        world.set_clock(&at(begin));
+        let log = key_log(&world.anybody().await).await;
 
-        // Everybody fetches when the period begins, in whatever order, and wants nothing yet.
+        // Most fetch when the period begins, in whatever order; of those who will want something, half.
         let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
         let mut everybody: Vec<usize> = (0..workers).collect();
         chance.shuffle(&mut everybody);
-        let passes = issuer.everybody_fetches(&log, &hospital.id, &everybody).await;
-        assert_eq!(passes.len(), workers);
+        let seeking = everybody[..seekers].to_vec();
+        let late = seekers / 2;
+        let mut early = everybody.split_off(late);
+        chance.shuffle(&mut early);
+        let mut passes = issuer.all_fetch(&log, &hospital.id, &early, &seeking).await;
+        let mut fetched: Vec<(usize, DateTime<Utc>)> =
+            early.iter().zip(0..).map(|(worker, second)| (*worker, begin + TimeDelta::seconds(second))).collect();
 
-        // Some book, over the year, each as somebody that nobody has met.
-        chance.shuffle(&mut everybody);
+        let steps = plan(&mut chance, &seeking, late, begin);
+
+        // Each books as somebody that nobody has met.
         let therapist = world.therapist("Ada", "Etc/UTC").await
             .works("Mon 09:00-21:00, Tue 09:00-21:00, Wed 09:00-21:00, Thu 09:00-21:00, Fri 09:00-21:00, Sat 09:00-21:00, Sun 09:00-21:00").await;
-        let mut wanted: Vec<(u64, usize)> = Vec::new();
-        for worker in &everybody[..workers / SEEKS] {
-            for _ in 0..=chance.below(PASSES) {
-                wanted.push((chance.below(340) as u64, *worker));
-            }
-        }
-        wanted.sort_unstable();
-        let mut people: HashMap<usize, (e2e::Worker, Vec<Token>)> = HashMap::new();
-        let mut truth = HashMap::new();
-        let mut taken: HashMap<u64, usize> = HashMap::new();
-        for (day, worker) in wanted {
-            // Six sessions a day, two hours apart, are all that this therapist has; who comes too late goes without.
-            let place = taken.entry(day).or_default();
-            if *place == 6 {
+        let mut phone = issuer.phone(&log, &hospital.id).await;
+        let mut aliases: HashMap<usize, e2e::Worker> = HashMap::new();
+        let mut booked: Vec<(usize, DateTime<Utc>)> = Vec::new();
+        for (time, step, worker) in steps {
+            if step == Step::Fetches {
+                passes.insert(worker, phone.fetches(&issuer.codes[worker]).await);
+                fetched.push((worker, time));
                 continue;
             }
-            let date = today + Days::new(day);
-            let hour = 9 + 2 * *place;
-            *place += 1;
-            world.set_clock(&now(date));
-            let (alias, left) = match people.entry(worker) {
+            world.set_clock(&at(time));
+            let alias = match aliases.entry(worker) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let alias = world.worker().await;
-                    truth.insert(alias.id.clone(), worker);
-                    new.insert((alias, passes[&worker].clone()))
-                }
+                Entry::Vacant(new) => new.insert(world.worker().await),
             };
-            let start = format!("{}T{hour:02}:00:00Z", date + Days::new(1));
-            let held = alias.holds(&therapist, &start).await.unwrap();
-            alias.pays(&held, by_pass(&left.pop().unwrap())).await.unwrap();
+            let held = alias.holds(&therapist, &at(time + TimeDelta::hours(25))).await.unwrap();
+            alias.pays(&held, by_pass(&passes.get_mut(&worker).unwrap().pop().unwrap())).await.unwrap();
+            booked.push((worker, time));
         }
 
-        // What a thief of both has; who runs the hospital's program can tell which of its rows is about whom.
-        let spent = paid_in_order(&world).await;
-        assert_eq!(i64::try_from(spent.len()).unwrap(), world.count("select count(*) from spent_pass").await);
-        let Stolen { file, rows, hashes, said } = issuer.stolen();
-        assert_eq!(rows.iter().collect::<HashSet<_>>().len(), workers);
-        nothing_in_common(&world, &file, &hashes).await;
-        assert!(said.lines().count() < 5, "the hospital's log is of starting and stopping: {said}");
-        let truth = |alias: &str| truth[alias];
-        let (right, rank) = attack(&rows, &spent, truth);
-        let sought = spent.iter().collect::<HashSet<_>>().len();
-        let told = format!(
-            "of {sought} aliases among {workers} workers {right} named; advantage over chance {:+.4}; their workers rank {rank:.3} of 1 (0.5 is chance)",
-            f64::from(right) / count(sought) - 1.0 / count(workers)
-        );
-        tell(engine, &told);
-        // By chance alone nearly never more: Poisson of 0.05, and a mean of uniform ranks within five deviations.
-        assert!(right <= 3, "{right} of {sought} named");
-        assert!((rank - 0.5).abs() < 5.0 / (12.0 * count(sought)).sqrt(), "mean rank {rank}");
+        // What a thief of both has, and how each side names people. An alias has its worker's number, to judge by.
+        issuer.stop();
+        let database = issuer.home().join("issuer.db");
+        let hashes = issuer.hashes();
+        let late: Vec<usize> = fetched[early.len()..].iter().map(|(worker, _)| *worker).collect();
+        let year = begin.timestamp()..(begin + Days::new(DAYS as u64)).timestamp();
+        let who = hashes.iter().enumerate().map(|(worker, hash)| (hash.to_vec(), worker)).collect();
+        let at_hospital = Side { who, year: year.clone(), spread: Some(late.len()) };
+        let tables = thief::tables(world.app.db.read()).await;
+        let whose = aliases.iter().map(|(worker, alias)| (alias.id.as_str(), *worker)).collect();
+        let who = whose_rows_are(&world, &tables, &whose).await;
+        assert_eq!(who.len(), aliases.len() + 2 * booked.len(), "aliases, bookings and passes");
+        let booked_at = Side { who, year, spread: None }.of_tables(&tables);
+        nothing_in_common(&tables, &issuer, &hashes, &hospital.id);
 
-        // Had each pass been signed as its session was booked, give or take a few others:
-        let mut one_by_one: Vec<(usize, usize)> = spent.iter().enumerate().map(|(at, alias)| (at + chance.below(3), truth(alias))).collect();
-        one_by_one.sort_by_key(|(at, _)| *at);
-        let one_by_one: Vec<usize> = one_by_one.into_iter().map(|(_, worker)| worker).collect();
-        let (right, _) = attack(&one_by_one, &spent, truth);
-        tell(engine, &format!("signed one by one, {right} of {sought} named"));
-        assert!(f64::from(right) > 0.5 * count(sought), "the attack does not work: {right} of {sought}");
+        let pairs = |workers: &mut dyn Iterator<Item = usize>| -> Vec<_> { workers.map(|worker| (worker, worker)).collect() };
+        let all = pairs(&mut aliases.keys().copied());
+        let wanting = pairs(&mut late.iter().copied());
+        let told = thief::of_hospital(&database, &at_hospital).await;
+        for (of, sought) in [("all", &all), ("who fetched late", &wanting)] {
+            let found = attack(&told, &booked_at, sought);
+            assert!(found.len() > 20, "there is more to try than {}", found.len());
+            tell(engine, &format!("what is kept, of {of}"), &found, sought.len(), workers);
+            for found in &found {
+                assert!(by_chance(found, sought.len()), "{}: {} named, rank {}", found.by, found.named, found.rank);
+            }
+        }
+
+        // Had the hospital's program kept a time of each batch, or signed one by one, as sessions are booked, or numbered its
+        // rows. An order has no times: it tells whom not to look at.
+        for (careless, sql, sought, named, rank) in [
+            ("a time of each batch, of who fetched late", timed(&fetched, &hashes), &wanting, 0.5, 0.05),
+            ("passes signed one by one, of all", timed(&booked, &hashes), &all, 0.5, 0.05),
+            ("numbered rows, of who fetched late", numbered(&fetched, &hashes), &wanting, 0.0, 0.25),
+        ] {
+            let told = thief::of_hospital(&issuer.careless(&sql).await, &at_hospital).await;
+            let found = attack(&told, &booked_at, sought);
+            tell(engine, careless, &found, sought.len(), workers);
+            let best = found.iter().map(|found| found.rank).fold(1.0, f64::min);
+            assert!(best < rank, "{careless}: the attack does not work, rank {best}");
+            assert!(found[0].named >= named * count(sought.len()), "{careless}: {} named", found[0].named);
+            assert!(!found.iter().all(|found| by_chance(found, sought.len())), "{careless}: taken for chance");
+        }
     }
 }
 
-/// For each alias, the worker whose rows lie where the alias's lie, as far as order tells: how many are named, and where
-/// on average the right worker stands among all, from 0 to 1.
-fn attack(issued: &[usize], spent: &[String], truth: impl Fn(&str) -> usize) -> (u32, f64) {
-    let scale = count(issued.len()) / count(spent.len());
-    let mut of_alias: HashMap<&str, Vec<f64>> = HashMap::new();
-    for (at, alias) in spent.iter().enumerate() {
-        of_alias.entry(alias).or_default().push((count(at) + 0.5) * scale);
-    }
-    let (mut right, mut ranks) = (0, Vec::new());
-    for (alias, places) in of_alias {
-        let mut scores: HashMap<usize, f64> = HashMap::new();
-        for (at, worker) in issued.iter().enumerate() {
-            let near: f64 = places.iter().map(|place| 1.0 / (1.0 + (count(at) + 0.5 - place).powi(2))).sum();
-            *scores.entry(*worker).or_default() += near;
+/// When who seeks help does what; the first of them, `late` many, fetch when they want to book.
+fn plan(
+    chance: &mut Chance,
+    seeking: &[usize],
+    late: usize,
+    begin: DateTime<Utc>,
+) -> Vec<(DateTime<Utc>, Step, usize)> {
+    let (mut steps, mut taken) = (Vec::new(), HashMap::new());
+    for (number, worker) in seeking.iter().enumerate() {
+        let mut books = Vec::new();
+        for _ in 0..=chance.below(SESSIONS) {
+            let day = 2 + chance.below(DAYS);
+            let place: &mut i64 = taken.entry(day).or_default();
+            // Six sessions a day, two hours apart, are all that a therapist has; who comes too late goes without.
+            if *place < 6 {
+                books.push(begin + Days::new(day as u64) + TimeDelta::hours(2 * *place));
+                *place += 1;
+            }
         }
-        let own = scores[&truth(alias)];
-        let better = scores.values().filter(|score| **score > own).count();
-        right += u32::from(better == 0);
-        ranks.push(count(better) / count(scores.len()));
+        if let (Some(first), true) = (books.iter().min(), number < late) {
+            let before = TimeDelta::minutes(60 + i64::try_from(chance.below(23 * 60)).unwrap());
+            steps.push((*first - before, Step::Fetches, *worker));
+        }
+        steps.extend(books.into_iter().map(|time| (time, Step::Books, *worker)));
     }
-    (right, ranks.iter().sum::<f64>() / count(ranks.len()))
+    steps.sort_unstable();
+    steps
+}
+
+/// A time beside each issuance.
+fn timed(done: &[(usize, DateTime<Utc>)], hashes: &[[u8; 32]]) -> String {
+    let row = |(worker, time): &(usize, DateTime<Utc>)| {
+        format!(
+            "insert into issued_at values (x'{}', {});",
+            HEXLOWER.encode(&hashes[*worker]),
+            time.timestamp()
+        )
+    };
+    let rows: String = done.iter().map(row).collect();
+    format!("create table issued_at (holder blob not null, at integer not null) strict; {rows}")
+}
+
+/// A number for each issuance, as tables have of themselves.
+fn numbered(done: &[(usize, DateTime<Utc>)], hashes: &[[u8; 32]]) -> String {
+    let row = |(worker, _): &(usize, DateTime<Utc>)| {
+        let holder = HEXLOWER.encode(&hashes[*worker]);
+        format!("insert into issuance select * from kept where (period, holder) = ('year', x'{holder}');")
+    };
+    let rows: String = done.iter().map(row).collect();
+    format!(
+        "alter table issuance rename to kept;
+         create table issuance (period text, holder blob, batch blob, primary key (period, holder)) strict;
+         {rows}
+         drop table kept;"
+    )
+}
+
+/// By chance alone nearly always: what is named is Poisson of 0.2 at most, and a mean of uniform ranks is within five
+/// deviations. One thing is known to tell a little of who came late, though nobody's name: how a page is filled.
+fn by_chance(found: &Found, sought: usize) -> bool {
+    let known = if found.by.starts_with("the pages of issuance") { 0.1 } else { 0.0 };
+    found.named < 6.0 && (found.rank - 0.5).abs() < known + 5.0 / (12.0 * count(sought)).sqrt()
+}
+
+#[expect(clippy::print_stdout, reason = "how well the attacker does is what the story tells")]
+fn tell(engine: Engine, kept: &str, found: &[Found], sought: usize, workers: usize) {
+    let most = &found[0];
+    let least = found.iter().min_by(|one, other| one.rank.total_cmp(&other.rank)).unwrap();
+    println!(
+        "{engine:?}, {kept}: of {sought} aliases among {workers} workers {:.1} named by {}, advantage over chance {:+.4}; \
+         their workers rank {:.3} of 1 (0.5 is chance) by {}; {} pairs tried",
+        most.named,
+        most.by,
+        most.named / count(sought) - 1.0 / count(workers),
+        least.rank,
+        least.by,
+        found.len(),
+    );
 }
 
 #[expect(clippy::cast_precision_loss, reason = "thousands")]
@@ -173,39 +256,72 @@ fn count(number: usize) -> f64 {
     number as f64
 }
 
-/// Whose each paid session was, in the order in which they were paid: the rows of spent passes lie in the same.
-async fn paid_in_order(world: &World) -> Vec<String> {
-    let paid = booking::Entity::find()
-        .filter(booking::Column::ProgrammeId.is_not_null())
-        .order_by_asc(booking::Column::StartsAt)
-        .all(world.app.db.read())
-        .await
-        .unwrap();
-    paid.into_iter().map(|row| row.alias_id.unwrap().to_string()).collect()
+fn at(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// No eight bytes that are about one worker at the hospital are anywhere on the booking side, and none that are about one
-/// alias or pass are at the hospital.
-async fn nothing_in_common(world: &World, file: &[u8], hashes: &[[u8; 32]]) {
-    let theirs: HashSet<&[u8]> = file.windows(8).collect();
+/// Whom ids on the booking side are about. The rows of spent passes are taken to lie in the order in which sessions were
+/// paid.
+async fn whose_rows_are(
+    world: &World,
+    tables: &[Table],
+    whose: &HashMap<&str, usize>,
+) -> HashMap<Vec<u8>, usize> {
     let db = world.app.db.read();
-    let spent = store::spent_pass::Entity::find().all(db).await.unwrap();
-    let booked = booking::Entity::find().all(db).await.unwrap();
-    let aliases = store::alias::Entity::find().all(db).await.unwrap();
-    let mut ours: Vec<Vec<u8>> = spent.into_iter().map(|row| row.nullifier.0).collect();
-    ours.extend(booked.iter().map(|row| row.id.0.into_bytes().to_vec()));
-    ours.extend(aliases.iter().map(|row| row.id.0.into_bytes().to_vec()));
-    ours.extend(aliases.into_iter().map(|row| row.public_key.0));
-    let ours: HashSet<&[u8]> = ours.iter().flat_map(|bytes| bytes.windows(8)).collect();
-    assert!(ours.len() > 1_000);
-    assert!(ours.is_disjoint(&theirs), "the hospital has bytes of the booking side");
+    let mut who = HashMap::new();
+    let mut of_booking = HashMap::new();
+    for booking in booking::Entity::find().all(db).await.unwrap() {
+        let alias = booking.alias_id.unwrap();
+        let worker = whose[alias.to_string().as_str()];
+        of_booking.insert(booking.id, worker);
+        who.insert(booking.id.0.into_bytes().to_vec(), worker);
+        who.insert(alias.0.into_bytes().to_vec(), worker);
+    }
+    let paid = booking_event::Entity::find()
+        .filter(booking_event::Column::State.eq(booking::State::Booked))
+        .order_by_asc(booking_event::Column::At)
+        .all(db)
+        .await
+        .unwrap();
+    let spent = tables.iter().find(|table| table.name == "spent_pass").unwrap();
+    assert_eq!(spent.rows.len(), paid.len());
+    for (row, paid) in spent.rows.iter().zip(paid) {
+        let Some(Value::Bytes(nullifier)) = &row[0] else { panic!("a nullifier: {row:?}") };
+        who.insert(nullifier.clone(), of_booking[&paid.booking_id]);
+    }
+    who
+}
+
+/// Of what each side alone has, no eight bytes are on the other: both know the programme and its key.
+fn nothing_in_common(tables: &[Table], issuer: &Issuer, hashes: &[[u8; 32]], programme: &str) {
+    let files = issuer.files();
+    let at_hospital: HashSet<&[u8]> = files.iter().flat_map(|(_, file)| file.windows(8)).collect();
+    let programme: uuid::Uuid = programme.parse().unwrap();
+    let public: [&[u8]; 3] = [&issuer.key_id(), programme.as_bytes(), &[0; 8]];
+    let public: HashSet<&[u8]> = public.iter().flat_map(|bytes| bytes.windows(8)).collect();
+    // Which programmes and keys there are, anybody may read.
+    for table in tables.iter().filter(|table| !["programme", "key_log"].contains(&table.name.as_str())) {
+        for value in table.rows.iter().flatten().flatten() {
+            let Value::Bytes(bytes) = value else { continue };
+            let both = bytes.windows(8).find(|part| at_hospital.contains(part) && !public.contains(part));
+            assert_eq!(both, None, "the hospital has this of a row of {}", table.name);
+        }
+    }
     let hashes: HashSet<&[u8]> = hashes.iter().flat_map(|hash| hash.windows(8)).collect();
-    assert!(hashes.is_subset(&theirs), "these are not the hospital's");
+    for (name, file) in &files {
+        let here: HashSet<&[u8]> = file.windows(8).collect();
+        let all = name == "issuer.db";
+        assert!(
+            if all { hashes.is_subset(&here) } else { hashes.is_disjoint(&here) },
+            "{name} is about workers"
+        );
+    }
+    assert!(issuer.said().lines().count() < 5, "of starting and stopping: {}", issuer.said());
 }
 
 /// `respite-issuer`, as a hospital runs it.
 struct Issuer {
-    process: Child,
+    program: Child,
     folder: tempfile::TempDir,
     address: SocketAddr,
     public_key: Vec<u8>,
@@ -213,16 +329,11 @@ struct Issuer {
     codes: Vec<String>,
 }
 
-/// All that a hospital has in the end.
-struct Stolen {
-    /// The database.
-    file: Vec<u8>,
-    /// Whom its rows are about, in the order in which they lie in it.
-    rows: Vec<usize>,
-    /// How it names workers.
-    hashes: Vec<[u8; 32]>,
-    /// Its log.
-    said: String,
+/// A worker's device.
+struct Phone {
+    device: pass::Client,
+    key_id: KeyId,
+    issuer: IssuerServiceClient<Channel>,
 }
 
 impl Issuer {
@@ -274,15 +385,27 @@ impl Issuer {
         let public_key = BASE64.decode(public_key.trim().as_bytes()).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(binary())
+        let program = Command::new(binary())
             .arg("--home")
             .arg(&home)
             .args(["serve", "--listen", &address.to_string()])
             .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { process, folder, address, public_key, codes: by_worker }
+        Self { program, folder, address, public_key, codes: by_worker }
+    }
+
+    /// A device that asks it.
+    async fn phone(&self, log: &Directory, programme: &str) -> Phone {
+        let mut issuer = self.connect().await;
+        let offer = issuer.get_offer(GetOfferRequest {}).await.unwrap().into_inner();
+        assert_eq!((offer.programme_id.as_str(), offer.passes), (programme, 8));
+        let key_id = KeyId::from(<[u8; 32]>::try_from(&offer.key_id[..]).unwrap());
+        let programme = ProgrammeId(programme.parse::<uuid::Uuid>().unwrap().into_bytes());
+        let device = pass::Client::new(log, programme, key_id, Clock::System.now().timestamp()).unwrap();
+        Phone { device, key_id, issuer }
     }
 
     async fn connect(&self) -> IssuerServiceClient<Channel> {
@@ -295,51 +418,30 @@ impl Issuer {
         panic!("the issuer does not listen");
     }
 
-    /// All passes of everybody, asked for in this order.
-    async fn everybody_fetches(
+    /// All passes of these workers, asked for at several devices at a time. Those of the workers who are `seeking` help are
+    /// to be used.
+    async fn all_fetch(
         &self,
-        log: &Arc<Directory>,
+        log: &Directory,
         programme: &str,
-        order: &[usize],
+        workers: &[usize],
+        seeking: &[usize],
     ) -> HashMap<usize, Vec<Token>> {
-        let mut client = self.connect().await;
-        let offer = client.get_offer(GetOfferRequest {}).await.unwrap().into_inner();
-        assert_eq!((offer.programme_id.as_str(), offer.passes), (programme, 8));
-        let key_id: [u8; 32] = offer.key_id[..].try_into().unwrap();
-        let programme: uuid::Uuid = programme.parse().unwrap();
-        let device = |log: &Directory| {
-            pass::Client::new(
-                log,
-                ProgrammeId(programme.into_bytes()),
-                KeyId::from(key_id),
-                Clock::System.now().timestamp(),
-            )
-            .unwrap()
-        };
         let mut devices = JoinSet::new();
-        let share = order.len().div_ceil(DEVICES);
-        for own in order.chunks(share) {
-            let own: Vec<_> = own.iter().map(|worker| (*worker, self.codes[*worker].clone())).collect();
-            let (device, mut client) = (device(log), client.clone());
+        for own in workers.chunks(workers.len().div_ceil(DEVICES)) {
+            let own: Vec<_> = own
+                .iter()
+                .map(|worker| (*worker, self.codes[*worker].clone(), seeking.contains(worker)))
+                .collect();
+            let mut phone = self.phone(log, programme).await;
             devices.spawn(async move {
                 let mut fetched = Vec::new();
-                for (worker, activation_code) in own {
-                    let pending: Vec<_> = (0..PASSES).map(|_| device.blind()).collect();
-                    let blinded_messages = pending
-                        .iter()
-                        .map(|pending| pending.request().blinded_message.as_bytes().to_vec())
-                        .collect();
-                    let key_id = key_id.to_vec();
-                    let request =
-                        IssuePassesRequest { activation_code, key_id, blinded_messages, login: None };
-                    let signed = ask(&mut client, request).await;
-                    let signed =
-                        signed.iter().map(|signature| BlindSignature::try_from(&signature[..]).unwrap());
-                    let passes = pending
-                        .iter()
-                        .zip(signed)
-                        .map(|(pending, signed)| device.finalize(pending, &signed).unwrap());
-                    fetched.push((worker, passes.collect()));
+                for (worker, code, seeks) in own {
+                    if seeks {
+                        fetched.push((worker, phone.fetches(&code).await));
+                    } else {
+                        phone.lets_lie(&code, worker).await;
+                    }
                 }
                 fetched
             });
@@ -347,50 +449,116 @@ impl Issuer {
         devices.join_all().await.into_iter().flatten().collect()
     }
 
-    fn stolen(mut self) -> Stolen {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let home = self.folder.path().join("issuer");
-        let file = fs::read(home.join("issuer.db")).unwrap();
-        let secret = fs::read_to_string(home.join("issuer.secret")).unwrap();
+    fn stop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("issuer")
+    }
+
+    /// What the program said.
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// How the database names workers.
+    fn hashes(&self) -> Vec<[u8; 32]> {
+        let secret = fs::read_to_string(self.home().join("issuer.secret")).unwrap();
         let secret = HEXLOWER.decode(secret.trim().as_bytes()).unwrap();
-        let hashes: Vec<[u8; 32]> = (0..self.codes.len())
-            .map(|worker| {
-                let mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
-                mac.chain_update("respite-issuer/worker/v1")
-                    .chain_update(format!("N-{worker}"))
-                    .finalize()
-                    .into_bytes()
-                    .into()
-            })
-            .collect();
-        let of_hash: HashMap<&[u8], usize> =
-            hashes.iter().enumerate().map(|(worker, hash)| (&hash[..], worker)).collect();
-        let rows = file.windows(32).filter_map(|window| of_hash.get(window).copied()).collect();
-        let said = fs::read_to_string(self.folder.path().join("log")).unwrap();
-        Stolen { file, rows, hashes, said }
+        let hash = |worker| {
+            let mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+            let mac = mac.chain_update("respite-issuer/worker/v1").chain_update(format!("N-{worker}"));
+            mac.finalize().into_bytes().into()
+        };
+        (0..self.codes.len()).map(hash).collect()
+    }
+
+    /// Every file in the program's folder and what it said, with its name.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let home = self.home();
+        let mut files = vec![("the log".to_owned(), self.said().into_bytes())];
+        for folder in [home.clone(), home.join("keys")] {
+            for file in
+                fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file())
+            {
+                files.push((file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(file).unwrap()));
+            }
+        }
+        assert!(files.len() > 3, "database, secret and key");
+        files
+    }
+
+    /// What the key is called, which all may know.
+    fn key_id(&self) -> [u8; 32] {
+        Sha256::digest(&self.public_key).into()
+    }
+
+    /// A copy of the database that was kept otherwise.
+    async fn careless(&self, sql: &str) -> PathBuf {
+        let copy = self.folder.path().join("careless.db");
+        fs::copy(self.home().join("issuer.db"), &copy).unwrap();
+        let db = Database::connect(format!("sqlite://{}", copy.display())).await.unwrap();
+        db.execute_unprepared(&format!("pragma foreign_keys = off; begin; {sql} commit;")).await.unwrap();
+        db.close().await.unwrap();
+        copy
     }
 }
 
-/// The hospital's program ends every connection after a while, in the middle of a call, too: the same is asked again.
-async fn ask(client: &mut IssuerServiceClient<Channel>, request: IssuePassesRequest) -> Vec<Vec<u8>> {
-    for _ in 0..5 {
-        match client.issue_passes(request.clone()).await {
-            Ok(signed) => return signed.into_inner().blind_signatures,
-            Err(refused) => assert!(
-                matches!(refused.code(), Code::Unknown | Code::Unavailable | Code::Cancelled),
-                "{refused:?}"
-            ),
-        }
+impl Phone {
+    /// All passes of the period for who has this code.
+    async fn fetches(&mut self, code: &str) -> Vec<Token> {
+        let pending: Vec<_> = (0..PASSES).map(|_| self.device.blind()).collect();
+        let blinded_messages =
+            pending.iter().map(|pending| pending.request().blinded_message.as_bytes().to_vec()).collect();
+        let signed = self.asks(code, blinded_messages).await;
+        let signed = signed.iter().map(|signature| BlindSignature::try_from(&signature[..]).unwrap());
+        pending
+            .iter()
+            .zip(signed)
+            .map(|(pending, signed)| self.device.finalize(pending, &signed).unwrap())
+            .collect()
     }
-    panic!("no answer");
+
+    /// The same for somebody who will never look at them, which spares a minute of arithmetic: what is blinded is a random
+    /// number below the key.
+    async fn lets_lie(&mut self, code: &str, worker: usize) {
+        let mut chance = Chance(worker as u64);
+        let mut number = || {
+            let mut bytes: Vec<u8> = (0..32).flat_map(|_| chance.next().to_be_bytes()).collect();
+            bytes[0] = 0;
+            bytes
+        };
+        let blinded_messages = (0..PASSES).map(|_| number()).collect();
+        assert_eq!(self.asks(code, blinded_messages).await.len(), PASSES);
+    }
+
+    /// The program ends every connection after a while, in the middle of a call, too: the same is asked again.
+    async fn asks(&mut self, code: &str, blinded_messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let request = IssuePassesRequest {
+            activation_code: code.to_owned(),
+            key_id: self.key_id.as_bytes().to_vec(),
+            blinded_messages,
+            login: None,
+        };
+        for _ in 0..5 {
+            match self.issuer.issue_passes(request.clone()).await {
+                Ok(signed) => return signed.into_inner().blind_signatures,
+                Err(refused) => assert!(
+                    matches!(refused.code(), Code::Unknown | Code::Unavailable | Code::Cancelled),
+                    "{refused:?}"
+                ),
+            }
+        }
+        panic!("no answer");
+    }
 }
 
 impl Drop for Issuer {
     /// However the story ends.
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 
