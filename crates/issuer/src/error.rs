@@ -65,7 +65,7 @@ pub enum Error {
     /// Names and origins go into every pass.
     #[error("a name and an origin have 1 to 255 letters, digits, dots, hyphens and colons")]
     Name,
-    /// Both modes at once would give whoever knows it twice as many passes.
+    /// Two modes at once would give whoever knows it twice as many passes.
     #[error("this issuer was made for {mode}")]
     Mode {
         /// What it was made for.
