@@ -61,8 +61,6 @@ const SESSIONS: usize = 4;
 const DAYS: usize = 340;
 /// At so many devices at a time passes are asked for.
 const DEVICES: usize = 4;
-/// A hospital's program answers a hundred in a second; two of them share its database.
-const PROGRAMS: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -325,6 +323,7 @@ fn nothing_in_common(tables: &[Table], issuer: &Issuer, hashes: &[[u8; 32]], pro
 struct Issuer {
     program: Child,
     folder: tempfile::TempDir,
+    address: SocketAddr,
     public_key: Vec<u8>,
     /// By worker.
     codes: Vec<String>,
@@ -409,21 +408,9 @@ impl Issuer {
         Phone { device, key_id, issuer }
     }
 
-    /// A device that asks one of the programs.
-    async fn phone(&self, log: &Directory, programme: &str, number: usize) -> Phone {
-        let mut issuer = self.connect(number).await;
-        let offer = issuer.get_offer(GetOfferRequest {}).await.unwrap().into_inner();
-        assert_eq!((offer.programme_id.as_str(), offer.passes), (programme, 8));
-        let key_id = KeyId::from(<[u8; 32]>::try_from(&offer.key_id[..]).unwrap());
-        let programme = ProgrammeId(programme.parse::<uuid::Uuid>().unwrap().into_bytes());
-        let device = pass::Client::new(log, programme, key_id, Clock::System.now().timestamp()).unwrap();
-        Phone { device, key_id, issuer }
-    }
-
-    async fn connect(&self, number: usize) -> IssuerServiceClient<Channel> {
-        let (_, address) = self.programs[number % PROGRAMS];
+    async fn connect(&self) -> IssuerServiceClient<Channel> {
         for _ in 0..600 {
-            if let Ok(client) = IssuerServiceClient::connect(format!("http://{address}")).await {
+            if let Ok(client) = IssuerServiceClient::connect(format!("http://{}", self.address)).await {
                 return client;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
