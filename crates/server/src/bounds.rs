@@ -173,7 +173,24 @@ type Part = Option<Result<Frame<Bytes>, Status>>;
 /// A client decides by its flow control when it takes an answer, and until then nobody asks the body for more: so that
 /// somebody notices, what is to come is held by a task of its own. What was given out already stays with the transport,
 /// therefore it is handed out in pieces.
-fn handed_over(body: Body, turn: Option<OwnedSemaphorePermit>, patience: Duration) -> Body {
+///
+/// What is short and all here, as most answers are, costs no task: so much may lie at every stream of a connection until
+/// that ends, with the turn that it took.
+fn handed_over(mut body: Body, turn: Option<OwnedSemaphorePermit>, patience: Duration) -> Body {
+    let (mut here, mut length) = (Vec::new(), 0);
+    while length <= SHORT
+        && let Some(next) = body.frame().now_or_never()
+    {
+        let Some(frame) = next else {
+            let here = (here.into_iter(), turn);
+            return Body::new(StreamBody::new(stream::unfold(here, async |(mut here, turn)| {
+                here.next().map(|frame| (frame, (here, turn)))
+            })));
+        };
+        length += frame.as_ref().map_or(0, |frame| frame.data_ref().map_or(0, Bytes::len));
+        here.push(frame);
+    }
+    let body = Body::new(StreamBody::new(stream::iter(here).chain(BodyStream::new(body))));
     let (parts, taken) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
@@ -231,6 +248,8 @@ async fn hand_over(
     }
 }
 
+/// What may be left lying.
+const SHORT: usize = 4 * 1024;
 /// As large as a frame of HTTP/2 unless both sides agree on more.
 const PIECE: usize = 16 * 1024;
 
