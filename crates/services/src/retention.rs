@@ -61,9 +61,9 @@ const EMERGENCIES: TimeDelta = TimeDelta::days(1);
 /// After a code was due.
 const CODES: TimeDelta = TimeDelta::days(1);
 
-/// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of
-/// sessions that are over, intakes a month after them, device keys that have expired, emergency accesses a day after they did, credits and spent passes of periods
-/// that are, and, a year after it, whose a session was and when a therapist was away.
+/// Deletes, once, tokens, challenges and answers that have expired, holds that ended a day ago, reminders of sessions that
+/// are over, intakes a month after them, device keys that have expired, emergency accesses a day after they did, credits
+/// and spent passes of periods that are over, and, a year after it, whose a session was and when a therapist was away.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let present = app.clock.now();
     let ago = |time: TimeDelta| Instant::from(present - time);

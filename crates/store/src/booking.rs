@@ -6,7 +6,7 @@ use sea_orm::{
     Condition, ConnectionTrait, DeriveActiveEnum, EnumIter, FromQueryResult, JoinType, QueryOrder,
     QuerySelect, QueryTrait, Select, SelectModel, Selector,
     entity::prelude::*,
-    sea_query::{ExprTrait, LockType, UnionType},
+    sea_query::{ExprTrait, LockType, SelectStatement, UnionType},
 };
 
 use crate::{
@@ -192,6 +192,11 @@ impl Entity {
             .group_by(Column::AliasId)
             .group_by(Column::Modality)
             .into_model()
+    }
+
+    /// The alias's own, by their ids, to be asked within another question.
+    pub fn ids_of(alias: AliasId) -> SelectStatement {
+        Self::find().select_only().column(Column::Id).filter(COLUMN.alias_id.eq(alias)).into_query()
     }
 
     /// The booking, if it is the alias's own.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
-    sea_query::{Expr, LockType, SelectStatement},
+    sea_query::{Expr, LockType},
 };
 use store::{
     AliasId, Instant, Tags, Writes, access_log, access_token, alias, alias_key, booking,
@@ -33,7 +33,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     contact::Entity::delete_by_id(alias).exec(&tx).await?;
     access_log::Entity::delete_by_id(alias).exec(&tx).await?;
     emergency_access::Entity::delete_many()
-        .filter(emergency_access::Column::BookingId.in_subquery(bookings_of(alias)))
+        .filter(emergency_access::Column::BookingId.in_subquery(booking::Entity::ids_of(alias)))
         .exec(&tx)
         .await?;
     credit::Entity::delete_many().filter(credit::COLUMN.alias_id.eq(alias)).exec(&tx).await?;
@@ -49,7 +49,7 @@ pub(super) async fn erase(app: &App, alias: AliasId, now: DateTime<Utc>) -> Resu
     lock_therapists(&tx, alias).await?;
     // Now that no therapist can write another.
     note::Entity::delete_many()
-        .filter(note::Column::BookingId.in_subquery(bookings_of(alias)))
+        .filter(note::Column::BookingId.in_subquery(booking::Entity::ids_of(alias)))
         .exec(&tx)
         .await?;
     let cancelled = cancel_all(&tx, alias, now).await?;
@@ -87,11 +87,6 @@ async fn lock_therapists(tx: &DatabaseTransaction, alias: AliasId) -> Result<(),
         .all(tx)
         .await?;
     Ok(())
-}
-
-fn bookings_of(alias: AliasId) -> SelectStatement {
-    let own = booking::Entity::find().select_only().column(booking::Column::Id);
-    own.filter(booking::COLUMN.alias_id.eq(alias)).into_query()
 }
 
 /// Gives up what is held and cancels what is booked and has not begun; counts the latter.

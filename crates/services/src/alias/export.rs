@@ -9,10 +9,7 @@ use calendar::{Roster, Shift, ShiftRules, Span};
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::{BASE64, HEXLOWER};
 use futures_util::stream;
-use sea_orm::{
-    ActiveEnum, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
-};
+use sea_orm::{ActiveEnum, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use store::{
     AliasId, BookingId, access_token, alias, booking, booking_event, contact, credit, emergency_access, feed,
@@ -163,10 +160,7 @@ fn print_feed(safe: &Safe, row: feed::Model) -> Result<Value, Error> {
 
 /// Holds that came to nothing included, as long as they are kept.
 async fn bookings(tx: &DatabaseTransaction, safe: &Safe, alias: AliasId) -> Result<Vec<Value>, Error> {
-    let own = || {
-        let own = booking::Entity::find().select_only().column(booking::Column::Id);
-        own.filter(booking::COLUMN.alias_id.eq(alias)).into_query()
-    };
+    let own = || booking::Entity::ids_of(alias);
     let mut histories: HashMap<BookingId, Vec<Value>> = HashMap::new();
     let events = booking_event::Entity::find()
         .filter(booking_event::Column::BookingId.in_subquery(own()))
@@ -368,10 +362,8 @@ fn print_access(access: &Access) -> Value {
 
 /// The operators are known by their ids to whoever inquires, and to no worker.
 async fn emergency_accesses(tx: &DatabaseTransaction, alias: AliasId) -> Result<Vec<Value>, DbErr> {
-    let own = booking::Entity::find().select_only().column(booking::Column::Id);
-    let own = own.filter(booking::COLUMN.alias_id.eq(alias)).into_query();
     let rows = emergency_access::Entity::find()
-        .filter(emergency_access::Column::BookingId.in_subquery(own))
+        .filter(emergency_access::Column::BookingId.in_subquery(booking::Entity::ids_of(alias)))
         .order_by_asc(emergency_access::Column::RequestedAt)
         .order_by_asc(emergency_access::Column::Id)
         .all(tx)
