@@ -34,6 +34,8 @@ pub(super) enum Value {
 pub(super) struct Trace {
     told_by: String,
     seen: Vec<(usize, i64)>,
+    /// Whether the times are guessed from an order.
+    guessed: bool,
 }
 
 /// How well two traces go together.
@@ -197,7 +199,7 @@ impl Side {
                 let told_by = format!("{name}.{column}");
                 let times = times.filter(|times| times.iter().all(|(_, time)| self.around().contains(time)));
                 if let Some(seen) = times {
-                    traces.push(Trace { told_by, seen });
+                    traces.push(Trace { told_by, seen, guessed: false });
                     continue;
                 }
                 values.sort_by_key(|(value, _)| *value);
@@ -228,12 +230,14 @@ impl Side {
                 self.year.start + length * i64::try_from(place).unwrap() / i64::try_from(late).unwrap()
             }
         };
-        Trace { told_by, seen: order.enumerate().map(|(at, whom)| (whom, when(at))).collect() }
+        Trace { told_by, seen: order.enumerate().map(|(at, whom)| (whom, when(at))).collect(), guessed: true }
     }
 }
 
-/// One of those that tell the same order, and none that say nothing.
-fn distinct(traces: Vec<Trace>) -> Vec<Trace> {
+/// One of those that tell the same order, and none that say nothing. Times are better than an order, and the earliest are
+/// best: what ends, or a session, is a while after what it came of.
+fn distinct(mut traces: Vec<Trace>) -> Vec<Trace> {
+    traces.sort_by_key(|trace| (trace.guessed, trace.seen.iter().map(|(_, when)| *when).min()));
     let mut known = HashSet::new();
     let mut new = |trace: &Trace| {
         let mut order: Vec<_> = trace.seen.iter().map(|(whom, when)| (*when, *whom)).collect();
