@@ -2,10 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -66,37 +63,67 @@ pub(crate) async fn own_database(bench: &Bench) -> Result<String, Failed> {
     Ok(bench.postgres.replacen("/postgres?", &format!("/{name}?"), 1))
 }
 
-/// Sessions that a programme pays for against those that nobody does.
+/// Sessions confirmed that a programme pays for against those that nobody does; all were held before.
 pub(crate) async fn paid(bench: &Bench) -> Result<Line, Failed> {
     let home = Home::shared(bench, &own_database(bench).await?)?;
     let (_process, calendar) = open(&home).await?;
     let hospital = Hospital::pays(&calendar.db, services::Clock::System.now()).await?;
-    // Passes are made between the turns: whoever signs them has a machine of their own.
-    let stock = |most: f64| -> Result<(), Failed> {
-        let mut passes = calendar.passes.lock().map_err(|_| "a client broke off")?;
-        while f64::from(u32::try_from(passes.len())?) < most {
-            passes.push(hospital.pass()?);
-        }
-        Ok(())
-    };
-    let (mut done, _) = pairs_per_second(calendar, Way::Served, ROUND).await?;
+    for payer in [None, Some(&hospital)] {
+        confirmed_per_second(calendar, payer).await?;
+    }
     let mut turns = Turns { ours: Vec::new(), limits: Vec::new() };
-    for _ in 0..ROUNDS {
-        stock(2.0 * done)?;
-        let rate;
-        (done, rate) = pairs_per_second(calendar, Way::Paid, ROUND).await?;
-        turns.ours.push(rate);
-        turns.limits.push(pairs_per_second(calendar, Way::Served, ROUND).await?.1);
+    for _ in 0..ROUNDS * 2 {
+        turns.ours.push(confirmed_per_second(calendar, Some(&hospital)).await?);
+        turns.limits.push(confirmed_per_second(calendar, None).await?);
     }
     Ok(Line {
         name: "redeem_added_to_confirm",
         value: turns.value(),
-        unit: "pairs/s",
+        unit: "confirms/s",
         limit: turns.limit(),
         ratio: median(&turns.quotients()),
         goal: Some(0.9),
         note: turns.note(),
     })
+}
+
+/// Holds two sessions for everybody, has them paid, and says how many a second are confirmed.
+async fn confirmed_per_second(calendar: &'static Calendar, payer: Option<&Hospital>) -> Result<f64, Failed> {
+    let share = 2 * calendar.aliases.len() / CLIENTS;
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(async move {
+            let mut held = Vec::new();
+            for _ in 0..share {
+                let wanted = calendar.next()?;
+                held.push((wanted.client, wanted.hold().await?));
+            }
+            Ok::<_, Failed>(held)
+        });
+    }
+    // Passes are made between: whoever signs them has a machine of their own.
+    let mut shares = Vec::new();
+    while let Some(held) = clients.join_next().await {
+        let paid = held??.into_iter().map(|(client, booking)| {
+            let pass = payer.map(Hospital::pass).transpose()?;
+            Ok::<_, Failed>((client, booking, pass))
+        });
+        shares.push(paid.collect::<Result<Vec<_>, _>>()?);
+    }
+    let started = Instant::now();
+    let mut clients = JoinSet::new();
+    for share in shares {
+        clients.spawn(async move {
+            for (client, booking, pass) in share {
+                confirm(client, booking, pass.as_ref()).await?;
+            }
+            Ok::<_, Failed>(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    Ok(f64::from(u32::try_from(share * CLIENTS)?) / started.elapsed().as_secs_f64())
 }
 
 /// What it takes to know who calls and whether they may, and to open and seal what is kept of them, in the course of one
@@ -112,7 +139,7 @@ pub(crate) async fn guarded(bench: &Bench) -> Result<Line, Failed> {
         // One at a time, so that nobody waits for anybody else.
         let started = Instant::now();
         let wanted = calendar.next()?;
-        wanted.hold_and_confirm(None).await?;
+        wanted.hold_and_confirm().await?;
         let whole = started.elapsed().as_secs_f64() * 1e6;
         let started = Instant::now();
         for call in ["HoldSlot", "ConfirmBooking"] {
@@ -200,8 +227,7 @@ async fn open(home: &Home) -> Result<(Process, &'static Calendar), Failed> {
     let offers = always_open(&db).await?;
     let process = home.serve().await?;
     let aliases = sign_up(&process, offers.len()).await?;
-    let calendar =
-        Calendar { db, offers, aliases, from, next: AtomicUsize::new(0), passes: Mutex::default() };
+    let calendar = Calendar { db, offers, aliases, from, next: AtomicUsize::new(0) };
     Ok((process, Box::leak(Box::new(calendar))))
 }
 
@@ -242,16 +268,12 @@ struct Calendar {
     aliases: Vec<(AliasId, Client)>,
     from: DateTime<Utc>,
     next: AtomicUsize,
-    /// What pays, if something shall.
-    passes: Mutex<Vec<Token>>,
 }
 
 #[derive(Clone, Copy)]
 enum Way {
     /// By gRPC.
     Served,
-    /// By gRPC, and with a pass.
-    Paid,
     /// The same rows, written by the same driver with the same pool, in two transactions as well.
     Bare,
     /// And before: whose token it is, the locks, what was answered before, and what else is booked around then.
@@ -294,11 +316,7 @@ async fn pairs_per_second(
             while started.elapsed() < while_ {
                 let wanted = calendar.next()?;
                 match way {
-                    Way::Served => wanted.hold_and_confirm(None).await?,
-                    Way::Paid => {
-                        let pass = calendar.passes.lock().map_err(|_| "a client broke off")?.pop();
-                        wanted.hold_and_confirm(Some(&pass.ok_or("too few passes were made")?)).await?;
-                    }
+                    Way::Served => wanted.hold_and_confirm().await?,
                     Way::Bare => wanted.write_rows(&calendar.db, false).await?,
                     Way::Asked => wanted.write_rows(&calendar.db, true).await?,
                 }
@@ -314,8 +332,25 @@ async fn pairs_per_second(
     Ok((done, done / started.elapsed().as_secs_f64()))
 }
 
+async fn confirm(client: &Client, booking_id: String, pass: Option<&Token>) -> Result<(), Failed> {
+    let request = v1::ConfirmBookingRequest {
+        request_id: request_id(),
+        booking_id,
+        payment: pass.map(by_pass),
+        ..Default::default()
+    };
+    client.bookings().confirm_booking(request).await?;
+    Ok(())
+}
+
 impl Wanted<'_> {
-    async fn hold_and_confirm(&self, pass: Option<&Token>) -> Result<(), Failed> {
+    async fn hold_and_confirm(&self) -> Result<(), Failed> {
+        let booking = self.hold().await?;
+        confirm(self.client, booking, None).await
+    }
+
+    /// Which booking it is.
+    async fn hold(&self) -> Result<String, Failed> {
         let request = v1::HoldSlotRequest {
             request_id: request_id(),
             therapist_id: self.therapist.to_string(),
@@ -325,14 +360,7 @@ impl Wanted<'_> {
             roster_use: None,
         };
         let held = self.client.bookings().hold_slot(request).await?.into_inner();
-        let request = v1::ConfirmBookingRequest {
-            request_id: request_id(),
-            booking_id: held.booking.ok_or("no booking")?.id,
-            payment: pass.map(by_pass),
-            ..Default::default()
-        };
-        self.client.bookings().confirm_booking(request).await?;
-        Ok(())
+        Ok(held.booking.ok_or("no booking")?.id)
     }
 
     async fn write_rows(&self, db: &Db, asked: bool) -> Result<(), Failed> {
