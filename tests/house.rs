@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may name whom. A new edge is a decision: it is argued in a commit, drawn in `crates/README.md`, and
 /// written here.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("api", &[]),
     ("calendar", &[]),
     ("client", &["api", "notes", "pass"]),
@@ -35,6 +35,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("notify", &[]),
     ("oidc", &[]),
     ("pass", &[]),
+    ("practice", &["notes"]),
     ("search", &["calendar"]),
     ("server", &["api", "calendar", "client", "migrations", "notify", "oidc", "services", "store", "vault"]),
     ("services", &["api", "calendar", "fetch", "notify", "oidc", "pass", "search", "store", "vault"]),
