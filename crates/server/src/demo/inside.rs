@@ -70,6 +70,12 @@ pub(super) async fn booking(db: &DatabaseConnection, id: &str) -> Result<Row, Db
     first(db, "booking", &columns(db, "booking").await?, &format!("id = {}", blob(id))).await
 }
 
+/// The row of its history that says when it was booked.
+pub(super) async fn booked(db: &DatabaseConnection, booking: &str) -> Result<Row, DbErr> {
+    let condition = format!("booking_id = {} and state = 'booked'", blob(booking));
+    first(db, "booking_event", &columns(db, "booking_event").await?, &condition).await
+}
+
 /// The alias's wrapped data key.
 pub(super) async fn wrapped_key(db: &DatabaseConnection, alias: &str) -> Result<Vec<u8>, DbErr> {
     one(db, &format!("select wrapped_key from alias_key where alias_id = {}", blob(alias)))

@@ -153,6 +153,9 @@ async fn of_operator(
     }
     stage.screen.line(format_args!("{BOLD}booking{BOLD:#}, hers"));
     detail(stage, &inside::booking(&respite.db, &visit.booking.id).await?);
+    stage.screen.line(format_args!("{BOLD}booking_event{BOLD:#}, hers, of booking"));
+    detail(stage, &inside::booked(&respite.db, &visit.booking.id).await?);
+    stage.screen.say("So it is known when somebody booked. When who fetched passes, neither side has:");
     let spent: Vec<&str> =
         respite.values.keys().filter_map(|column| column.strip_prefix("spent_pass.")).collect();
     stage.screen.same(
