@@ -15,7 +15,8 @@ postgres_start() {
         return 1
     fi
     [ $# -gt 0 ] || set -- fsync=off synchronous_commit=off full_page_writes=off
-    for setting in "$@" listen_addresses= max_connections=300; do
+    # The log goes to files that a test finds by asking where they are.
+    for setting in "$@" listen_addresses= max_connections=300 logging_collector=on; do
         options+=(-c "$setting")
     done
     postgres_folder=$(mktemp -d "${TMPDIR:-/tmp}/respite-postgres.XXXXXX")
@@ -29,7 +30,7 @@ postgres_start() {
         { cat "$postgres_folder/log" >&2; return 1; }
     postgres_as "$programs/pg_ctl" start --wait --silent -D "$postgres_folder/data" -l "$postgres_folder/server.log" \
         -o "-k $postgres_folder ${options[*]}" ||
-        { cat "$postgres_folder/server.log" >&2; return 1; }
+        { cat "$postgres_folder/server.log" "$postgres_folder"/data/log/* >&2; return 1; }
 }
 
 postgres_stop() {

@@ -1,35 +1,30 @@
 //! What is said in confidence is nowhere but where it has to be, whatever happens to the processes that heard it.
 //!
-//! Both programs run as they are installed, with a collector and a mail server that keep everything. Whatever is
-//! confidential is something that occurs nowhere else; what comes out anywhere is searched for it. A further secret is
-//! a row of `canaries`; a place that has to have it is a row of `ALLOWED`.
+//! Both programs run as they are installed, with a collector and a mail server that keep everything; so does what stands
+//! between them and whoever calls. Whatever is confidential is something that occurs nowhere else; what comes out
+//! anywhere is searched for it. A further secret is a row of `canaries`; a place that has to have it is a row of
+//! `ALLOWED`. A place that cannot be searched fails the story.
 //!
-//! Not searched for: the caller's address, which is this machine's own here, and what a panic says, which the server's
-//! own tests provoke.
+//! Not searched for: what a panic says, which the server's own tests provoke.
 
+mod issuer;
+mod kept;
 mod scan;
 mod sinks;
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use api::{
-    issuer::v1::{IssuePassesRequest, issuer_service_client::IssuerServiceClient},
+    issuer::v1::{GetOfferRequest, IssuePassesRequest, issuer_service_client::IssuerServiceClient},
     v1,
 };
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use client::{Client, Secret, request_id};
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use e2e::{
     Engine, Worker, World, date,
     hospital::{by_pass, key_log, programme},
-    sign_in, span, timestamp, with_token,
+    sign_in, span, time, timestamp, with_token,
 };
 use pass::{BlindSignature, ProgrammeId, PublicKey};
 use services::Clock;
@@ -37,13 +32,14 @@ use tonic::{Request, Status, client::Grpc, transport::Endpoint};
 use tonic_prost::ProstCodec;
 
 use self::{
+    issuer::IssuerHome,
+    kept::folder_bytes,
     scan::{Allowed, Canary, Scanner, Sink},
-    sinks::{Collector, MailServer},
+    sinks::{CALLER, Collector, MailServer, Wire},
 };
 use crate::{
-    crash::{Process, binary, terminate},
+    crash::{Process, terminate},
     emergency, notes,
-    privacy::{data_folder_of, files},
 };
 
 const WEEK: &str = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
@@ -52,6 +48,15 @@ const ALLOWED: &[Allowed] = &[
     Allowed { canary: "e-mail", sink: "envelopes", why: "a letter goes to its address" },
     Allowed { canary: "early e-mail", sink: "envelopes", why: "a reminder goes to its address" },
     Allowed { canary: "refused e-mail", sink: "envelopes", why: "the mail server is asked for it" },
+    Allowed { canary: "early e-mail", sink: "answers to the worker", why: "it is in the export" },
+    Allowed {
+        canary: "early e-mail",
+        sink: "answers to operators",
+        why: "two of them read it in an emergency",
+    },
+    Allowed { canary: "feed", sink: "answers to the worker", why: "it is in the export" },
+    Allowed { canary: "access token", sink: "answers to the worker", why: "it is how they sign in" },
+    Allowed { canary: "access token's bytes", sink: "answers to the worker", why: "they are the token" },
     Allowed { canary: "issuer's key file", sink: "issuer's folder", why: "it is where the key is" },
 ];
 
@@ -67,10 +72,31 @@ e2e::stories! {
         let (agent, baggage, forwarded, path, malformed) = (said("agent"), said("baggage"), said("forwarded"), said("path"), said("malformed"));
         let (trace, password) = (uuid::Uuid::new_v4().into_bytes(), said("password"));
 
-        // Ten days ago: a programme, a therapist and a worker whose rosters are fetched.
+        // A quarter that is over: a hospital, a therapist, and enough workers that there is something to report.
         let now = Clock::System.now();
-        let mut world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
-        let hospital = world.hospital(programme()).await;
+        let quarter = last_quarter(now);
+        let at = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().to_rfc3339();
+        let mut world = World::at(engine, &at(quarter)).await;
+        let recording = kept::record(&world, engine).await;
+        let hospital = world.hospital(v1::Programme { eligible_workers: 50, ..programme() }).await;
+        hospital.publishes(&quarter.to_string(), &(quarter + Days::new(80)).to_string()).await.unwrap();
+        let ada = world.therapist("Ada", "Etc/UTC").await.offers(WEEK, 50, 0, 10, 60).await;
+        let (first, secret) = notes::worker(&world).await;
+        let key = first.key.clone();
+        // Devices let a new key rest for a while.
+        let signs = at(quarter + Days::new(10));
+        world.set_clock(&signs);
+        let log = key_log(&world.anybody().await).await;
+        for (hour, pass) in (0..).zip(hospital.signs(&log, &signs, 12)) {
+            let colleague = if hour == 0 { None } else { Some(world.worker().await) };
+            let worker = colleague.as_ref().unwrap_or(&first);
+            let start = time(&at(quarter + Days::new(20))) + TimeDelta::hours(hour);
+            let held = worker.holds(&ada, &start.to_rfc3339()).await.unwrap();
+            worker.pays(&held, by_pass(&pass)).await.unwrap();
+        }
+
+        // Ten days ago: passes of the program, and a worker and a therapist whose calendars are fetched.
+        world.set_clock(&(now - TimeDelta::days(10)).to_rfc3339());
         let folder = tempfile::tempdir().unwrap();
         let issuer = IssuerHome::make(folder.path(), &hospital.id, &staff_number, &column);
         let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
@@ -81,14 +107,6 @@ e2e::stories! {
             last_date: Some(date(&day(30))),
         };
         hospital.manager.programmes().create_programme_key(publish).await.unwrap();
-        let ada = world.therapist("Ada", "Etc/UTC").await.offers(WEEK, 50, 0, 10, 60).await;
-        let secret = Secret::generate();
-        let key = secret.login_key();
-        let anybody = world.anybody().await;
-        let alias = anybody.create_alias(&key).await.unwrap();
-        let first = anybody.login(key.clone()).await.unwrap();
-        let first = Worker { id: alias.id, handle: alias.handle, key: key.clone(), client: first };
-        let began = log_position(&world, engine).await;
         let shift = (now + TimeDelta::days(20)).format("%Y%m%dT").to_string();
         let calendar = format!(
             "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:{place}\r\nDTSTART:{shift}201700Z\r\nDTEND:{shift}223000Z\r\n\
@@ -127,16 +145,19 @@ e2e::stories! {
         let mut process = Process::start(&world, folder.path(), &settings).await;
         let mut issuing = issuer.serve();
         let mut told = Told::default();
-        let anybody = Client::connect(format!("http://{}", process.address)).await.unwrap();
+        let [to_worker, to_therapist, to_hospital, to_operators, from_issuer] = std::array::from_fn(|_| Wire::default());
+        let worker_calls = to_worker.serve(process.address, &agent).await;
+        let anybody = Client::connect(&*worker_calls).await.unwrap();
         let nurse = anybody.login(key.clone()).await.unwrap();
-        let channel = Endpoint::from_shared(format!("http://{}", process.address)).unwrap().user_agent(agent.clone()).unwrap().connect().await.unwrap();
+        let channel = Endpoint::from_shared(worker_calls.clone()).unwrap().connect().await.unwrap();
         let token = sign_in(&channel, &key).await;
 
         // The reminder leaves; two operators read where it went; the worker takes along what is held about them.
-        until("the reminder leaves", || holds(&mail.envelopes, &early_email) && holds(&mail.letters, "\n.\n")).await;
+        until("the reminder leaves", async || holds(&mail.envelopes, &early_email) && holds(&mail.letters, "\n.\n")).await;
         let mut asking = Vec::new();
+        let nobody = Client::connect(to_operators.serve(process.address, &agent).await).await.unwrap();
         for operator in &operators {
-            asking.push(anybody.login(operator.clone()).await.unwrap());
+            asking.push(nobody.login(operator.clone()).await.unwrap());
         }
         let emergency = emergency::asks(&asking[0], &told_of.id).await.unwrap();
         told.refused(asking[0].accesses().read_emergency_contact(v1::ReadEmergencyContactRequest { emergency_access_id: emergency.clone() }).await);
@@ -150,6 +171,14 @@ e2e::stories! {
         assert!(String::from_utf8(exported).unwrap().contains(&early_email));
         nurse.notes().get_notes(v1::GetNotesRequest { booking_id: told_of.id.clone() }).await.unwrap();
 
+        // The therapist reads what is to be read, and the hospital is told of its quarter.
+        let therapist = Client::connect(to_therapist.serve(process.address, &agent).await).await.unwrap().login(ada.key.clone()).await.unwrap();
+        let agenda = v1::ListAgendaRequest { span: Some(span(&now.to_rfc3339(), &(now + TimeDelta::days(20)).to_rfc3339())), page_size: 100, ..Default::default() };
+        let [meeting] = therapist.bookings().list_agenda(agenda).await.unwrap().into_inner().entries.try_into().ok().unwrap();
+        assert_eq!(therapist.notes().list_intakes(v1::ListIntakesRequest::default()).await.unwrap().into_inner().intakes.len(), 1);
+        let manager = Client::connect(to_hospital.serve(process.address, &agent).await).await.unwrap().login(hospital.key.clone()).await.unwrap();
+        until("a quarter is reported", async || !manager.programmes().list_reports(v1::ListReportsRequest {}).await.unwrap().into_inner().reports.is_empty()).await;
+
         // The hospital signs, and a worker pays with what it signed.
         let log = key_log(&anybody).await;
         let programme = ProgrammeId(hospital.id.parse::<uuid::Uuid>().unwrap().into_bytes());
@@ -162,7 +191,8 @@ e2e::stories! {
             blinded_messages: pending.iter().map(|pending| pending.request().blinded_message.as_bytes().to_vec()).collect(),
             login: None,
         };
-        let mut issuer_client = IssuerServiceClient::connect(format!("http://{}", issuing.address)).await.unwrap();
+        let mut issuer_client = IssuerServiceClient::connect(from_issuer.serve(issuing.address, &agent).await).await.unwrap();
+        issuer_client.get_offer(GetOfferRequest {}).await.unwrap();
         let signed = issuer_client.issue_passes(ask(&issuer.code)).await.unwrap().into_inner();
         let passes: Vec<_> = pending.iter().zip(&signed.blind_signatures).map(|(pending, signature)| device.finalize(pending, &BlindSignature::try_from(&signature[..]).unwrap()).unwrap()).collect();
         told.refused(issuer_client.issue_passes(ask(&malformed)).await);
@@ -187,9 +217,9 @@ e2e::stories! {
         };
         told.refused(nurse.reminders().set_contact(contact(&mistyped)).await);
         nurse.reminders().set_contact(contact(&refused_email)).await.unwrap();
-        until("the refused letter is asked for", || holds(&mail.envelopes, &refused_email)).await;
+        until("the refused letter is asked for", async || holds(&mail.envelopes, &refused_email)).await;
         nurse.reminders().set_contact(contact(&email)).await.unwrap();
-        until("a letter leaves", || holds(&mail.letters, "\n.\n")).await;
+        until("a letter leaves", async || holds(&mail.letters, "\n.\n")).await;
         told.refused(nurse.reminders().confirm_contact(v1::ConfirmContactRequest { request_id: request_id(), code: malformed.clone() }).await);
         let file = |file: &str| import(v1::import_roster_request::Source::Icalendar(file.as_bytes().to_vec()));
         told.refused(nurse.roster().import_roster(file(&calendar.replace("END:VEVENT", &place))).await);
@@ -233,7 +263,7 @@ e2e::stories! {
         }
         process.end();
         process.restart().await;
-        let again = Client::connect(format!("http://{}", process.address)).await.unwrap().login(key.clone()).await.unwrap();
+        let again = Client::connect(worker_calls).await.unwrap().login(key.clone()).await.unwrap();
         again.slots().search_slots(search).await.unwrap();
         process.end();
         drop(issuer_client);
@@ -269,6 +299,7 @@ e2e::stories! {
             text("activation code's letters", &code),
             text("staff number", &staff_number),
             text("roster's other column", &column),
+            text("caller's address", &CALLER.to_string()),
             text("user-agent", &agent),
             bytes("traceparent", &trace),
             text("baggage", &baggage),
@@ -280,6 +311,7 @@ e2e::stories! {
             text("issuer's key file", file("issuer/keys/now.pem").lines().nth(3).unwrap()),
         ];
         let take = |heard: &std::sync::Mutex<Vec<u8>>| std::mem::take(&mut *heard.lock().unwrap());
+        let wires = [&to_worker, &to_therapist, &to_hospital, &to_operators, &from_issuer];
         let mut sinks = vec![
             Sink { name: "log", bytes: fs::read(&process.log).unwrap() },
             Sink { name: "traces", bytes: take(&collector.traces) },
@@ -287,18 +319,20 @@ e2e::stories! {
             Sink { name: "envelopes", bytes: take(&mail.envelopes) },
             Sink { name: "letters", bytes: take(&mail.letters) },
             Sink { name: "refusals", bytes: told.0 },
-            Sink { name: "database", bytes: files(&world, engine) },
+            Sink { name: "headers and trailers", bytes: wires.map(|wire| take(&wire.around)).concat() },
+            Sink { name: "answers to the worker", bytes: take(&to_worker.answers) },
+            Sink { name: "answers to the therapist", bytes: take(&to_therapist.answers) },
+            Sink { name: "answers to the hospital", bytes: take(&to_hospital.answers) },
+            Sink { name: "answers to operators", bytes: take(&to_operators.answers) },
+            Sink { name: "answers of the issuer", bytes: take(&from_issuer.answers) },
             Sink { name: "issuer's log", bytes: issuing.said.take().unwrap().join().unwrap().into_bytes() },
             Sink { name: "issuer's folder", bytes: folder_bytes(&folder.path().join("issuer")) },
         ];
-        if let Some(data) = data_folder_of(&world, engine).await {
-            sinks.push(Sink { name: "data folder", bytes: folder_bytes(&data) });
-        }
-        if let Some(log) = write_ahead_log(&world, engine, began).await {
-            sinks.push(Sink { name: "write-ahead log", bytes: log });
-        }
+        sinks.extend(kept::sinks(&world, engine, recording).await);
         // Each of them is what it says.
-        for (sink, word) in [("log", "opened"), ("traces", "BookingService/HoldSlot"), ("metrics", "rpc.server.duration"), ("refusals", "PASS_SPENT"), ("database", "PT-4711"), ("issuer's log", "listening"), ("letters", "Subject:")] {
+        let by_postgres = [("PostgreSQL's log", "\"spent_pass\""), ("write-ahead log", "PT-4711")];
+        let by_postgres = by_postgres.into_iter().filter(|_| engine == Engine::Postgres);
+        for (sink, word) in [("log", "opened"), ("traces", "BookingService/HoldSlot"), ("metrics", "rpc.server.duration"), ("refusals", "PASS_SPENT"), ("database", "PT-4711"), ("issuer's log", "listening"), ("letters", "Subject:"), ("headers and trailers", "grpc-status: 0"), ("answers to the hospital", ",10,"), ("answers to the therapist", &meeting.handle), ("data folder", "PT-4711")].into_iter().chain(by_postgres) {
             let sink = sinks.iter().find(|told| told.name == sink).unwrap();
             assert!(sink.bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{} has no {word}", sink.name);
         }
@@ -324,122 +358,20 @@ impl Told {
     }
 }
 
-/// A hospital's issuer with fifty workers, one of whom we know.
-struct IssuerHome {
-    folder: PathBuf,
-    /// The public half of its key.
-    spki: Vec<u8>,
-    /// Of the worker.
-    code: String,
-    said: String,
-}
-
-/// `respite-issuer serve`.
-struct Issuing {
-    child: Child,
-    address: String,
-    said: Option<JoinHandle<String>>,
-}
-
-impl IssuerHome {
-    fn make(folder: &Path, programme: &str, staff_number: &str, column: &str) -> Self {
-        let others: Vec<_> = (0..60).map(|number| format!("N-{number},2026-01-01,,x\n")).collect();
-        let others = others.concat();
-        let roster = format!(
-            "employee_id,active_from,active_until,remark\n{staff_number},2026-01-01,,{column}\n{others}"
-        );
-        fs::write(folder.join("staff.csv"), roster).unwrap();
-        let wrong = format!("employee_id,active_from,active_until,remark\n{staff_number},{column},,\n");
-        fs::write(folder.join("wrong.csv"), wrong).unwrap();
-        let mut said = String::new();
-        let mut run = |arguments: &str, succeeds: bool| {
-            let mut command = Command::new(binary("respite-issuer"));
-            let output = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
-            let error = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.success(), succeeds, "{arguments}: {error}");
-            said += &error;
-            String::from_utf8(output.stdout).unwrap()
-        };
-        run(
-            &format!("init --programme {programme} --name {programme} --origin respite-test --mode roster"),
-            true,
-        );
-        run("import wrong.csv", false);
-        run("import staff.csv", true);
-        let codes = run("codes --for-roster staff.csv", true);
-        let code =
-            codes.lines().find_map(|line| line.strip_prefix(&format!("{staff_number},"))).unwrap().to_owned();
-        let day =
-            |days| (Clock::System.now() + TimeDelta::days(days)).with_timezone(&Utc).format("%F").to_string();
-        let shown =
-            run(&format!("key make --period now --passes 2 --first {} --last {}", day(-1), day(30)), true);
-        let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).unwrap().trim();
-        Self { folder: folder.to_owned(), spki: BASE64.decode(spki.as_bytes()).unwrap(), code, said }
-    }
-
-    /// On a port that it chooses.
-    fn serve(&self) -> Issuing {
-        let mut command = Command::new(binary("respite-issuer"));
-        command.current_dir(&self.folder).args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        let address = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().to_owned();
-        let mut said = self.said.clone() + &line;
-        let said = std::thread::spawn(move || {
-            errors.read_to_string(&mut said).unwrap();
-            said
-        });
-        Issuing { child, address, said: Some(said) }
-    }
-}
-
-impl Drop for Issuing {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Where PostgreSQL's write-ahead log stands; SQLite's is among the files of the database.
-async fn log_position(world: &World, engine: Engine) -> Option<String> {
-    match engine {
-        Engine::Sqlite => None,
-        Engine::Postgres => Some(world.texts("select pg_current_wal_lsn()::text").await.remove(0)),
-    }
-}
-
-/// What has been written to it since, whoever wrote it, if it can be read.
-async fn write_ahead_log(world: &World, engine: Engine, began: Option<String>) -> Option<Vec<u8>> {
-    let ended = log_position(world, engine).await?;
-    let name = |position: &str| format!("select pg_walfile_name('{position}')");
-    let (first, last) =
-        (world.texts(&name(&began?)).await.remove(0), world.texts(&name(&ended)).await.remove(0));
-    let folder =
-        PathBuf::from(world.texts("select current_setting('data_directory') || '/pg_wal'").await.remove(0));
-    let files = fs::read_dir(&folder).ok()?.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let files = files.filter(|name| name.len() == first.len() && (&first..=&last).contains(&name));
-    Some(files.flat_map(|name| fs::read(folder.join(name)).unwrap()).collect())
-}
-
-/// Every file in it, at any depth.
-fn folder_bytes(folder: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        bytes.extend(if path.is_dir() { folder_bytes(&path) } else { fs::read(&path).unwrap_or_default() });
-    }
-    bytes
+/// The first day of the last quarter of a year that ended twelve days ago or earlier.
+fn last_quarter(now: DateTime<Utc>) -> NaiveDate {
+    let quarter_of =
+        |day: NaiveDate| day.with_day(1).and_then(|day| day.with_month0(day.month0() / 3 * 3)).unwrap();
+    quarter_of(quarter_of((now - TimeDelta::days(12)).date_naive()) - Days::new(1))
 }
 
 fn holds(heard: &std::sync::Mutex<Vec<u8>>, text: &str) -> bool {
     heard.lock().unwrap().windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+async fn until(what: &str, done: impl AsyncFn() -> bool) {
     for _ in 0..600 {
-        if done() {
+        if done().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -15,7 +15,7 @@ use e2e::{
     sign_in, span, time, timestamp,
 };
 use prost::Message;
-use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use store::{Opaque, OperatorId, alias, alias_key, contact, operator, request, roster, spent_pass};
 
 const BERLIN: &str = "Europe/Berlin";
@@ -328,17 +328,6 @@ pub(crate) fn files(world: &World, engine: Engine) -> Vec<u8> {
             dump.stdout
         }
     }
-}
-
-/// PostgreSQL's files of this database, if they can be read: what a dump leaves out is there, such as rows that are gone.
-pub(crate) async fn data_folder_of(world: &World, engine: Engine) -> Option<PathBuf> {
-    if engine == Engine::Sqlite {
-        return None;
-    }
-    world.app.db.read().execute_unprepared("checkpoint").await.unwrap();
-    let place = "select current_setting('data_directory') || '/base/' || oid from pg_database where datname = current_database()";
-    let folder = PathBuf::from(world.texts(place).await.remove(0));
-    std::fs::read_dir(&folder).is_ok().then_some(folder)
 }
 
 /// PostgreSQL's own, where its packages put it.

@@ -1,11 +1,15 @@
-//! Where a process sends things: a collector of traces and metrics, and a mail server.
+//! Where a process sends things: a collector of traces and metrics, a mail server, and those who call it.
 
 use std::{
+    convert::Infallible,
     fmt::Debug,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
+use http::{HeaderMap, Uri};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::{
     metrics::v1::{
         ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -19,10 +23,16 @@ use opentelemetry_proto::tonic::collector::{
 use prost::Message;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    service::Routes,
+    transport::{Endpoint, Server},
+};
+use tower::{Service, ServiceExt, layer::layer_fn, service_fn};
 
 /// Bytes that came in, in their order.
 type Heard = Arc<Mutex<Vec<u8>>>;
@@ -74,6 +84,72 @@ fn keep(heard: &Heard, request: &Request<impl Message + Debug>) {
     let mut heard = heard.lock().unwrap();
     heard.extend(request.get_ref().encode_to_vec());
     heard.extend(format!("{request:?}\n").into_bytes());
+}
+
+/// Stands between one kind of callers and the server, and calls it as their machine would.
+#[derive(Clone, Default)]
+pub(super) struct Wire {
+    /// What is told around each answer: headers and trailers.
+    pub(super) around: Heard,
+    /// The answers themselves.
+    pub(super) answers: Heard,
+}
+
+/// Where callers call from: an address of the loopback network that nobody else uses.
+pub(super) const CALLER: Ipv4Addr = Ipv4Addr::new(127, 77, 88, 99);
+
+impl Wire {
+    /// Serves as long as the story lasts, and says where.
+    pub(super) async fn serve(&self, server: SocketAddr, agent: &str) -> String {
+        let endpoint = Endpoint::from_shared(format!("http://{server}")).unwrap().user_agent(agent).unwrap();
+        let channel = endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| async move {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((CALLER, 0).into())?;
+            Ok::<_, std::io::Error>(TokioIo::new(socket.connect(server).await?))
+        }));
+        let wire = self.clone();
+        let forward = service_fn(move |request: http::Request<Body>| {
+            let (mut channel, wire) = (channel.clone(), wire.clone());
+            async move {
+                let answer = match channel.ready().await {
+                    Ok(channel) => channel.call(request).await,
+                    Err(error) => Err(error),
+                };
+                Ok::<_, Infallible>(match answer {
+                    Ok(answer) => wire.hear(answer),
+                    Err(error) => Status::from_error(error.into()).into_http(),
+                })
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes =
+            Server::builder().layer(layer_fn(move |_: Routes| forward.clone())).add_routes(Routes::default());
+        tokio::spawn(routes.serve_with_incoming(TcpListenerStream::new(listener)));
+        format!("http://{address}")
+    }
+
+    fn hear(self, answer: http::Response<Body>) -> http::Response<Body> {
+        hear_all(&self.around, answer.headers());
+        answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                if let Some(data) = frame.data_ref() {
+                    self.answers.lock().unwrap().extend_from_slice(data);
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    hear_all(&self.around, trailers);
+                }
+                frame
+            }))
+        })
+    }
+}
+
+fn hear_all(heard: &Heard, headers: &HeaderMap) {
+    let mut heard = heard.lock().unwrap();
+    for (name, value) in headers {
+        heard.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
+    }
 }
 
 /// A mail server that repeats the address of whom it refuses.
