@@ -41,8 +41,9 @@ const CALLS: u32 = 4;
 /// Waiting for a turn, and signing.
 const CALL_AGE: Duration = Duration::from_secs(20);
 const LARGEST_HEADER: u32 = 8 << 10;
-/// Fifty blinded messages are 13 KiB, and the longest ID token is 8 KiB.
-const LARGEST_MESSAGE: usize = 22 << 10;
+/// As many blinded messages as there may be, each of 256 bytes in a field of three more; the longest ID token, which has
+/// 8 KiB; and what else is asked with.
+const LARGEST_MESSAGE: usize = pass::Period::MOST_PASSES as usize * (256 + 3) + (9 << 10);
 /// For answers that have begun when it is asked to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.
