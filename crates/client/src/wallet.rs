@@ -46,7 +46,7 @@ use api::{
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pass::{
     BlindSignature, Directory, FinalizeError, Head, KeyId, KeyRecord, KeyState, LogError, NotIssuing,
-    PendingToken, ProgrammeId, Token, TokenRequest,
+    PendingToken, Period, ProgrammeId, Token, TokenRequest,
 };
 use thiserror::Error;
 use tonic::transport::Channel;
@@ -187,9 +187,6 @@ pub enum FetchError {
     NotKept(#[source] std::io::Error),
 }
 
-/// More passes than any hospital gives for one period.
-const MOST: u32 = 100;
-
 /// How long passes rest at least: who asks the hospital now and books in a minute is known by the time.
 const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
@@ -285,7 +282,7 @@ impl Wallet {
             return Err(FetchError::OtherProgramme);
         }
         let passes = match offer.passes {
-            passes @ 1..=MOST => passes as usize,
+            passes @ 1..=Period::MOST_PASSES => passes as usize,
             offered => return Err(FetchError::Number { offered }),
         };
         let requests = self.request(passes, now)?;

@@ -17,9 +17,6 @@ use crate::{
     audit::{self, Action},
 };
 
-/// As many passes as a worker gets in one period.
-pub const MOST_PASSES: u32 = 50;
-
 /// A period's name, such as `2026-Q4`, and the name of its key's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeriodName(String);
@@ -56,8 +53,8 @@ pub struct Terms {
 /// Why there can be no such period.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PeriodError {
-    /// None, or more than [`MOST_PASSES`].
-    #[error("a period has 1 to {MOST_PASSES} passes for each worker")]
+    /// None, or more than anybody gets.
+    #[error("a period has 1 to {} passes for each worker", pass::Period::MOST_PASSES)]
     Passes,
     /// The log of keys would not take its key.
     #[error("{} to {} days lie between a period's first day and its last", Schedule::LENGTH.start(), Schedule::LENGTH.end())]
@@ -89,7 +86,7 @@ impl Terms {
 
     fn check(&self, today: NaiveDate) -> Result<(), Error> {
         let Self { passes, first, last, small: _ } = self;
-        if !(1..=MOST_PASSES).contains(passes) {
+        if !(1..=pass::Period::MOST_PASSES).contains(passes) {
             return Err(PeriodError::Passes.into());
         }
         if !Schedule::LENGTH.contains(&(*last - *first).num_days()) {

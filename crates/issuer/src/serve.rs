@@ -21,6 +21,7 @@ use tokio_rustls::rustls::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
+    version::TLS13,
 };
 use tonic::transport::{self, Server, server::Connected};
 use tonic_web::GrpcWebLayer;
@@ -40,8 +41,9 @@ const CALLS: u32 = 4;
 /// Waiting for a turn, and signing.
 const CALL_AGE: Duration = Duration::from_secs(20);
 const LARGEST_HEADER: u32 = 8 << 10;
-/// Fifty blinded messages are 13 KiB, and the longest ID token is 8 KiB.
-const LARGEST_MESSAGE: usize = 22 << 10;
+/// As many blinded messages as there may be, each of 256 bytes in a field of three more; the longest ID token, which has
+/// 8 KiB; and what else is asked with.
+const LARGEST_MESSAGE: usize = pass::Period::MOST_PASSES as usize * (256 + 3) + (9 << 10);
 /// For answers that have begun when it is asked to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// After a refusal by the system, mostly for want of file descriptors, which only time gives back.
@@ -59,7 +61,7 @@ pub struct Front {
     pub tls: Option<Tls>,
 }
 
-/// A certificate and its key, as PEM.
+/// A certificate and its key, as PEM. Nothing older than TLS 1.3 is spoken under them.
 pub struct Tls {
     /// The chain, the server's own first.
     pub certificate: Vec<u8>,
@@ -132,7 +134,7 @@ fn acceptor(tls: Tls) -> Result<TlsAcceptor, ServeError> {
     let Tls { certificate, key } = tls;
     let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>()?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::from_pem_slice(&key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

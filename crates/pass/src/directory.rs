@@ -169,6 +169,9 @@ const PUBLISH: u8 = 0;
 const REVOKE: u8 = 1;
 
 impl Period {
+    /// No worker gets more passes in one period: what is agreed, signed and asked for goes by this.
+    pub const MOST_PASSES: u32 = 100;
+
     /// Its name, which is not empty.
     pub fn new(name: impl Into<String>) -> Result<Self, WireError> {
         let name = name.into();

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
@@ -14,6 +15,14 @@ use issuer::Clock;
 use issuer::period::Terms;
 use pass::{Directory, PublicKey, TokenChallenge};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{
+    self, AlertDescription, ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+};
 use tonic::Code as Grpc;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -254,7 +263,7 @@ async fn nothing_it_says_is_about_anybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
+async fn with_a_certificate_it_speaks_to_nobody_in_plain_text_or_by_an_older_tls() {
     let hospital = Hospital::new(&roster(0..50), 2);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem =
@@ -263,8 +272,14 @@ async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
     fs::write(hospital.folder.path().join("cert.pem"), &certificate).unwrap();
     fs::write(hospital.folder.path().join("cert.key"), pem("PRIVATE KEY", made.signing_key.serialized_der()))
         .unwrap();
-    let (running, said, addresses) =
-        hospital.spawn(&["--tls-certificate", "cert.pem", "--tls-key", "cert.key"]);
+    let (running, said, addresses) = hospital.spawn(&[
+        "--tls-certificate",
+        "cert.pem",
+        "--tls-key",
+        "cert.key",
+        "--scim-listen",
+        "127.0.0.1:0",
+    ]);
     let address = &addresses[0];
     let trust =
         ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificate)).domain_name("localhost");
@@ -279,7 +294,37 @@ async fn with_a_certificate_it_speaks_to_nobody_in_plain_text() {
         Ok::<_, Box<dyn std::error::Error>>(())
     };
     assert!(plain.await.is_err());
+    // Workers and the identity provider alike.
+    for address in &addresses {
+        let spoken = async |version| handshake(address, version, made.cert.der()).await;
+        assert_eq!(spoken(&TLS12).await, Err(AlertDescription::ProtocolVersion));
+        assert_eq!(spoken(&TLS13).await, Ok(ProtocolVersion::TLSv1_3));
+    }
     Process { running, said, client, scim: None }.end("-TERM");
+}
+
+/// Which version a client that offers one alone ends up with, or why the program refuses.
+async fn handshake(
+    address: &str,
+    version: &'static SupportedProtocolVersion,
+    trusted: &CertificateDer<'static>,
+) -> Result<ProtocolVersion, AlertDescription> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+        Ok(stream) => Ok(stream.get_ref().1.protocol_version().unwrap()),
+        Err(error) => match error.get_ref().unwrap().downcast_ref() {
+            Some(rustls::Error::AlertReceived(alert)) => Err(*alert),
+            other => panic!("{other:?}"),
+        },
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! All passes of a period, or none; once, however often and by however many it is asked.
 
-use issuer::Mode;
+use api::issuer::v1::IdTokenLogin;
+use issuer::{Mode, period::Terms};
 use tonic::Code as Grpc;
 use tonic_types::StatusExt;
 
-use crate::world::{PASSES, World, check_refused, roster};
+use crate::world::{PASSES, World, check_refused, roster, terms};
 
 /// privacy.md 1.6: who loses the answer does not lose the passes.
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn a_batch_has_exactly_as_many_messages_as_are_offered() {
     request.blinded_messages[1].pop();
     check_refused(issuer.issue(&request).await, Grpc::InvalidArgument, "MALFORMED");
     // Larger than any batch: not even read.
-    request.blinded_messages = vec![vec![7; 256]; 128];
+    request.blinded_messages = vec![vec![7; 256]; 150];
     assert_eq!(issuer.issue(&request).await.unwrap_err().code(), Grpc::OutOfRange);
 
     // A number that no client blinds to: whoever sent it has not used up anything.
@@ -78,6 +79,28 @@ async fn a_batch_has_exactly_as_many_messages_as_are_offered() {
     let refused = check_refused(issuer.issue(&request).await, Grpc::InvalidArgument, "OUT_OF_RANGE");
     assert!(refused.message().contains("blinded_messages[1]"), "{refused:?}");
     world.redeem(&whole.finalize(&issuer.issue(&whole.request).await.unwrap()));
+}
+
+/// As many as a programme may agree on, with the longest ID token beside them.
+#[tokio::test]
+async fn a_hundred_passes_come_in_one_batch() {
+    let mut world = World::without_period(Mode::Roster).await;
+    world.import(&roster(0..50)).await.unwrap();
+    let most = Terms { passes: 100, ..terms("2026-10-01", "2027-01-01") };
+    let period = world.make("2026-Q4", most).await;
+    let code = world.code("N-0").await;
+    let issuer = world.serve().await;
+    let asks = |passes| world.batch_under(&code, period.key_id, passes);
+    check_refused(issuer.issue(&asks(101).request).await, Grpc::InvalidArgument, "OUT_OF_RANGE");
+    // Read, and then refused for what it says: this program has no provider.
+    let mut by_login = asks(100).request;
+    let token = IdTokenLogin { nonce: "n".repeat(75), id_token: "t".repeat(8 << 10) };
+    (by_login.activation_code, by_login.login) = (String::new(), Some(token));
+    check_refused(issuer.issue(&by_login).await, Grpc::FailedPrecondition, "LOGINS_NOT_ACCEPTED");
+    let batch = asks(issuer.offer().await.unwrap().passes);
+    let tokens = batch.finalize(&issuer.issue(&batch.request).await.unwrap());
+    assert_eq!(tokens.len(), 100);
+    world.redeem(&tokens);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

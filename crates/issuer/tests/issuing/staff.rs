@@ -101,8 +101,8 @@ async fn a_period_that_would_tell_workers_apart_is_not_made() {
     check("other", terms("2027-01-01", "2027-01-28"), Err(&PeriodError::Length.to_string())).await;
     check("other", terms("2026-07-01", "2026-10-01"), Err("2026-10-01 is over")).await;
     check("other", passes(0), Err(&PeriodError::Passes.to_string())).await;
-    check("other", passes(51), Err(&PeriodError::Passes.to_string())).await;
-    check("2027-Q1", passes(50), Ok(())).await;
+    check("other", passes(101), Err(&PeriodError::Passes.to_string())).await;
+    check("2027-Q1", passes(100), Ok(())).await;
     // What was refused has left no key behind.
     let mut keys: Vec<_> =
         fs::read_dir(world.home().join("keys")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

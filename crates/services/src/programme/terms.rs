@@ -51,7 +51,7 @@ pub(crate) fn parse(programme: Option<v1::Programme>, public_key: &[u8]) -> Resu
         let minutes = minutes.filter(|minutes| (5..=480).contains(minutes));
         minutes.ok_or_else(|| field::out_of_range(path, "5 minutes to 8 hours"))
     };
-    if !(1..=100).contains(&sessions_per_period) {
+    if !(1..=pass::Period::MOST_PASSES.cast_signed()).contains(&sessions_per_period) {
         return Err(field::out_of_range("programme.sessions_per_period", "1 to 100"));
     }
     if eligible_workers < 0 {
