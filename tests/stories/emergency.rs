@@ -233,7 +233,7 @@ e2e::stories! {
             let asked: Vec<_> = log.into_iter().filter(|access| access.emergency_access_id == id).collect();
             asked.into_iter().map(|access| access.booking_id).collect::<Vec<_>>()
         };
-        for (now, left) in [("2027-03-24T09:59:59Z", booking.id.as_str()), ("2027-03-24T10:00:00Z", "")] {
+        for (now, left) in [("2027-03-26T09:59:59Z", booking.id.as_str()), ("2027-03-26T10:00:00Z", "")] {
             world.set_clock(now);
             services::retention::sweep(&world.app).await.unwrap();
             assert_eq!(named().await, [left], "{now}");

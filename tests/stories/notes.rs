@@ -288,7 +288,7 @@ e2e::stories! {
         assert_eq!(practice.kept().await, 3);
         assert_eq!(at_ada.intakes().await.unwrap().len(), 1);
 
-        for (day, kept) in [("2026-04-22T10:49:59Z", 3), ("2026-04-22T10:50:00Z", 2), ("2027-03-24T09:59:59Z", 2), ("2027-03-24T10:00:00Z", 0)] {
+        for (day, kept) in [("2026-04-22T10:49:59Z", 3), ("2026-04-22T10:50:00Z", 2), ("2027-03-26T09:59:59Z", 2), ("2027-03-26T10:00:00Z", 0)] {
             world.set_clock(day);
             services::retention::sweep(&world.app).await.unwrap();
             assert_eq!(practice.kept().await, kept, "{day}");

@@ -40,7 +40,7 @@ e2e::stories! {
         let world = World::at(engine, "2026-03-20T09:00:00Z").await;
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
         world.worker().await.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
-        for (day, named) in [("2027-03-24T09:59:59Z", 1), ("2027-03-24T10:00:00Z", 0)] {
+        for (day, named) in [("2027-03-26T09:59:59Z", 1), ("2027-03-26T10:00:00Z", 0)] {
             world.set_clock(day);
             services::retention::sweep(&world.app).await.unwrap();
             assert_eq!(world.count("select count(*) from booking where alias_id is not null").await, named, "{day}");
@@ -103,7 +103,7 @@ e2e::stories! {
         world.worker().await.books(&ada, "2026-03-23T10:00:00Z").await.unwrap();
         let changed = "insert into zone_change select id, '2025b', time_zone, starts_at, starts_at, 'moved' from booking";
         world.app.db.read().execute_unprepared(changed).await.unwrap();
-        for (now, left) in [("2027-03-24T09:59:59Z", 1), ("2027-03-24T10:00:00Z", 0)] {
+        for (now, left) in [("2027-03-26T09:59:59Z", 1), ("2027-03-26T10:00:00Z", 0)] {
             world.set_clock(now);
             services::retention::sweep(&world.app).await.unwrap();
             assert_eq!(world.count("select count(*) from zone_change").await, left, "{now}");
@@ -120,7 +120,7 @@ e2e::stories! {
         let date_override = v1::DateOverride { date: Some(e2e::date("2026-03-30")), kind: v1::DateOverrideKind::Replace.into(), ..Default::default() };
         let closed = v1::CreateDateOverrideRequest { request_id: request_id(), date_override: Some(date_override) };
         ada.client.availability().create_date_override(closed).await.unwrap();
-        for (now, left) in [("2027-03-24T23:59:59Z", (1, 1)), ("2027-03-25T00:00:00Z", (0, 1)), ("2027-03-31T23:59:59Z", (0, 1)), ("2027-04-01T00:00:00Z", (0, 0))] {
+        for (now, left) in [("2027-03-26T23:59:59Z", (1, 1)), ("2027-03-27T00:00:00Z", (0, 1)), ("2027-04-02T23:59:59Z", (0, 1)), ("2027-04-03T00:00:00Z", (0, 0))] {
             world.set_clock(now);
             services::retention::sweep(&world.app).await.unwrap();
             let counts = (world.count("select count(*) from time_off").await, world.count("select count(*) from date_override").await);

@@ -15,4 +15,5 @@ pub use catalogue::{Code, Language, Level, Message};
 pub use letter::{Address, AddressError, Letter, compose};
 pub use post::{
     DeliveryError, Fault, Outbox, Password, Post, Sender, SenderError, SetupError, Smtp, SmtpSettings, Tls,
+    written,
 };

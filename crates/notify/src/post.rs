@@ -438,8 +438,9 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The letter as RFC 5322 wants it, with these headers and no others.
-fn written(sender: &Sender, letter: &Letter, now: DateTime<Utc>) -> lettre::Message {
+/// The letter as RFC 5322 wants it, with these headers and no others: what a mail server is handed.
+#[must_use]
+pub fn written(sender: &Sender, letter: &Letter, now: DateTime<Utc>) -> lettre::Message {
     let generated = HeaderName::new_from_ascii_str("Auto-Submitted");
     lettre::Message::builder()
         .from(Mailbox::new(sender.name.clone(), sender.address.for_lettre()))

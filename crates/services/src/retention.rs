@@ -50,8 +50,10 @@ async fn forget_changes(app: &App, seen: &mut Option<Position>) -> Result<(), Er
 const EVERY: Duration = Duration::from_hours(1);
 /// After a hold expired, for clients that still ask about it.
 const HOLDS: TimeDelta = TimeDelta::days(1);
-/// After a session, for the worker and the therapist who go on with each other; and after a therapist's absence.
-const SESSIONS: TimeDelta = TimeDelta::days(366);
+/// After a session, for the worker and the therapist who go on with each other; and after a therapist's absence. A year's
+/// report, a day after its end, still has to tell whether somebody came once or often (E4): the first session of a leap
+/// year is 367 days old by then.
+pub(crate) const SESSIONS: TimeDelta = TimeDelta::days(368);
 /// After a session, for the therapist who still has to think about it; the worker's own stay as long as the booking is theirs.
 const INTAKES: TimeDelta = TimeDelta::days(30);
 /// After a letter that was given up was due, for operators who look into it.

@@ -157,3 +157,28 @@ fn csv(reports: &[report::Model]) -> String {
 }
 
 const NOT_ENOUGH: &str = "not enough activity";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retention::SESSIONS;
+
+    /// Else sessions of many would count as those of one, and of nobody where people are counted.
+    #[test]
+    fn e4_a_years_first_sessions_are_somebodys_until_it_is_told() {
+        // A year is told in the hour after this, unless the server is away.
+        for (year, due) in [
+            (2026, "2027-01-02T00:00:00Z"),
+            (2027, "2028-01-02T00:00:00Z"),
+            (2028, "2029-01-02T00:00:00Z"),
+            (2029, "2030-01-02T00:00:00Z"),
+            (2100, "2101-01-02T00:00:00Z"),
+        ] {
+            let quarter = |number| Quarter { year, number };
+            let span = span(quarter(1), quarter(Quarter::LAST)).unwrap();
+            assert_eq!(span.end() + AFTER, due.parse::<DateTime<Utc>>().unwrap(), "{year}");
+            let spare = span.start() + SESSIONS - (span.end() + AFTER);
+            assert!(spare >= TimeDelta::days(1), "{year}: {spare}");
+        }
+    }
+}

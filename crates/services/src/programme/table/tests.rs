@@ -93,6 +93,8 @@ fn quarters_follow_each_other() {
 
 /// As many as a part or a quarter has in the tables that are looked at.
 const MOST: usize = 20;
+/// Into how many parts a year is divided in them.
+const PARTS: usize = 3;
 /// What a hidden number may have been, a bit each.
 type Possible = u128;
 /// What is told of four quarters.
@@ -116,12 +118,14 @@ struct Found {
 /// How the parts of a year are told beside its quarters.
 type Rule = fn(&[Cell], OfQuarters) -> OfYear;
 
-/// Looks at every year of four quarters with 0 to 20 sessions each, divided in whatever way into three parts: whatever is
-/// possible behind each set of reports is what the attacker knows.
-fn attack(rule: Rule) -> Found {
+/// Whatever is told of a year, with what is possible behind it: of the quarters, and of the parts.
+type Known = BTreeMap<(OfQuarters, OfYear), ([Possible; 4], [Possible; PARTS])>;
+
+/// Every year of four quarters with 0 to 20 sessions each, divided in whatever way into three parts.
+fn known(rule: Rule) -> Known {
     let quarters: Vec<Option<i32>> = (0..=MOST).map(|people| quarter(&of(people as u64), 1_000)).collect();
     // By whether all quarters are told and how many sessions there are: what is told of the parts, and what they may be.
-    let mut parts: BTreeMap<(bool, usize), BTreeMap<OfYear, [Possible; 3]>> = BTreeMap::new();
+    let mut parts: BTreeMap<(bool, usize), BTreeMap<OfYear, [Possible; PARTS]>> = BTreeMap::new();
     let cells: Vec<Cell> = (0..=4 * MOST).map(|people| of(people as u64)).collect();
     for (a, b) in (0..=4 * MOST).flat_map(|a| (0..=4 * MOST - a).map(move |b| (a, b))) {
         for c in 0..=4 * MOST - a - b {
@@ -144,7 +148,7 @@ fn attack(rule: Rule) -> Found {
             *seen |= 1 << count;
         }
     }
-    let mut known: BTreeMap<(OfQuarters, OfYear), ([Possible; 4], [Possible; 3])> = BTreeMap::new();
+    let mut known = Known::new();
     for ((told, sessions), of_quarters) in worlds {
         let all = told.iter().all(Option::is_some);
         for (of_year, of_parts) in &parts[&(all, sessions)] {
@@ -153,10 +157,16 @@ fn attack(rule: Rule) -> Found {
             parts.iter_mut().zip(of_parts).for_each(|(known, more)| *known |= more);
         }
     }
-    let silent =
-        (0..=MOST).filter(|count| quarters[*count].is_none()).fold(0, |mask, count| mask | 1 << count);
+    known
+}
+
+/// Looks at every such year: whatever is possible behind each set of reports is what the attacker knows.
+fn attack(rule: Rule) -> Found {
+    let silent = (0..=MOST)
+        .filter(|count| quarter(&of(*count as u64), 1_000).is_none())
+        .fold(0, |mask, count| mask | 1 << count);
     let mut found = Found::default();
-    for ((told, of_year), (quarters, parts)) in known {
+    for ((told, of_year), (quarters, parts)) in known(rule) {
         let hidden = quarters.iter().zip(told).filter(|(_, told)| told.is_none());
         found.narrowed += hidden.filter(|(known, _)| **known != silent).count();
         for possible in parts.iter().filter(|_| of_year.is_none()) {
@@ -176,6 +186,102 @@ fn e4_nothing_that_is_hidden_follows_from_all_that_is_told() {
     // The same attack on a year that is told beside a quarter that is not: it finds that quarter.
     let beside = attack(|parts, _| year(parts, [Some(10); 4]));
     assert!(beside.narrowed > 100, "{beside:?}");
+}
+
+/// The people with one session each, in a quarter, by part.
+type Others = [u64; PARTS];
+
+/// Somebody who comes often, whatever others do.
+#[derive(Clone, Copy, Debug)]
+struct Often {
+    /// In each quarter.
+    sessions: [u64; 4],
+    part: usize,
+    /// Before the report of which quarter the alias is erased, from 0: there are none after it. Never, if 4.
+    erased: usize,
+}
+
+impl Often {
+    fn all() -> impl Iterator<Item = Self> {
+        let quarters = (0..256).map(|index| [1, 4, 16, 64].map(|step| [0, 1, 3, 5][index / step % 4]));
+        quarters.flat_map(|sessions: [u64; 4]| {
+            let last = sessions.iter().rposition(|sessions| *sessions > 0).unwrap_or_default();
+            let of_part = move |part| (last..=4).map(move |erased| Self { sessions, part, erased });
+            (0..PARTS).flat_map(of_part)
+        })
+    }
+
+    /// What is theirs in a cell of a report, beside others.
+    fn cell(&self, others: u64, sessions: u64, quarter: usize) -> Cell {
+        let mut cell = of(others);
+        if sessions > 0 {
+            cell.add((self.erased > quarter).then(AliasId::random), sessions);
+        }
+        cell
+    }
+
+    /// All that is told of a year in which they came.
+    fn told(&self, others: &[Others; 4], memory: &mut Memory) -> (OfQuarters, OfYear) {
+        let mut told = [None; 4];
+        for (number, told) in told.iter_mut().enumerate() {
+            let (people, sessions) = (others[number].iter().sum::<u64>(), self.sessions[number]);
+            let seen = (people, sessions, self.erased > number);
+            let cell = || quarter(&self.cell(people, sessions, number), 1_000);
+            *told = *memory.quarters.entry(seen).or_insert_with(cell);
+        }
+        let people = [0, 1, 2].map(|part| others.iter().map(|others| others[part]).sum::<u64>());
+        let sessions = [0, 1, 2].map(|part| if part == self.part { self.sessions.iter().sum() } else { 0 });
+        let seen = (people, sessions, self.erased > 3, told.iter().all(Option::is_some));
+        let cells = || year(&[0, 1, 2].map(|part| self.cell(people[part], sessions[part], 3)), told);
+        (told, memory.years.entry(seen).or_insert_with(cells).clone())
+    }
+}
+
+/// What was told of cells that were looked at before.
+#[derive(Default)]
+struct Memory {
+    quarters: BTreeMap<(u64, u64, bool), Option<i32>>,
+    years: BTreeMap<([u64; PARTS], [u64; PARTS], bool, bool), OfYear>,
+}
+
+/// Each year of quarters in which just too few others come, just enough, or a few more, by all parts or by one.
+fn years_of_others() -> impl Iterator<Item = [Others; 4]> {
+    const OTHERS: [Others; 4] = [[4, 3, 3], [4, 4, 3], [5, 4, 4], [11, 0, 0]];
+    (0..256).map(|index| [1, 4, 16, 64].map(|step| OTHERS[index / step % 4]))
+}
+
+/// Whatever is told where somebody comes often, and is erased between the quarters or not, is told as well where everybody
+/// comes once: who finds nothing there finds nothing here.
+#[test]
+fn e4_who_comes_often_and_who_is_erased_make_no_other_reports() {
+    let (known, mut memory, mut told) = (known(year), Memory::default(), BTreeSet::new());
+    for others in years_of_others() {
+        told.extend(Often::all().map(|often| often.told(&others, &mut memory)));
+    }
+    assert!(told.len() > 100 && told.iter().any(|(_, year)| year.is_some()), "{told:?}");
+    for reports in &told {
+        assert!(known.contains_key(reports), "{reports:?}");
+    }
+}
+
+/// Even who knows of all sessions but one person's does not learn that this one was erased. Whether they came at all, no
+/// report hides that depends on everybody.
+#[test]
+fn e4_nobody_learns_that_somebody_was_erased() {
+    let (mut memory, mut all, mut came) = (Memory::default(), 0, 0);
+    for others in years_of_others() {
+        let mut behind: BTreeMap<_, Vec<Often>> = BTreeMap::new();
+        for often in Often::all() {
+            behind.entry(often.told(&others, &mut memory)).or_default().push(often);
+        }
+        for (told, possible) in behind {
+            assert!(possible.iter().any(|often| often.erased > 3), "{others:?} {told:?} {possible:?}");
+            all += 1;
+            came += usize::from(possible.iter().all(|often| often.sessions != [0; 4]));
+        }
+    }
+    println!("of {all} sets of reports {came} tell who knows all others that somebody came");
+    assert!(came > 0 && came < all, "{came} of {all}");
 }
 
 /// As statistics are often published: what is below five is left out, and one cell more so that it is not the difference
