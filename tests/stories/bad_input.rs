@@ -86,7 +86,6 @@ e2e::stories! {
             (|r| r.staff = None, "REQUIRED", "staff"),
             (|r| r.staff = Some(Named::TherapistId(String::new())), "REQUIRED", "therapist_id"),
             (|r| r.staff = Some(Named::TherapistId("Ada".to_owned())), "MALFORMED", "therapist_id"),
-            (|r| r.staff = Some(Named::OperatorId("the first".to_owned())), "MALFORMED", "operator_id"),
             (|r| r.staff = Some(Named::ProgrammeId("x".repeat(10_000))), "MALFORMED", "programme_id"),
             (|r| r.subject = " ".to_owned(), "REQUIRED", "subject"),
             (|r| r.subject = "x".repeat(256), "TOO_LONG", "subject"),

@@ -16,7 +16,7 @@ use ring::hmac;
 use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect, sea_query::LockType};
 use serde_json::{Value, json};
 use services::{App, Clock, Staff, operators};
-use store::{OperatorId, audit::Action, operator};
+use store::{OperatorId, TherapistId, audit::Action, operator};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, transport::Channel};
 
@@ -114,12 +114,12 @@ e2e::stories! {
         let ada = world.therapist("Ada", BERLIN).await.works("Mon 08:00-20:00").await;
         let hospital = world.hospital(e2e::hospital::programme()).await;
         let staff = [
-            ("ada", Named::TherapistId(ada.id.clone()), v1::CallerKind::Therapist),
-            ("olga", Named::OperatorId(practice.operator_id.to_string()), v1::CallerKind::Operator),
-            ("matt", Named::ProgrammeId(hospital.id.clone()), v1::CallerKind::Manager),
+            ("ada", staff_of(&Named::TherapistId(ada.id.clone())), v1::CallerKind::Therapist),
+            ("olga", Staff::Operator(practice.operator_id), v1::CallerKind::Operator),
+            ("matt", staff_of(&Named::ProgrammeId(hospital.id.clone())), v1::CallerKind::Manager),
         ];
-        for (subject, named, caller) in staff {
-            operators::link_identity(&practice.app, staff_of(&named), subject).await.unwrap();
+        for (subject, staff, caller) in staff {
+            operators::link_identity(&practice.app, staff, subject).await.unwrap();
             let begun = practice.begin().await;
             assert_eq!((begun.provider_uri, &*begun.client_id), (real.issuer.clone(), "respite"));
             let id_token = real.sign_in(subject, &begun.nonce).await;
@@ -294,14 +294,13 @@ e2e::stories! {
         assert_eq!(practice.signs_in(&fake, "lovelace").await.unwrap_err().reason, "LOGIN_REFUSED");
         assert!(practice.holds(&sign_in(&practice.channel, &key).await).await, "the key still does");
 
-        // Operators may be made by a name alone, which goes with them; and may link themselves.
+        // Operators may be made by a name alone, which goes with them, and linked anew.
         let olga = operators::create_linked(&practice.app, "olga", None, "lovelace").await.unwrap();
         let token = practice.signs_in(&fake, "lovelace").await.unwrap();
         assert_eq!(answers_to(&practice.channel, &token).await, [v1::CallerKind::Operator]);
         let taken = operators::create_linked(&practice.app, "twice", None, "lovelace").await.unwrap_err();
         assert_eq!(Refusal::from(Status::from(taken)).reason, "IDENTITY_IN_USE");
-        let herself = with_token(link(Named::OperatorId(olga.to_string()), "olga"), &token);
-        practice.aliases().link_identity(herself).await.unwrap();
+        operators::link_identity(&practice.app, Staff::Operator(olga), "olga").await.unwrap();
         assert!(!practice.holds(&token).await);
         let token = practice.signs_in(&fake, "olga").await.unwrap();
         operators::delete(&practice.app, olga).await.unwrap();
@@ -315,19 +314,70 @@ e2e::stories! {
         assert_eq!((written.len(), objects.len()), (7, 3));
     }
 
+    async fn another_key_ends_the_old_one_and_the_name_beside_it(engine: Engine) {
+        let world = World::at(engine, NOW).await;
+        let fake = Fake::start().await;
+        let practice = Practice::with(&world, &fake.settings()).await;
+        let (ada, hospital) = (world.therapist("Ada", BERLIN).await, world.hospital(e2e::hospital::programme()).await);
+        let id = || ada.id.parse().unwrap();
+        let public = |key: &client::SigningKey| key.verifying_key().to_bytes().to_vec();
+        let (key, of_manager) = (Secret::generate().login_key(), Secret::generate().login_key());
+        let refuses = async |id, key: &[u8]| {
+            let refused = operators::replace_therapist_key(&practice.app, id, key).await.unwrap_err();
+            Refusal::from(Status::from(refused)).reason
+        };
+        let before = world.fingerprint().await;
+        assert_eq!(refuses(id(), &public(&ada.key)).await, "KEY_IN_USE");
+        assert_eq!(refuses(id(), &public(&hospital.key)).await, "KEY_IN_USE");
+        assert_eq!(refuses(TherapistId::random(), &public(&key)).await, "NOT_FOUND");
+        assert!(world.fingerprint().await == before, "a refused key changed something");
+
+        let request = v1::UpdateProgrammeManagerRequest {
+            request_id: request_id(),
+            programme_id: hospital.id.clone(),
+            public_key: public(&of_manager),
+        };
+        let mut tokens = Vec::new();
+        for (named, subject, old) in [
+            (Named::TherapistId(ada.id.clone()), "ada", &ada.key),
+            (Named::ProgrammeId(hospital.id.clone()), "matt", &hospital.key),
+        ] {
+            practice.links(named, subject).await.unwrap();
+            tokens.push(sign_in(&practice.channel, old).await);
+            tokens.push(practice.signs_in(&fake, subject).await.unwrap());
+        }
+        operators::replace_therapist_key(&practice.app, id(), &public(&key)).await.unwrap();
+        practice.operator.programmes().update_programme_manager(request).await.unwrap();
+
+        for token in tokens {
+            assert!(!practice.holds(&token).await, "of before");
+        }
+        for (subject, old, new) in [("ada", &ada.key, &key), ("matt", &hospital.key, &of_manager)] {
+            assert_eq!(practice.signs_in(&fake, subject).await.unwrap_err().reason, "LOGIN_REFUSED");
+            let refused = Client::over(practice.channel.clone()).login(old.clone()).await.err().unwrap();
+            assert_eq!(refused.refusal().unwrap().reason, "LOGIN_REFUSED");
+            assert!(practice.holds(&sign_in(&practice.channel, new).await).await);
+        }
+        let last = services::audit::entries(&world.app).await.unwrap().into_iter().map(|entry| entry.action);
+        let last: Vec<_> = last.skip_while(|action| *action != Action::ReplaceTherapistKey).collect();
+        assert_eq!(last, [Action::ReplaceTherapistKey, Action::UpdateProgrammeManager]);
+    }
+
     async fn no_alias_is_linked_or_signed_in(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let fake = Fake::start().await;
         let practice = Practice::with(&world, &fake.settings()).await;
         let (ada, nurse) = (world.therapist("Ada", BERLIN).await, world.worker().await);
         // An alias's id is nobody's, whatever it is said to be.
-        for named in [Named::TherapistId, Named::OperatorId, Named::ProgrammeId] {
+        for named in [Named::TherapistId, Named::ProgrammeId] {
             let alias = practice.links(named(nurse.id.clone()), "nurse").await.unwrap_err();
             assert_eq!(alias, practice.links(named(request_id()), "nurse").await.unwrap_err());
             assert_eq!((alias.code, alias.reason.as_str()), (Code::NotFound, "NOT_FOUND"));
         }
         // Neither are staff whom it is not.
-        practice.links(Named::OperatorId(ada.id.clone()), "ada").await.unwrap_err();
+        practice.links(Named::ProgrammeId(ada.id.clone()), "ada").await.unwrap_err();
+        // Nor is an operator, for another operator: one who did that would act as two.
+        practice.links(Named::TherapistId(practice.operator_id.to_string()), "olga").await.unwrap_err();
         assert_eq!(world.count("select count(*) from staff_identity").await, 0);
 
         // Nor does the database let anybody say so by hand,
@@ -427,8 +477,8 @@ e2e::stories! {
         assert_eq!(login.await.unwrap().as_deref(), Some("LOGIN_REFUSED"));
     }
 
-    // Each has their own row locked while they ask for the other's.
-    async fn operators_who_link_each_other_do_not_wait_for_each_other(engine: Engine) {
+    // Whoever calls has their own row locked.
+    async fn an_operator_is_linked_whatever_they_are_doing(engine: Engine) {
         let world = World::at(engine, NOW).await;
         let fake = Fake::start().await;
         let practice = Practice::with(&world, &fake.settings()).await;
@@ -444,7 +494,7 @@ e2e::stories! {
                 Some(call)
             }
         };
-        let links = practice.links(Named::OperatorId(busy.to_string()), "busy");
+        let links = operators::link_identity(&practice.app, Staff::Operator(busy), "busy");
         timeout(FOREVER, links).await.expect("nobody waits").unwrap();
         drop(call);
         practice.signs_in(&fake, "busy").await.unwrap();
@@ -487,7 +537,6 @@ fn link(staff: Named, subject: &str) -> v1::LinkIdentityRequest {
 fn staff_of(named: &Named) -> Staff {
     match named {
         Named::TherapistId(id) => Staff::Therapist(id.parse().unwrap()),
-        Named::OperatorId(id) => Staff::Operator(id.parse().unwrap()),
         Named::ProgrammeId(id) => Staff::Manager(id.parse().unwrap()),
     }
 }

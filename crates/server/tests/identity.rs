@@ -119,7 +119,7 @@ async fn staff_are_linked_by_commands_and_sign_in_where_the_settings_say() {
     let refused = serving.lists_therapists_as(&fake, "olga@practice.example").await.unwrap_err();
     assert_eq!(refused.reason, "LOGIN_REFUSED");
 
-    // A key besides, which a client signs in with; and over the wire as at the terminal.
+    // A key besides, which a client signs in with; but over the wire no operator links another.
     let key = Secret::generate().login_key();
     let hex = HEXLOWER.encode(key.verifying_key().as_bytes());
     let both = ["operator", "create", "--label", "otto", "--public-key", &hex, "--oidc-subject", "otto"];
@@ -128,10 +128,12 @@ async fn staff_are_linked_by_commands_and_sign_in_where_the_settings_say() {
     let otto = Client::over(serving.channel.clone()).login(key).await.unwrap();
     let link = v1::LinkIdentityRequest {
         request_id: request_id(),
-        staff: Some(v1::link_identity_request::Staff::OperatorId(olga.to_owned())),
+        staff: Some(v1::link_identity_request::Staff::TherapistId(olga.to_owned())),
         subject: "olga".to_owned(),
     };
-    otto.alias().link_identity(link).await.unwrap();
+    let refused = Refusal::from(otto.alias().link_identity(link).await.unwrap_err());
+    assert_eq!(refused.reason, "NOT_FOUND");
+    succeeds(folder, &["identity", "link", "--operator", olga, "--subject", "olga"]);
     serving.lists_therapists_as(&fake, "olga").await.unwrap();
 
     // Who is named, and how.
@@ -141,6 +143,7 @@ async fn staff_are_linked_by_commands_and_sign_in_where_the_settings_say() {
     fails(folder, &["identity", "link", "--operator", olga, "--subject", ""], "--subject is empty");
     fails(folder, &["identity", "link", "--therapist", olga, "--subject", "ada"], "no such therapist");
     fails(folder, &["identity", "unlink", "--programme", &nobody], "no such programme");
+    fails(folder, &["therapist", "replace-key", &nobody, "--public-key", &hex], "no such therapist");
     let log = succeeds(folder, &["audit", "list"]);
     assert_eq!(
         (log.matches("unlink_identity").count(), log.matches(" link_identity").count()),

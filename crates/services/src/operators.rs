@@ -2,12 +2,8 @@
 
 use api::v1;
 use ed25519_dalek::SigningKey;
-use sea_orm::{
-    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder,
-};
-use store::{
-    CredentialId, Opaque, OperatorId, ProgrammeId, TherapistId, access_token, audit::Action, operator,
-};
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryOrder};
+use store::{CredentialId, Opaque, OperatorId, ProgrammeId, TherapistId, audit::Action, operator};
 
 use crate::{
     App,
@@ -72,8 +68,7 @@ pub async fn delete(app: &App, id: OperatorId) -> Result<(), Error> {
     let tx = app.db.write().await?;
     let operator = operator::Entity::find_by_id(id).one(&tx).await?.ok_or(Error::NotFound("operator"))?;
     operator.delete(&tx).await?;
-    id_token::unlink(&tx, id.0).await?;
-    access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(&tx).await?;
+    id_token::sign_out(&tx, id.0).await?;
     audit::append_at_terminal(&tx, app.clock.now(), Action::DeleteOperator, id).await?;
     Ok(tx.commit().await?)
 }
@@ -91,6 +86,15 @@ pub async fn create_therapist(
     audit::append_at_terminal(&tx, now, Action::CreateTherapist, &created.id).await?;
     tx.commit().await?;
     Ok(created)
+}
+
+/// Lets a therapist sign in with this key, and with nothing else until they are linked anew, since the old one was lost.
+pub async fn replace_therapist_key(app: &App, id: TherapistId, public_key: &[u8]) -> Result<(), Error> {
+    let public_key = directory::signing_key(public_key, "public_key")?;
+    let tx = app.db.write().await?;
+    directory::replace_key(&tx, id, public_key).await?;
+    audit::append_at_terminal(&tx, app.clock.now(), Action::ReplaceTherapistKey, id).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Every therapist, by id, verified or not, as `ListTherapists` tells them.

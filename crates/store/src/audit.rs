@@ -59,6 +59,8 @@ pub enum Action {
     UnlinkIdentity,
     /// A therapist was added.
     CreateTherapist,
+    /// A therapist signs in with another key.
+    ReplaceTherapistKey,
     /// A credential was added.
     CreateCredential,
     /// A credential was found in its register.

@@ -164,10 +164,6 @@ pub(super) const TABLE: &[Row] = &[
     .refused(Code::FailedPrecondition, "LOGINS_NOT_ACCEPTED"),
     row("AliasService/LinkIdentity", This(Newcomer), |case| bytes(&unlink(Staff::TherapistId(case.id())))),
     row("AliasService/LinkIdentity", This(Programme), |case| bytes(&unlink(Staff::ProgrammeId(case.id())))),
-    row("AliasService/LinkIdentity", Anybodys("operators may, for each other"), |_| {
-        bytes(&unlink(Staff::OperatorId(request_id())))
-    })
-    .refused(Code::NotFound, "NOT_FOUND"),
     row("AliasService/GetAlias", Nothing, |_| bytes(&v1::GetAliasRequest {})),
     row("AliasService/UpdateAlias", Nothing, |_| {
         let settings = Some(v1::AliasSettings { commute: Some(minutes(20)), ..Default::default() });

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use server::config::Config;
 use server::open;
 use services::operators;
-use store::CredentialId;
+use store::{CredentialId, TherapistId};
 
 use super::Outcome;
 use super::operator::PublicKey;
@@ -25,6 +25,17 @@ pub(crate) enum Therapist {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
         /// The public half of the key the therapist signs in with: 64 hexadecimal digits
+        #[arg(long, value_name = "HEX")]
+        public_key: PublicKey,
+    },
+    /// Let a therapist sign in with another key, since the old one was lost or stolen
+    ///
+    /// What the old one is signed in with ends at once, and so does signing in at the identity provider until they are linked
+    /// anew. Addresses of calendars that they published, or brought, stay: have them look at these.
+    ReplaceKey {
+        /// As `respite therapist list` shows it
+        therapist_id: TherapistId,
+        /// The public half of the new key: 64 hexadecimal digits
         #[arg(long, value_name = "HEX")]
         public_key: PublicKey,
     },
@@ -76,6 +87,9 @@ pub(crate) async fn run(config: &Config, what: Therapist) -> Outcome {
             let profile: Profile =
                 toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
             print(&operators::create_therapist(&app, profile.into(), &public_key.0).await?);
+        }
+        Therapist::ReplaceKey { therapist_id, public_key } => {
+            operators::replace_therapist_key(&app, therapist_id, &public_key.0).await?;
         }
         Therapist::List => operators::list_therapists(&app).await?.iter().for_each(print),
         Therapist::Verify { credential_id, refused } => {

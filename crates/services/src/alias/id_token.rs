@@ -48,11 +48,10 @@ pub enum Staff {
 }
 
 impl Staff {
-    /// Whom a request names.
+    /// Whom a request names: no operator, since one who links another to a name of their own would act as two.
     pub(super) fn parse(staff: Option<linked::Staff>) -> Result<Self, Error> {
         Ok(match field::given(staff, "staff")? {
             linked::Staff::TherapistId(id) => Self::Therapist(field::id(&id, "therapist_id")?),
-            linked::Staff::OperatorId(id) => Self::Operator(field::id(&id, "operator_id")?),
             linked::Staff::ProgrammeId(id) => Self::Manager(field::id(&id, "programme_id")?),
         })
     }
@@ -178,8 +177,7 @@ pub(crate) async fn link(
         Some(Subject(subject)) => Some(hash(app, provider(app)?, &subject)),
         None => None,
     };
-    // Only against being deleted meanwhile: two operators who link each other, each with their own row locked, do not
-    // wait for each other.
+    // Only against being deleted meanwhile: who is in the middle of a call, with their own row locked, is not waited for.
     if !staff.is_there(tx, LockType::KeyShare).await? {
         return Err(Error::NotFound(match staff {
             Staff::Therapist(_) => "therapist",
@@ -187,11 +185,7 @@ pub(crate) async fn link(
             Staff::Manager(_) => "programme",
         }));
     }
-    unlink(tx, staff.id()).await?;
-    access_token::Entity::delete_many()
-        .filter(access_token::COLUMN.caller_id.eq(staff.id()))
-        .exec(tx)
-        .await?;
+    sign_out(tx, staff.id()).await?;
     let Some(hash) = hash else { return Ok(Action::UnlinkIdentity) };
     let row = staff_identity::Model { hash, staff_kind: staff.kind(), staff_id: staff.id() };
     let linked = staff_identity::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
@@ -202,10 +196,12 @@ pub(crate) async fn link(
     })
 }
 
-/// Lets no identity sign this caller in any more.
-pub(crate) async fn unlink(tx: &DatabaseTransaction, caller: Uuid) -> Result<(), Error> {
+/// Ends whatever this member of staff is signed in with, and lets no identity sign them in any more.
+pub(crate) async fn sign_out(tx: &DatabaseTransaction, caller: Uuid) -> Result<(), Error> {
     let identities = staff_identity::Entity::delete_many();
     identities.filter(staff_identity::COLUMN.staff_id.eq(caller)).exec(tx).await?;
+    let tokens = access_token::Entity::delete_many();
+    tokens.filter(access_token::COLUMN.caller_id.eq(caller)).exec(tx).await?;
     Ok(())
 }
 

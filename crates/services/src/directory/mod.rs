@@ -30,7 +30,7 @@ pub(crate) use credential::{verdict, verify};
 pub(crate) use filter::{
     Filter, by_therapist, crisis_resources, gender_name, modality_bits, plain_reason, said, today,
 };
-pub(crate) use therapist::{New, create, list, signing_key};
+pub(crate) use therapist::{New, create, list, replace_key, signing_key};
 
 #[tonic::async_trait]
 impl v1::directory_service_server::DirectoryService for App {

@@ -6,7 +6,7 @@ use ed25519_dalek::VerifyingKey;
 use prost_types::FieldMask;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 use store::{Opaque, TherapistId, credential, session_type, therapist};
 
@@ -15,7 +15,7 @@ use super::{
     filter::by_therapist,
     profile::{self, CHANGEABLE, Sight},
 };
-use crate::{App, access::key_in_use, error::Error, field};
+use crate::{App, access::key_in_use, alias::id_token, error::Error, field};
 
 /// The rows of a therapist to be.
 #[derive(Clone, Debug)]
@@ -73,6 +73,32 @@ pub(crate) async fn create(
         credential::Entity::insert_many(rows).exec_without_returning(tx).await?;
     }
     Ok(profile::show(therapist, credentials, &[], Sight::Full, today))
+}
+
+/// From now on this key signs the therapist in. The old one does not, neither anew nor still, and neither does a name at the
+/// identity provider.
+pub(crate) async fn replace_key(
+    tx: &DatabaseTransaction,
+    id: TherapistId,
+    public_key: Opaque,
+) -> Result<(), Error> {
+    // Locked as for a login: of one that is under way, the token is there to be deleted or is never made.
+    let there = therapist::Entity::lock(id).into_tuple::<i64>().one(tx).await?;
+    there.ok_or(Error::NotFound("therapist"))?;
+    if key_in_use(tx, &public_key).await? {
+        return Err(Error::KeyInUse);
+    }
+    therapist::Entity::update_many()
+        .col_expr(therapist::Column::PublicKey, Expr::value(public_key))
+        .filter(therapist::COLUMN.id.eq(id))
+        .exec(tx)
+        .await
+        .map_err(|error| match store::Error::from(error) {
+            // Somebody else took the key since it was looked for.
+            store::Error::Duplicate => Error::KeyInUse,
+            other => other.into(),
+        })?;
+    id_token::sign_out(tx, id.0).await
 }
 
 /// Changes what the mask names (AIP-134) of the row, which the caller has locked.

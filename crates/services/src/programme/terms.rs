@@ -6,9 +6,9 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, sea_query::LockType,
 };
-use store::{List, Modality, Opaque, ProgrammeId, access_token, booking, programme};
+use store::{List, Modality, Opaque, ProgrammeId, booking, programme};
 
-use crate::{App, access::key_in_use, directory::signing_key, error::Error, field};
+use crate::{App, access::key_in_use, alias::id_token, directory::signing_key, error::Error, field};
 
 /// How many lengths of a session a programme names at most.
 const DURATIONS: usize = 20;
@@ -87,7 +87,8 @@ pub(crate) async fn create(
     Ok(show(programme))
 }
 
-/// Whoever has the new key manages the programme from now on, and the old one signs nobody in, neither anew nor still.
+/// Whoever has the new key manages the programme from now on. The old one signs nobody in, neither anew nor still, and
+/// neither does a name at the identity provider.
 pub(crate) async fn replace_key(
     tx: &DatabaseTransaction,
     id: ProgrammeId,
@@ -106,7 +107,7 @@ pub(crate) async fn replace_key(
         store::Error::Duplicate => Error::KeyInUse,
         other => other.into(),
     })?;
-    access_token::Entity::delete_many().filter(access_token::COLUMN.caller_id.eq(id.0)).exec(tx).await?;
+    id_token::sign_out(tx, id.0).await?;
     Ok(show(row))
 }
 
