@@ -12,11 +12,12 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::Error;
 
 /// The schema, step by step. Each file ends with the number of the step that it takes.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
 ];
 /// How long a call waits for a connection, or for another process to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -211,6 +211,10 @@ enum Standing {
 
 impl Claim<'_> {
     async fn standing(&self, connection: &mut SqliteConnection) -> Result<Standing, Refusal> {
+        // The staff may have withdrawn it since.
+        if period::on(connection, self.today).await?.as_ref() != Some(self.period) {
+            return Err(Refusal::KeyNotSigning);
+        }
         let (held, hash, refused) = match (&self.asking, self.mode) {
             (Asking::Code(hash), _) => (
                 "select coalesce(code.worker, code.code), coalesce(code.last_day >= ?1, worker.active_from <= ?1
@@ -298,6 +302,7 @@ fn digest(messages: &[BlindedMessage]) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
     use tokio::time::Instant;
     use uuid::Uuid;
 
@@ -307,15 +312,36 @@ mod tests {
     /// When all turns of the next seconds are taken, nobody's code is even looked at.
     #[tokio::test]
     async fn guesses_wait_for_their_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
-        let identity = Identity { programme: Uuid::nil(), name, origin, mode: Mode::Cards };
-        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        let (_folder, app) = issuer(Mode::Cards).await;
         let desk = Desk::new(app, None).unwrap();
         let guess = || Request { shown: Shown::Code(None), key_id: KeyId::from([0; 32]), messages: vec![] };
         assert!(matches!(desk.issue(guess()).await, Err(Refusal::NotIssuing)));
         let now = Instant::now();
         while desk.pace.reserve(now).is_ok() {}
         assert!(matches!(desk.issue(guess()).await, Err(Refusal::Overloaded)));
+    }
+
+    /// A batch that is being signed when the key is withdrawn is not given out.
+    #[tokio::test]
+    async fn what_is_withdrawn_meanwhile_is_not_signed_with() {
+        let (_folder, app) = issuer(Mode::Logins { eligible: 60 }).await;
+        let today = app.clock.today();
+        let terms =
+            period::Terms { passes: 3, first: today, last: today + chrono::Days::new(90), small: false };
+        let period = period::make(&app, "now".parse().unwrap(), terms).await.unwrap();
+        let mode = app.identity().mode;
+        let claim = Claim { asking: Asking::Worker([1; 32]), batch: [2; 32], mode, period: &period, today };
+        let standing = async || claim.standing(&mut app.db.read().await.unwrap()).await;
+        assert!(matches!(standing().await, Ok(Standing::Eligible { .. })));
+        period::withdraw(&app, &period.name).await.unwrap();
+        assert!(matches!(standing().await, Err(Refusal::KeyNotSigning)));
+    }
+
+    async fn issuer(mode: Mode) -> (TempDir, App) {
+        let folder = tempfile::tempdir().unwrap();
+        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
+        let identity = Identity { programme: Uuid::nil(), name, origin, mode };
+        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        (folder, app)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use issuer::Mode;
+use issuer::{Mode, period};
 use sqlx::Row;
 
 use crate::world::{World, roster};
@@ -49,6 +49,7 @@ async fn no_column_could_hold_a_message_an_address_or_a_time() {
             "period.name TEXT",
             "period.passes INTEGER",
             "period.small INTEGER",
+            "period.withdrawn INTEGER",
             "scim.added INTEGER",
             "scim.day TEXT",
             "scim.one INTEGER",
@@ -130,6 +131,21 @@ async fn who_asked_is_forgotten_when_the_next_period_begins() {
     let finds =
         |batch: &[u8]| world.bytes_on_disk().windows(8).any(|window| batch.windows(8).any(|b| b == window));
     assert!(finds(&new[0].1) && !old.iter().any(|(_, batch)| finds(batch)));
+}
+
+/// Nothing can be asked for again under a key that was withdrawn.
+#[tokio::test]
+async fn who_asked_is_forgotten_when_the_key_is_withdrawn() {
+    let world = World::with_roster(50).await;
+    let issuer = world.serve().await;
+    let code = world.code("N-1").await;
+    issuer.issue(&world.batch(&code, &issuer.offer().await.unwrap()).request).await.unwrap();
+    let batch = "select batch from issuance";
+    let batch: Vec<u8> = sqlx::query_scalar(batch).fetch_one(&mut world.database().await).await.unwrap();
+    let kept = || world.bytes_on_disk().windows(32).any(|window| window == batch);
+    assert!(kept());
+    period::withdraw(&world.app, &"2026-Q4".parse().unwrap()).await.unwrap();
+    assert!(!kept());
 }
 
 /// A code that has ended goes when the next period is made, unless an answer may still be asked for.
