@@ -36,6 +36,8 @@ impl Database {
             .filename(path)
             .foreign_keys(true)
             .pragma("secure_delete", "on")
+            // What is laid anew is nowhere else meanwhile.
+            .pragma("temp_store", "memory")
             // A log ahead of the writing would keep for long what was written, in the order in which it was.
             .journal_mode(SqliteJournalMode::Delete)
             // What was acknowledged is on disk.

@@ -133,7 +133,7 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     sqlx::query(
         "delete from code
          where (last_day < ? or worker is not null and worker not in (select worker from worker))
-         and coalesce(worker, code) not in (select holder from issuance)",
+         and coalesce(worker, code) not in (select holder from issuance where batch <> zeroblob(32))",
     )
     .bind(now.date_naive())
     .execute(&mut *transaction)
