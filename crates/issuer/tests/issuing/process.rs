@@ -294,6 +294,40 @@ async fn a_stolen_key_is_replaced_within_its_period() {
     assert_eq!(audit.matches(&format!("key {} of now withdrawn", told["key id"])).count(), 1, "{audit}");
 }
 
+/// A second program on the same home is of no use, and does no harm: each worker has one batch, whichever is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_programs_on_one_home_give_each_worker_one_batch() {
+    const PASSES: u32 = 2;
+    let hospital = Hospital::new(&roster(0..50), PASSES);
+    let processes = [hospital.serve().await, hospital.serve().await];
+    let ask = |code: &str| {
+        processes.each_ref().map(|process| {
+            let (mut client, request) = (process.client.clone(), hospital.batch(code, PASSES).request);
+            tokio::spawn(async move {
+                loop {
+                    // Who writes waits for the other program, but not for ever.
+                    match client.issue_passes(request.clone()).await {
+                        Err(busy) if busy.code() == Grpc::Unavailable => {}
+                        answer => return answer,
+                    }
+                }
+            })
+        })
+    };
+    let asking: Vec<_> = hospital.codes.iter().map(|(_, code)| ask(code)).collect();
+    let mut answers = Vec::new();
+    for [one, other] in asking {
+        answers.push([one.await.unwrap(), other.await.unwrap()]);
+    }
+    let said = processes.map(|process| process.end("-TERM"));
+    for answer in answers {
+        let ([Ok(_), refused] | [refused, Ok(_)]) = answer else {
+            panic!("nobody is given: {answer:?}, {said:?}")
+        };
+        check_refused(refused, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+    }
+}
+
 /// privacy.md 10: whatever happens, what is logged tells neither who nor what.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_it_says_is_about_anybody() {
