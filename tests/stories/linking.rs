@@ -229,10 +229,9 @@ fn numbered(done: &[(usize, DateTime<Utc>)], hashes: &[[u8; 32]]) -> String {
 }
 
 /// By chance alone nearly always: what is named is Poisson of 0.2 at most, and a mean of uniform ranks is within five
-/// deviations. One thing is known to tell a little of who came late, though nobody's name: how a page is filled.
+/// deviations.
 fn by_chance(found: &Found, sought: usize) -> bool {
-    let known = if found.by.starts_with("the pages of issuance") { 0.1 } else { 0.0 };
-    found.named < 6.0 && (found.rank - 0.5).abs() < known + 5.0 / (12.0 * count(sought)).sqrt()
+    found.named < 6.0 && (found.rank - 0.5).abs() < 5.0 / (12.0 * count(sought)).sqrt()
 }
 
 #[expect(clippy::print_stdout, reason = "how well the attacker does is what the story tells")]

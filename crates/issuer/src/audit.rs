@@ -25,6 +25,7 @@ pub(crate) enum Action {
     CardsMade { count: u32, last_day: NaiveDate },
     CodesMade { count: usize, replaced: usize },
     KeyMade { period: PeriodName, key_id: KeyId, passes: u32, small: bool },
+    KeyWithdrawn { period: PeriodName, key_id: KeyId },
 }
 
 /// One line of the log.
@@ -136,6 +137,7 @@ impl fmt::Display for Action {
                 let although = if *small { ", although fewer than 50 may be eligible" } else { "" };
                 write!(f, "key {key_id:?} made for {period}, {passes} passes for each worker{although}")
             }
+            Self::KeyWithdrawn { period, key_id } => write!(f, "key {key_id:?} of {period} withdrawn"),
         }
     }
 }

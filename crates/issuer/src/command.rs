@@ -108,6 +108,15 @@ pub(crate) async fn key(home: &Path, key: Key) -> Outcome {
             vec![period::make(&app, period, terms).await?]
         }
         Key::Show => period::list(&app).await?,
+        Key::Withdraw { period } => {
+            let Period { name, key_id, terms } = period::withdraw(&app, &period).await?;
+            app.close().await;
+            let Terms { passes, first, last, small: _ } = terms;
+            let told = format!(
+                "period       {name}\npasses       {passes}\nfirst day    {first}\nlast day     {last}\nkey id       {key_id:?}"
+            );
+            return Ok(writeln!(io::stdout(), "{told}")?);
+        }
     };
     let mut out = io::stdout().lock();
     for period in &periods {

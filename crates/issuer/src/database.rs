@@ -12,11 +12,12 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::Error;
 
 /// The schema, step by step. Each file ends with the number of the step that it takes.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
 ];
 /// How long a call waits for a connection, or for another process to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ impl Database {
             .filename(path)
             .foreign_keys(true)
             .pragma("secure_delete", "on")
+            // What is laid anew is nowhere else meanwhile.
+            .pragma("temp_store", "memory")
             // A log ahead of the writing would keep for long what was written, in the order in which it was.
             .journal_mode(SqliteJournalMode::Delete)
             // What was acknowledged is on disk.

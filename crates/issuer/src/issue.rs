@@ -211,6 +211,10 @@ enum Standing {
 
 impl Claim<'_> {
     async fn standing(&self, connection: &mut SqliteConnection) -> Result<Standing, Refusal> {
+        // The staff may have withdrawn it since.
+        if period::on(connection, self.today).await?.as_ref() != Some(self.period) {
+            return Err(Refusal::KeyNotSigning);
+        }
         let (held, hash, refused) = match (&self.asking, self.mode) {
             (Asking::Code(hash), _) => (
                 "select coalesce(code.worker, code.code), coalesce(code.last_day >= ?1, worker.active_from <= ?1
@@ -233,12 +237,13 @@ impl Claim<'_> {
         let held: Option<(Vec<u8>, bool)> =
             sqlx::query_as(held).bind(self.today).bind(&hash[..]).fetch_optional(&mut *connection).await?;
         let Some((holder, eligible)) = held else { return Err(refused) };
-        let signed: Option<Vec<u8>> =
-            sqlx::query_scalar("select batch from issuance where period = ? and holder = ?")
-                .bind(self.period.name.as_str())
-                .bind(&holder)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let signed: Option<Vec<u8>> = sqlx::query_scalar(
+            "select batch from issuance where period = ? and holder = ? and batch <> zeroblob(32)",
+        )
+        .bind(self.period.name.as_str())
+        .bind(&holder)
+        .fetch_optional(&mut *connection)
+        .await?;
         match signed {
             Some(batch) if batch == self.batch => Ok(Standing::Again),
             Some(_) => Err(Refusal::OtherBatch),
@@ -251,14 +256,53 @@ impl Claim<'_> {
     }
 
     /// Who was here in periods that have ended is forgotten in the same breath.
+    ///
+    /// Where a row lies in the file says nothing of when its holder came: all who may come have a row beforehand, and the
+    /// batch is written over zeros where it is. A row is missing with the first batch of a period, of who is new on the
+    /// roster, and of whoever signs in where there is none.
     async fn write(&self, transaction: &mut SqliteConnection, holder: &[u8]) -> Result<(), Refusal> {
         period::forget(&mut *transaction, self.today).await?;
-        sqlx::query("insert into issuance (period, holder, batch) values (?, ?, ?)")
+        if !self.fill(&mut *transaction, holder).await? {
+            self.make_rows(&mut *transaction, holder).await?;
+            self.fill(transaction, holder).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch into the holder's row, if there is one.
+    async fn fill(&self, transaction: &mut SqliteConnection, holder: &[u8]) -> Result<bool, Refusal> {
+        let filled = sqlx::query("update issuance set batch = ? where period = ? and holder = ?")
+            .bind(&self.batch[..])
             .bind(self.period.name.as_str())
             .bind(holder)
-            .bind(&self.batch[..])
             .execute(transaction)
             .await?;
+        Ok(filled.rows_affected() > 0)
+    }
+
+    /// Makes rows for the holder and for everybody who is known and has none. Then all rows are laid anew in the order of
+    /// hashes, since SQLite puts a new one where there is room: how they lie follows from whose they are alone.
+    async fn make_rows(&self, transaction: &mut SqliteConnection, holder: &[u8]) -> Result<(), Refusal> {
+        let rows = match self.mode {
+            Mode::Cards => {
+                "insert or ignore into issuance
+                 select ?1, ?2, zeroblob(32) union select ?1, code, zeroblob(32) from code"
+            }
+            Mode::Roster => {
+                "insert or ignore into issuance
+                 select ?1, ?2, zeroblob(32) union select ?1, worker, zeroblob(32) from worker"
+            }
+            Mode::Logins { .. } => "insert into issuance values (?1, ?2, zeroblob(32))",
+        };
+        sqlx::query(rows).bind(self.period.name.as_str()).bind(holder).execute(&mut *transaction).await?;
+        sqlx::raw_sql(
+            "create temp table laid as select * from issuance;
+             delete from issuance;
+             insert into issuance select * from laid order by period, holder;
+             drop table laid",
+        )
+        .execute(transaction)
+        .await?;
         Ok(())
     }
 }
@@ -298,24 +342,103 @@ fn digest(messages: &[BlindedMessage]) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::Days;
+    use tempfile::TempDir;
     use tokio::time::Instant;
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Clock, Identity};
+    use crate::{Clock, Identity, period::Terms};
 
     /// When all turns of the next seconds are taken, nobody's code is even looked at.
     #[tokio::test]
     async fn guesses_wait_for_their_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
-        let identity = Identity { programme: Uuid::nil(), name, origin, mode: Mode::Cards };
-        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        let (_folder, app) = issuer(Mode::Cards).await;
         let desk = Desk::new(app, None).unwrap();
         let guess = || Request { shown: Shown::Code(None), key_id: KeyId::from([0; 32]), messages: vec![] };
         assert!(matches!(desk.issue(guess()).await, Err(Refusal::NotIssuing)));
         let now = Instant::now();
         while desk.pace.reserve(now).is_ok() {}
         assert!(matches!(desk.issue(guess()).await, Err(Refusal::Overloaded)));
+    }
+
+    /// A batch that is being signed when the key is withdrawn is not given out.
+    #[tokio::test]
+    async fn what_is_withdrawn_meanwhile_is_not_signed_with() {
+        let (_folder, app) = issuer(Mode::Logins { eligible: 60 }).await;
+        let today = app.clock.today();
+        let period = period(&app).await;
+        let mode = app.identity().mode;
+        let claim = Claim { asking: Asking::Worker([1; 32]), batch: [2; 32], mode, period: &period, today };
+        let standing = async || claim.standing(&mut app.db.read().await.unwrap()).await;
+        assert!(matches!(standing().await, Ok(Standing::Eligible { .. })));
+        period::withdraw(&app, &period.name).await.unwrap();
+        assert!(matches!(standing().await, Err(Refusal::KeyNotSigning)));
+    }
+
+    /// In whatever order they come, and whoever of them is new on the roster meanwhile.
+    #[tokio::test]
+    async fn no_place_in_the_file_tells_who_came_when() {
+        let holders = (0_u32..300).map(|number| Sha256::digest(number.to_be_bytes()).into());
+        let mut holders: Vec<Hash> = holders.collect();
+        for mode in [Mode::Cards, Mode::Roster, Mode::Logins { eligible: 60 }] {
+            let first = lie(mode, &holders).await;
+            assert_eq!(first.iter().map(Vec::len).sum::<usize>(), holders.len());
+            assert!(first.len() > 3, "pages");
+            holders.reverse();
+            assert_eq!(first, lie(mode, &holders).await, "{mode}");
+        }
+    }
+
+    /// How holders lie in the pages of the file who came in this order, a third of them known at a time.
+    async fn lie(mode: Mode, holders: &[Hash]) -> BTreeSet<Vec<Vec<u8>>> {
+        let (folder, app) = issuer(mode).await;
+        let today = app.clock.today();
+        let period = period(&app).await;
+        let mut transaction = app.db.write().await.unwrap();
+        for (number, holder) in holders.iter().enumerate() {
+            if number % 100 == 0 {
+                for known in &holders[number..number + 100] {
+                    let row = match mode {
+                        Mode::Cards => "insert into code values (?1, null, ?2)",
+                        Mode::Roster => "insert into worker values (?1, ?2, null)",
+                        Mode::Logins { .. } => break,
+                    };
+                    let row = sqlx::query(row).bind(&known[..]).bind(today);
+                    row.execute(&mut *transaction).await.unwrap();
+                }
+            }
+            let asking = Asking::Worker(*holder);
+            let claim = Claim { asking, batch: [2; 32], mode, period: &period, today };
+            claim.write(&mut transaction, holder).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let file = std::fs::read(folder.path().join("issuer/issuer.db")).unwrap();
+        let pages: Vec<(u32, u32)> =
+            sqlx::query_as("select pgoffset, pgsize from dbstat where name = 'issuance'")
+                .fetch_all(&mut *app.db.read().await.unwrap())
+                .await
+                .unwrap();
+        let page = |(start, size): (u32, u32)| -> Vec<Vec<u8>> {
+            let page = file[start as usize..(start + size) as usize].windows(32);
+            page.filter(|part| holders.iter().any(|holder| holder == part)).map(<[u8]>::to_vec).collect()
+        };
+        pages.into_iter().map(page).collect()
+    }
+
+    async fn issuer(mode: Mode) -> (TempDir, App) {
+        let folder = tempfile::tempdir().unwrap();
+        let [name, origin] = ["issuer.example", "respite.example"].map(str::to_owned);
+        let identity = Identity { programme: Uuid::nil(), name, origin, mode };
+        let app = App::create(&folder.path().join("issuer"), &identity, Clock::System).await.unwrap();
+        (folder, app)
+    }
+
+    async fn period(app: &App) -> Period {
+        let first = app.clock.today();
+        let terms = Terms { passes: 3, first, last: first + Days::new(90), small: false };
+        period::make(app, "now".parse().unwrap(), terms).await.unwrap()
     }
 }

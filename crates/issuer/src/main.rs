@@ -124,6 +124,15 @@ enum Key {
     },
     /// Print the public half of every key that signs, or will
     Show,
+    /// Withdraw a key that was stolen or lost: at once it is offered no more, and signs nothing
+    ///
+    /// Prints which key is to be revoked, and for which days another one is made in its place, under another name. All
+    /// workers have as many passes again by that one.
+    Withdraw {
+        /// Such as 2026-Q4
+        #[arg(long, value_name = "NAME")]
+        period: PeriodName,
+    },
 }
 
 #[derive(Subcommand)]

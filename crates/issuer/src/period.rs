@@ -65,9 +65,12 @@ pub enum PeriodError {
         /// The period that is there.
         other: PeriodName,
     },
-    /// There is one of this name.
+    /// There is one of this name, or there was.
     #[error("there is a period of this name")]
     Exists,
+    /// There is none of this name.
+    #[error("there is no period of this name")]
+    Unknown,
 }
 
 impl Terms {
@@ -110,10 +113,10 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     let Period { name, key_id, terms: Terms { passes, first, last, small } } = &period;
 
     let mut transaction = app.db.write().await?;
+    if of_name(&mut transaction, name).await?.is_some() {
+        return Err(PeriodError::Exists.into());
+    }
     for other in all(&mut transaction).await? {
-        if other.name == *name {
-            return Err(PeriodError::Exists.into());
-        }
         if *first <= other.terms.last && other.terms.first <= *last {
             return Err(PeriodError::Overlap { other: other.name }.into());
         }
@@ -130,7 +133,7 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     sqlx::query(
         "delete from code
          where (last_day < ? or worker is not null and worker not in (select worker from worker))
-         and coalesce(worker, code) not in (select holder from issuance)",
+         and coalesce(worker, code) not in (select holder from issuance where batch <> zeroblob(32))",
     )
     .bind(now.date_naive())
     .execute(&mut *transaction)
@@ -139,6 +142,25 @@ pub async fn make(app: &App, name: PeriodName, terms: Terms) -> Result<Period, E
     audit::append(&mut transaction, now, &action).await?;
     // A key without a period is of no use, a period without its key stops the issuer: the key is on disk first.
     app.home.write_key(name, &key.to_pkcs8_pem())?;
+    transaction.commit().await?;
+    Ok(period)
+}
+
+/// Withdraws a period's key, which was stolen or lost: from now on it is offered no more, and signs nothing. Who was here
+/// is forgotten, since nothing can be asked for again. The key in its place is another period's, in which everybody has as
+/// many passes. One that was withdrawn before stays so.
+pub async fn withdraw(app: &App, name: &PeriodName) -> Result<Period, Error> {
+    let mut transaction = app.db.write().await?;
+    let period = of_name(&mut transaction, name).await?.ok_or(PeriodError::Unknown)?;
+    let withdrawn = sqlx::query("update period set withdrawn = 1 where name = ? and not withdrawn")
+        .bind(name.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    if withdrawn.rows_affected() > 0 {
+        forget_issuances(&mut transaction, name).await?;
+        let action = Action::KeyWithdrawn { period: name.clone(), key_id: period.key_id };
+        audit::append(&mut transaction, app.clock.now(), &action).await?;
+    }
     transaction.commit().await?;
     Ok(period)
 }
@@ -169,22 +191,36 @@ pub(crate) async fn on(connection: &mut SqliteConnection, day: NaiveDate) -> Res
 /// Forgets who was here in periods whose keys sign no more on `day`.
 pub(crate) async fn forget(connection: &mut SqliteConnection, day: NaiveDate) -> Result<(), Error> {
     for period in all(connection).await?.iter().filter(|period| period.terms.signing().end <= day) {
-        sqlx::query("delete from issuance where period = ?")
-            .bind(period.name.as_str())
-            .execute(&mut *connection)
-            .await?;
+        forget_issuances(&mut *connection, &period.name).await?;
     }
+    Ok(())
+}
+
+async fn forget_issuances(connection: &mut SqliteConnection, period: &PeriodName) -> Result<(), Error> {
+    sqlx::query("delete from issuance where period = ?").bind(period.as_str()).execute(connection).await?;
     Ok(())
 }
 
 type Row = (String, Vec<u8>, u32, NaiveDate, NaiveDate, bool);
 
+/// Those whose keys were not withdrawn.
 async fn all(connection: &mut SqliteConnection) -> Result<Vec<Period>, Error> {
-    let rows: Vec<Row> =
-        sqlx::query_as("select name, key_id, passes, first, last, small from period order by name")
-            .fetch_all(connection)
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(
+        "select name, key_id, passes, first, last, small from period where not withdrawn order by name",
+    )
+    .fetch_all(connection)
+    .await?;
     rows.into_iter().map(read).collect()
+}
+
+/// The one of this name, withdrawn or not.
+async fn of_name(connection: &mut SqliteConnection, name: &PeriodName) -> Result<Option<Period>, Error> {
+    let row: Option<Row> =
+        sqlx::query_as("select name, key_id, passes, first, last, small from period where name = ?")
+            .bind(name.as_str())
+            .fetch_optional(connection)
+            .await?;
+    row.map(read).transpose()
 }
 
 fn read((name, key_id, passes, first, last, small): Row) -> Result<Period, Error> {

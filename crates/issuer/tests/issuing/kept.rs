@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use issuer::Mode;
+use issuer::{Mode, period};
 use sqlx::Row;
 
 use crate::world::{World, roster};
@@ -49,6 +49,7 @@ async fn no_column_could_hold_a_message_an_address_or_a_time() {
             "period.name TEXT",
             "period.passes INTEGER",
             "period.small INTEGER",
+            "period.withdrawn INTEGER",
             "scim.added INTEGER",
             "scim.day TEXT",
             "scim.one INTEGER",
@@ -115,7 +116,7 @@ async fn who_asked_is_forgotten_when_the_next_period_begins() {
     let issue = async |employee_id| -> Vec<(String, Vec<u8>)> {
         let code = world.code(employee_id).await;
         issuer.issue(&world.batch(&code, &issuer.offer().await.unwrap()).request).await.unwrap();
-        sqlx::query_as("select period, batch from issuance")
+        sqlx::query_as("select period, batch from issuance where batch <> zeroblob(32)")
             .fetch_all(&mut world.database().await)
             .await
             .unwrap()
@@ -130,6 +131,52 @@ async fn who_asked_is_forgotten_when_the_next_period_begins() {
     let finds =
         |batch: &[u8]| world.bytes_on_disk().windows(8).any(|window| batch.windows(8).any(|b| b == window));
     assert!(finds(&new[0].1) && !old.iter().any(|(_, batch)| finds(batch)));
+}
+
+/// privacy.md 9: a batch is written into the place that was kept for it, and nothing else in the file moves: so there is no
+/// order in which workers came.
+#[tokio::test]
+async fn a_batch_leaves_everything_else_in_its_place() {
+    for mode in [Mode::Cards, Mode::Roster] {
+        let world = World::new(mode).await;
+        let codes = if mode == Mode::Cards {
+            world.cards(60, "2026-12-31").await
+        } else {
+            world.import(&roster(0..60)).await.unwrap();
+            vec![world.code("N-7").await, world.code("N-8").await, world.code("N-9").await]
+        };
+        let issuer = world.serve().await;
+        let offer = issuer.offer().await.unwrap();
+        issuer.issue(&world.batch(&codes[0], &offer).request).await.unwrap();
+        for code in &codes[1..3] {
+            let before = world.bytes_on_disk();
+            issuer.issue(&world.batch(code, &offer).request).await.unwrap();
+            let after = world.bytes_on_disk();
+            assert_eq!(before.len(), after.len());
+            let changed: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
+            // A file counts its transactions, and says for which of them its size is right.
+            let (counters, batch): (Vec<usize>, Vec<usize>) =
+                changed.into_iter().partition(|at| (24..28).contains(at) || (92..96).contains(at));
+            assert!(!counters.is_empty());
+            assert!(batch.last().unwrap() - batch[0] < 32, "{mode}: {batch:?}");
+            assert!(before[batch[0]..=*batch.last().unwrap()].iter().all(|byte| *byte == 0));
+        }
+    }
+}
+
+/// Nothing can be asked for again under a key that was withdrawn.
+#[tokio::test]
+async fn who_asked_is_forgotten_when_the_key_is_withdrawn() {
+    let world = World::with_roster(50).await;
+    let issuer = world.serve().await;
+    let code = world.code("N-1").await;
+    issuer.issue(&world.batch(&code, &issuer.offer().await.unwrap()).request).await.unwrap();
+    let batch = "select batch from issuance where batch <> zeroblob(32)";
+    let batch: Vec<u8> = sqlx::query_scalar(batch).fetch_one(&mut world.database().await).await.unwrap();
+    let kept = || world.bytes_on_disk().windows(32).any(|window| window == batch);
+    assert!(kept());
+    period::withdraw(&world.app, &"2026-Q4".parse().unwrap()).await.unwrap();
+    assert!(!kept());
 }
 
 /// A code that has ended goes when the next period is made, unless an answer may still be asked for.

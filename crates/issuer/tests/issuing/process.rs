@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, NaiveTime};
 use data_encoding::{BASE64, HEXLOWER};
 use issuer::Clock;
 use issuer::period::Terms;
-use pass::{Directory, PublicKey, TokenChallenge};
+use pass::origin::{self, RedeemError};
+use pass::{Directory, KeyState, PublicKey, Token, TokenChallenge};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -89,13 +90,8 @@ impl Hospital {
         ]);
         assert_eq!(succeed(&["key", "show"]), shown);
 
-        let shown: HashMap<&str, &str> = shown
-            .lines()
-            .filter_map(|line| line.split_once("  "))
-            .map(|(name, value)| (name, value.trim()))
-            .collect();
-        let spki = BASE64.decode(shown["public key"].as_bytes()).unwrap();
-        let key = PublicKey::try_from(&spki[..]).unwrap();
+        let shown = fields(&shown);
+        let key = public_key(&shown);
         assert_eq!(shown["key id"], HEXLOWER.encode(key.id().as_bytes()));
         assert_eq!(shown["programme"], programme);
         let challenge = TokenChallenge::new(shown["issuer"], shown["origin"]).unwrap();
@@ -106,7 +102,7 @@ impl Hospital {
         let weeks = |weeks: u64, day: NaiveDate| day - Days::new(7 * weeks);
         let expected = [first, last, weeks(3, first), weeks(2, first), weeks(2, last + Days::new(1))];
         assert_eq!(told, expected.map(|day| day.to_string()));
-        publish(&mut log, shown["period"], challenge, made, key.clone());
+        publish(&mut log, shown["period"], challenge, made, made.publish_by(), key.clone());
         let codes = codes.lines().skip(1).map(|line| line.split_once(',').unwrap());
         let codes = codes.map(|(id, code)| (id.to_owned(), code.to_owned())).collect();
         Self { folder, log, key, codes, said }
@@ -163,6 +159,17 @@ impl Process {
     }
 }
 
+/// What a command printed of a key, by name.
+fn fields(shown: &str) -> HashMap<&str, &str> {
+    let fields = shown.lines().filter_map(|line| line.split_once("  "));
+    fields.map(|(name, value)| (name, value.trim())).collect()
+}
+
+fn public_key(shown: &HashMap<&str, &str>) -> PublicKey {
+    let spki = BASE64.decode(shown["public key"].as_bytes()).unwrap();
+    PublicKey::try_from(&spki[..]).unwrap()
+}
+
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_respite-issuer")));
     command.current_dir(folder);
@@ -210,6 +217,115 @@ async fn who_asked_when_it_was_killed_asks_again_and_gets_the_same() {
         check_refused(client.issue_passes(other).await, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
     }
     process.end("-TERM");
+}
+
+/// Its passes are good for nothing any more, and everybody has as many again under the key in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_key_is_replaced_within_its_period() {
+    const PASSES: u32 = 3;
+    let mut hospital = Hospital::new(&roster(0..50), PASSES);
+    let process = hospital.serve().await;
+    let mut client = process.client.clone();
+    let [early, late] = [0, 1].map(|worker| hospital.codes[worker].1.clone());
+    let before = hospital.batch(&early, PASSES);
+    let signed = client.issue_passes(before.request.clone()).await.unwrap().into_inner();
+    let stolen = before.finalize(&signed.blind_signatures);
+    let pays = |hospital: &Hospital, token: &Token| {
+        origin::redeem(&hospital.log, &token.to_bytes(), Clock::System.now().timestamp()).map(|_| ())
+    };
+    assert_eq!(pays(&hospital, &stolen[0]), Ok(()));
+
+    // It prints what is to be revoked, and for which days another one is made; and does so again, if that was lost.
+    let command = |arguments: &[&str]| {
+        let Output { status, stdout, stderr } = run(hospital.folder.path(), arguments);
+        if status.success() { Ok(stdout) } else { Err(stderr) }.map(|told| String::from_utf8(told).unwrap())
+    };
+    let told = command(&["key", "withdraw", "--period", "now"]).unwrap();
+    assert_eq!(command(&["key", "withdraw", "--period", "now"]), Ok(told.clone()));
+    let told = fields(&told);
+    assert_eq!(told["key id"], HEXLOWER.encode(hospital.key.id().as_bytes()));
+    // The program that serves signs nothing more by it, also what it had signed before.
+    check_refused(client.get_offer(GetOfferRequest {}).await, Grpc::FailedPrecondition, "NOT_ISSUING");
+    for request in [&before.request, &hospital.batch(&late, PASSES).request] {
+        let refused = client.issue_passes(request.clone()).await;
+        check_refused(refused, Grpc::FailedPrecondition, "NOT_ISSUING");
+    }
+    assert_eq!(command(&["key", "show"]), Ok(String::new()));
+    let make = |name| {
+        let days = ["--first", told["first day"], "--last", told["last day"]];
+        command(&[&["key", "make", "--period", name, "--passes", told["passes"]], &days[..]].concat())
+    };
+    let refused = run(hospital.folder.path(), &["key", "withdraw", "--period", "none"]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("there is no period of this name"));
+    assert!(make("now").is_err(), "its name is taken");
+    let shown = make("now-2").unwrap();
+    assert_eq!(command(&["key", "show"]), Ok(shown.clone()));
+
+    // The manager revokes the one, and publishes the other: a week and a day ago, so that it signs by now.
+    let days = ["first day", "last day"].map(|name| told[name].parse::<NaiveDate>().unwrap());
+    let [first, last] = days;
+    let terms = Terms { passes: PASSES, first, last, small: false };
+    let on = Clock::System.today() - Days::new(8);
+    let key = public_key(&fields(&shown));
+    let from = on.and_time(NaiveTime::MIN).and_utc().timestamp();
+    let challenge = hospital.log.record(hospital.key.id()).unwrap().challenge.clone();
+    hospital.log.revoke(hospital.key.id(), from).unwrap();
+    publish(&mut hospital.log, "now-2", challenge, terms, on, key.clone());
+    hospital.key = key;
+
+    let offer = client.get_offer(GetOfferRequest {}).await.unwrap().into_inner();
+    assert_eq!(offer.key_id, hospital.key.id().as_bytes());
+    let refused = client.issue_passes(before.request.clone()).await;
+    check_refused(refused, Grpc::FailedPrecondition, "KEY_NOT_SIGNING");
+    for code in [&early, &late] {
+        let batch = hospital.batch(code, PASSES);
+        let signed = client.issue_passes(batch.request.clone()).await.unwrap().into_inner();
+        assert_eq!(client.issue_passes(batch.request.clone()).await.unwrap().into_inner(), signed);
+        let other = client.issue_passes(hospital.batch(code, PASSES).request).await;
+        check_refused(other, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+        for token in batch.finalize(&signed.blind_signatures) {
+            assert_eq!(pays(&hospital, &token), Ok(()));
+        }
+    }
+    let retired = RedeemError::KeyState { state: KeyState::Retired };
+    assert!(stolen.iter().all(|token| pays(&hospital, token) == Err(retired)));
+    process.end("-TERM");
+    let audit = String::from_utf8(run(hospital.folder.path(), &["audit"]).stdout).unwrap();
+    assert_eq!(audit.matches(&format!("key {} of now withdrawn", told["key id"])).count(), 1, "{audit}");
+}
+
+/// A second program on the same home is of no use, and does no harm: each worker has one batch, whichever is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_programs_on_one_home_give_each_worker_one_batch() {
+    const PASSES: u32 = 2;
+    let hospital = Hospital::new(&roster(0..50), PASSES);
+    let processes = [hospital.serve().await, hospital.serve().await];
+    let ask = |code: &str| {
+        processes.each_ref().map(|process| {
+            let (mut client, request) = (process.client.clone(), hospital.batch(code, PASSES).request);
+            tokio::spawn(async move {
+                loop {
+                    // Who writes waits for the other program, but not for ever.
+                    match client.issue_passes(request.clone()).await {
+                        Err(busy) if busy.code() == Grpc::Unavailable => {}
+                        answer => return answer,
+                    }
+                }
+            })
+        })
+    };
+    let asking: Vec<_> = hospital.codes.iter().map(|(_, code)| ask(code)).collect();
+    let mut answers = Vec::new();
+    for [one, other] in asking {
+        answers.push([one.await.unwrap(), other.await.unwrap()]);
+    }
+    let said = processes.map(|process| process.end("-TERM"));
+    for answer in answers {
+        let ([Ok(_), refused] | [refused, Ok(_)]) = answer else {
+            panic!("nobody is given: {answer:?}, {said:?}")
+        };
+        check_refused(refused, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+    }
 }
 
 /// privacy.md 10: whatever happens, what is logged tells neither who nor what.

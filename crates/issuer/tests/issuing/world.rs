@@ -114,7 +114,7 @@ impl World {
         let period = period::make(&self.app, name.parse().unwrap(), terms).await.unwrap();
         let key = period::key(&self.app, &period).unwrap().public_key().clone();
         let challenge = self.app.identity().challenge().unwrap();
-        publish(&mut self.log, name, challenge, period.terms, key);
+        publish(&mut self.log, name, challenge, period.terms, period.terms.publish_by(), key);
         period
     }
 
@@ -255,11 +255,12 @@ pub(crate) fn publish(
     period: &str,
     challenge: TokenChallenge,
     terms: Terms,
+    on: NaiveDate,
     key: PublicKey,
 ) {
     let midnight = |day: NaiveDate| instant(&day.to_string());
     let paid = midnight(terms.first)..midnight(terms.last + Days::new(1));
-    let schedule = Schedule::paying(paid, midnight(terms.publish_by()));
+    let schedule = Schedule::paying(paid, midnight(on));
     let (programme, period) = (ProgrammeId(*PROGRAMME.as_bytes()), pass::Period::new(period).unwrap());
     log.publish(&KeyRecord { programme, period, challenge, schedule, key }).unwrap();
 }
