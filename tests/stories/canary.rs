@@ -5,7 +5,7 @@
 //! anywhere is searched for it. A further secret is a row of `canaries`; a place that has to have it is a row of
 //! `ALLOWED`. A place that cannot be searched fails the story.
 //!
-//! Not searched for: what a panic says, which the server's own tests provoke.
+//! What a panic says is not provoked here: `server::a_panic_tells_its_place_alone` does, with the same telemetry and layers.
 
 mod issuer;
 mod kept;
@@ -22,7 +22,7 @@ use api::{
     v1,
 };
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use client::{Client, Notes, Secret, request_id};
+use client::{Client, Notes, Refusal, Secret, request_id};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use e2e::{
     Engine, Worker, World, date,
@@ -30,6 +30,7 @@ use e2e::{
     sign_in, span, time, timestamp, with_token,
 };
 use pass::{BlindSignature, ProgrammeId, PublicKey};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use services::Clock;
 use tonic::{Request, Status, client::Grpc, transport::Endpoint};
@@ -349,9 +350,24 @@ e2e::stories! {
             }
         }
         process.end();
+        // A process that waits for less long than its database does, and a call that waits for somebody else's lock.
+        let settings = folder.path().join("respite.toml");
+        let hurried = fs::read_to_string(&settings).unwrap() + "[limits]\nrequest_seconds = 4\n";
+        fs::write(settings, hurried).unwrap();
         process.restart().await;
         let again = Client::connect(worker_calls).await.unwrap().login(key.clone()).await.unwrap();
         again.slots().search_slots(search).await.unwrap();
+        let lock = world.app.db.write().await.unwrap();
+        if engine == Engine::Postgres {
+            lock.execute_unprepared("lock table alias, contact in access exclusive mode").await.unwrap();
+        }
+        let (mut tags_client, mut contacts) = (again.alias(), again.reminders());
+        let (one, other) = tokio::join!(tags_client.set_exclusion_tags(tags(&[&tag])), contacts.set_contact(contact(&refused_email)));
+        lock.rollback().await.unwrap();
+        for late in [one.map(drop), other.map(drop)] {
+            assert_eq!(late.as_ref().map_err(|late| Refusal::from(late.clone()).reason), Err("TIMEOUT".to_owned()));
+            told.refused(late);
+        }
         process.end();
 
         let phrase = secret.to_phrase();
