@@ -21,7 +21,7 @@ const MONDAY: &str = "2026-03-23T10:00:00Z";
 /// One with Ben.
 const TUESDAY: &str = "2026-03-24T10:00:00Z";
 pub(crate) const INTAKE: &str = "zq1canary: since the night shifts began";
-const HANDOVER: &str = "zq2canary: rest after night shifts";
+pub(crate) const HANDOVER: &str = "zq2canary: rest after night shifts";
 
 /// Two therapists of one practice, each with a device, and a worker with a phrase.
 struct Practice {
@@ -43,14 +43,14 @@ pub(crate) async fn worker(world: &World) -> (Worker, Secret) {
     (Worker { id: alias.id, handle: alias.handle, key, client }, secret)
 }
 
-/// The worker writes an intake to the therapist of a booking, who gets a device for it.
+/// The worker writes an intake to the therapist of a booking, who gets this device for it.
 pub(crate) async fn tells(
     world: &World,
     to: &Therapist,
     nurse: &Worker,
     secret: &Secret,
     booking: &v1::Booking,
-) {
+) -> DeviceNotes {
     let (practice, device) = (PracticeKey::from_bytes(&[7; 32]), NotesKey::generate());
     let known = vec![practice.verifying_key()];
     let signed = Certificate::sign(&practice, id(&to.id).into_bytes(), &device.public(), in_a_year(world));
@@ -59,6 +59,7 @@ pub(crate) async fn tells(
     let notes = Notes::new(nurse.client.clone(), secret, known);
     let device = notes.device_key(id(&booking.id), id(&to.id), now(world)).await.unwrap();
     notes.write(id(&booking.id), &device, INTAKE).await.unwrap();
+    at
 }
 
 impl Practice {

@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn panics() -> Response<Body> {
-        panic!("on purpose")
+        panic!("canary")
     }
 
     #[test]
@@ -250,6 +250,7 @@ mod tests {
             let span = span_of(METHOD, end);
             assert_eq!(span.name, METHOD);
             assert_eq!(code_of(&span), Some(i64::from(code as i32)));
+            assert!(!format!("{span:?}").contains("canary"));
         }
     }
 

@@ -191,14 +191,30 @@ impl<E: SpanExporter> SpanExporter for AllowList<E> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::convert::Infallible;
+    use std::panic::panic_any;
+    use std::process::Command;
     use std::sync::{Arc, Mutex};
 
+    use futures_util::stream;
+    use http::{Request, Response};
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::error::OTelSdkResult;
     use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+    use prost::bytes::Bytes;
+    use services::Rates;
+    use services::rates::Allowances;
+    use tonic::Status;
+    use tonic::body::Body;
+    use tower::{Layer, ServiceExt, service_fn};
     use tracing_subscriber::layer::SubscriberExt;
 
-    use super::AllowList;
+    use super::{AllowList, start};
+    use crate::bounds::BoundsLayer;
+    use crate::config::{Limits, LogFormat, TelemetrySettings};
+    use crate::rpc::RpcLayer;
 
     /// Spans as a collector would get them.
     #[derive(Clone, Debug, Default)]
@@ -237,5 +253,57 @@ pub(crate) mod tests {
         assert_eq!(sent[0].attributes.len(), 1);
         assert_eq!(sent[1].name, "other");
         assert_eq!(sent[1].attributes.len(), 1);
+    }
+
+    fn says(what: &str) -> Result<Frame<Bytes>, Status> {
+        panic!("{what}")
+    }
+
+    /// With the telemetry of the program and behind the layers that stand before each of its calls.
+    #[tokio::test]
+    #[ignore = "the next one runs it in a process of its own, whose output it reads"]
+    async fn panics() {
+        let telemetry =
+            start(&TelemetrySettings { log_format: LogFormat::Text, ..Default::default() }).unwrap();
+        let rates = Arc::new(Rates::new(Allowances { anonymous: 1, searches: 1, holds: 1, imports: 1 }));
+        let bounds = BoundsLayer::new(&Limits::default(), rates);
+        let calls = RpcLayer::new(&opentelemetry::global::meter("test"));
+        let ask = async |answer: fn(String) -> Response<Body>| {
+            let service = service_fn(move |request: Request<Body>| async move {
+                let said = request.into_body().collect().await.unwrap().to_bytes();
+                Ok::<_, Infallible>(answer(String::from_utf8(said.to_vec()).unwrap()))
+            });
+            let request = Request::builder().uri("http://localhost/respite.v1.BookingService/HoldSlot");
+            let request = request.header("authorization", "canary").body(Body::new("canary".to_owned()));
+            calls.layer(bounds.layer(service)).oneshot(request.unwrap()).await.unwrap()
+        };
+        let answers: [fn(String) -> _; 2] = [|said| panic!("{said}"), |said| panic_any(said)];
+        for answer in answers {
+            let told = ask(answer).await;
+            assert_eq!(told.headers()["grpc-status"], "13");
+            assert!(!format!("{told:?}").contains("canary"));
+        }
+        // One whose answer has begun.
+        let begun = ask(|said| {
+            let parts = stream::once(async move {
+                tokio::task::yield_now().await;
+                says(&said)
+            });
+            Response::new(Body::new(StreamBody::new(parts)))
+        });
+        let cut_off = begun.await.into_body().collect().await.unwrap_err();
+        assert!(!format!("{cut_off:?}").contains("canary"));
+        telemetry.stop().await;
+    }
+
+    #[test]
+    fn a_panic_tells_its_place_alone() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "telemetry::tests::panics", "--ignored", "--nocapture"]);
+        let output = again.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.matches("panicked place=\"crates/server/src/telemetry.rs:").count(), 3, "{said}");
+        assert!(!said.contains("canary"), "{said}");
     }
 }

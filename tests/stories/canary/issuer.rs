@@ -11,9 +11,14 @@ use std::{
 
 use chrono::{TimeDelta, Utc};
 use data_encoding::BASE64;
+use serde_json::Value;
 use services::Clock;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::crash::binary;
+use crate::crash::{binary, terminate};
 
 /// A hospital's issuer with fifty workers, one of whom we know.
 pub(super) struct IssuerHome {
@@ -22,14 +27,17 @@ pub(super) struct IssuerHome {
     pub(super) spki: Vec<u8>,
     /// Of the worker.
     pub(super) code: String,
-    said: String,
+    /// What its commands said.
+    pub(super) said: String,
 }
 
 /// `respite-issuer serve`.
 pub(super) struct Issuing {
-    pub(super) child: Child,
+    child: Child,
     pub(super) address: SocketAddr,
-    pub(super) said: Option<JoinHandle<String>>,
+    /// For the identity provider.
+    pub(super) scim: Option<SocketAddr>,
+    said: JoinHandle<String>,
 }
 
 impl IssuerHome {
@@ -43,14 +51,7 @@ impl IssuerHome {
         let wrong = format!("employee_id,active_from,active_until,remark\n{staff_number},{column},,\n");
         fs::write(folder.join("wrong.csv"), wrong).unwrap();
         let mut said = String::new();
-        let mut run = |arguments: &str, succeeds: bool| {
-            let mut command = Command::new(binary("respite-issuer"));
-            let output = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
-            let error = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.success(), succeeds, "{arguments}: {error}");
-            said += &error;
-            String::from_utf8(output.stdout).unwrap()
-        };
+        let mut run = |arguments: &str, succeeds| run(folder, arguments, succeeds, &mut said);
         run(
             &format!("init --programme {programme} --name {programme} --origin respite-test --mode roster"),
             true,
@@ -68,28 +69,63 @@ impl IssuerHome {
         Self { folder: folder.to_owned(), spki: BASE64.decode(spki.as_bytes()).unwrap(), code, said }
     }
 
-    /// On a port that it chooses.
-    pub(super) fn serve(&self) -> Issuing {
+    /// From now on the identity provider says who works here, and proves that it is one by this token.
+    pub(super) fn scim_token(&mut self) -> String {
+        let token = run(&self.folder, "scim token --staff-number employee-number", true, &mut self.said);
+        token.trim().to_owned()
+    }
+
+    /// On ports that it chooses: one, and another if SCIM is asked for.
+    pub(super) fn serve(&self, more: &[&str]) -> Issuing {
         let mut command = Command::new(binary("respite-issuer"));
-        command.current_dir(&self.folder).args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.current_dir(&self.folder).args(["serve", "--listen", "127.0.0.1:0"]).args(more);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        let address =
-            line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().parse().unwrap();
-        let mut said = self.said.clone() + &line;
+        let mut said = String::new();
+        let mut listens = || {
+            errors.read_line(&mut said).unwrap();
+            let (_, address) = said.rsplit_once("address=").unwrap();
+            address.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        let address = listens();
+        let scim = more.contains(&"--scim-listen").then(&mut listens);
         let said = std::thread::spawn(move || {
             errors.read_to_string(&mut said).unwrap();
             said
         });
-        Issuing { child, address, said: Some(said) }
+        Issuing { child, address, scim, said }
     }
 }
 
-impl Drop for Issuing {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Issuing {
+    /// Ends it, and gives all that it said.
+    pub(super) fn end(mut self) -> String {
+        terminate(&mut self.child);
+        self.said.join().unwrap()
     }
+}
+
+/// One request of an identity provider, and the whole answer, with its headers.
+pub(super) async fn scim(to: SocketAddr, token: &str, start: &str, user: &Value) -> String {
+    let (method, path) = start.split_once(' ').unwrap();
+    let (user, mut stream) = (user.to_string(), TcpStream::connect(to).await.unwrap());
+    let request = format!(
+        "{method} /scim/v2{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/scim+json\r\ncontent-length: {}\r\n\r\n{user}",
+        user.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// A command in an issuer's folder: what it prints, while `said` gets what it says beside that.
+fn run(folder: &Path, arguments: &str, succeeds: bool, said: &mut String) -> String {
+    let mut command = Command::new(binary("respite-issuer"));
+    let output = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.success(), succeeds, "{arguments}: {error}");
+    *said += &error;
+    String::from_utf8(output.stdout).unwrap()
 }
