@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -43,7 +44,24 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("vault", &[]),
 ];
 
-fn edges() -> BTreeMap<String, BTreeSet<String>> {
+/// Who may name whom in tests alone: the side that answers them, or their own other side.
+const IN_TESTS: [(&str, &[&str]); 5] = [
+    ("e2e", &["oidc"]),
+    ("issuer", &["oidc", "pass"]),
+    ("oidc", &["oidc"]),
+    ("pass", &["pass"]),
+    ("server", &["oidc"]),
+];
+
+/// What crates that have several sides are built with, in each program and in what answers callers: the booking side
+/// signs no pass, what answers calls makes none, and the hospital's program blinds nothing.
+const FEATURES: [(&str, &[(&str, &str)]); 3] = [
+    ("issuer", &[("oidc", ""), ("pass", "issuer")]),
+    ("server", &[("client", "wallet"), ("oidc", ""), ("pass", "client"), ("server", "")]),
+    ("services", &[("oidc", ""), ("pass", "")]),
+];
+
+fn edges(kind: DependencyKind) -> BTreeMap<String, BTreeSet<String>> {
     let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata answers");
     let members: BTreeSet<_> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
     metadata
@@ -53,7 +71,7 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
             let named = package
                 .dependencies
                 .iter()
-                .filter(|dependency| dependency.kind == DependencyKind::Normal)
+                .filter(|dependency| dependency.kind == kind)
                 .map(|dependency| dependency.name.clone())
                 .filter(|name| members.contains(name))
                 .collect();
@@ -64,17 +82,51 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn crates_name_each_other_as_the_map_says() {
-    let expected: BTreeMap<String, BTreeSet<String>> = EDGES
-        .iter()
-        .map(|(name, named)| ((*name).to_owned(), named.iter().map(|name| (*name).to_owned()).collect()))
-        .collect();
-    assert_eq!(edges(), expected);
+    let table = |table: &[(&str, &[&str])]| -> BTreeMap<String, BTreeSet<String>> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        table.iter().map(|(name, named)| ((*name).to_owned(), owned(named))).collect()
+    };
+    assert_eq!(edges(DependencyKind::Normal), table(&EDGES));
+    let drawn = |kind| {
+        let mut edges = edges(kind);
+        edges.retain(|_, named| !named.is_empty());
+        edges
+    };
+    assert_eq!(drawn(DependencyKind::Development), table(&IN_TESTS));
+    assert_eq!(drawn(DependencyKind::Build), table(&[]));
+}
+
+/// As cargo resolves each program that is built for itself, which is how it is delivered.
+#[test]
+fn programs_are_built_with_the_sides_they_need() {
+    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata answers");
+    let with_sides = metadata.packages.iter().filter(|package| !package.features.is_empty());
+    let with_sides: BTreeSet<_> = with_sides.map(|package| package.name.to_string()).collect();
+    for (root, expected) in FEATURES {
+        let asked = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
+        let tree = Command::new(env!("CARGO"))
+            .args(asked)
+            .args(["--format", "{p}|{f}", "--package", root])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo tree answers");
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let tree = String::from_utf8(tree.stdout).expect("names are text");
+        // A crate of ours, unlike one from elsewhere, is followed by where it is.
+        let ours =
+            tree.lines().filter_map(|line| line.split_once('|')).filter(|(package, _)| package.contains('/'));
+        let built: BTreeSet<_> = ours
+            .map(|(package, features)| (package.split(' ').next().unwrap_or_default(), features))
+            .filter(|(name, _)| with_sides.contains(*name))
+            .collect();
+        assert_eq!(built, expected.iter().copied().collect(), "{root}");
+    }
 }
 
 #[test]
 fn the_map_draws_every_crate_with_its_edges() {
     let map = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/README.md")).unwrap();
-    for (name, named) in edges() {
+    for (name, named) in edges(DependencyKind::Normal) {
         let row = map
             .lines()
             .find(|line| line.starts_with(&format!("| `{name}`")))

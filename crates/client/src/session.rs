@@ -2,7 +2,8 @@
 //!
 //! Every call is one request and one answer, so the request is kept until the answer is there. A second
 //! attempt sends the same bytes, and with them the same `request_id`: whatever the first attempt did, it is
-//! done once (B3).
+//! done once (B3). A call that is refused since too much was asked, as by everybody of a ward at once, waits the moment that
+//! the server names; whoever is to wait longer than a moment is told.
 
 use std::{
     sync::Arc,
@@ -27,13 +28,20 @@ use crate::sign_in;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const ATTEMPTS: u32 = 5;
+/// How often a call that got no answer is made again.
+const REPEATS: u32 = 4;
+/// As long as somebody looks at a screen on which nothing happens; who is to wait longer is told so.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often a call is made again because too much was asked before.
+const WAITS: u32 = 2;
 
 /// What the generated service clients send their calls through.
 #[derive(Clone)]
 pub struct Session {
     channel: Channel,
     caller: Option<Arc<Caller>>,
+    /// How often a call that got no answer is made again.
+    repeats: u32,
 }
 
 struct Caller {
@@ -43,19 +51,19 @@ struct Caller {
 
 impl Session {
     pub(crate) fn anonymous(channel: Channel) -> Self {
-        Self { channel, caller: None }
+        Self { channel, caller: None, repeats: REPEATS }
     }
 
     /// A session over the same connection for the holder of `key`.
     pub(crate) async fn signed_in(&self, key: SigningKey) -> Result<Self, Status> {
         let channel = self.channel.clone();
         let authorization = Mutex::new(sign_in(&channel, &key).await?);
-        Ok(Self { channel, caller: Some(Arc::new(Caller { key, authorization })) })
+        Ok(Self { channel, caller: Some(Arc::new(Caller { key, authorization })), repeats: REPEATS })
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Status> {
         let mut renewed = false;
-        let mut attempt = 1;
+        let mut patience = Patience { repeats: self.repeats, waits: WAITS };
         loop {
             let authorization = self.authorization().await;
             let answer = self.attempt(request.clone(), authorization.as_ref()).await;
@@ -65,11 +73,10 @@ impl Session {
                     renewed = true;
                     caller.renew(&self.channel, &ended).await?;
                 }
-                (Code::Unavailable, _, _) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(pause(attempt, &refusal)).await;
-                    attempt += 1;
-                }
-                _ => return answer,
+                _ => match patience.repeat(&refusal).or_else(|| patience.wait(&refusal)) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return answer,
+                },
             }
         }
     }
@@ -124,23 +131,23 @@ impl Service<Request<Body>> for Session {
     }
 }
 
-/// Signs in, patient with an unavailable server, with a new challenge for each attempt.
+/// Signs in, patient with an unavailable server, with a new challenge for each attempt. A step that was one too many waits
+/// by itself: no service has seen it, and to begin anew would take of the share what the step waits for.
 async fn sign_in(channel: &Channel, key: &SigningKey) -> Result<HeaderValue, Status> {
-    let mut attempt = 1;
+    let mut patience = Patience { repeats: REPEATS, waits: 0 };
     loop {
-        match sign_in::login(channel.clone(), key).await {
-            Err(refusal) if refusal.code() == Code::Unavailable && attempt < ATTEMPTS => {
-                tokio::time::sleep(pause(attempt, &refusal)).await;
-                attempt += 1;
-            }
-            answer => return answer,
+        let step = Session { channel: channel.clone(), caller: None, repeats: 0 };
+        let answer = sign_in::login(step, key).await;
+        match answer.as_ref().err().and_then(|refusal| patience.repeat(refusal)) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return answer,
         }
     }
 }
 
 /// What a connection that fails says in the words of a server, so that the call is tried again.
 #[expect(clippy::needless_pass_by_value, reason = "the errors of a service are mapped by value")]
-pub(crate) fn unreachable(error: transport::Error) -> Status {
+fn unreachable(error: transport::Error) -> Status {
     Status::unavailable(error.to_string())
 }
 
@@ -154,11 +161,42 @@ fn refusal(answer: &Result<Response<Body>, Status>) -> Option<Status> {
     }
 }
 
-/// As long as the server says, or doubling; a random quarter less, so that devices do not come back together.
-fn pause(attempt: u32, refusal: &Status) -> Duration {
-    let asked = refusal.get_details_retry_info().and_then(|info| info.retry_delay);
-    let pause = asked.unwrap_or(FIRST_PAUSE * 2_u32.pow(attempt - 1)).min(LONGEST_PAUSE);
+/// What a call still puts up with.
+struct Patience {
+    repeats: u32,
+    waits: u32,
+}
+
+impl Patience {
+    /// How long to pause before a call that got no answer is made again: as the server says, or doubling.
+    fn repeat(&mut self, refusal: &Status) -> Option<Duration> {
+        if refusal.code() != Code::Unavailable {
+            return None;
+        }
+        self.repeats = self.repeats.checked_sub(1)?;
+        let doubling = FIRST_PAUSE * 2_u32.pow(REPEATS - 1 - self.repeats);
+        Some(retry_delay(refusal).unwrap_or(doubling).min(LONGEST_PAUSE).mul_f64(1.0 - some_of_a_quarter()))
+    }
+
+    /// How long to wait before a call that was one too many is made again: never less than the server says.
+    fn wait(&mut self, refusal: &Status) -> Option<Duration> {
+        let wait = retry_delay(refusal).filter(|wait| is_rate_limit(refusal) && *wait <= LONGEST_WAIT)?;
+        self.waits = self.waits.checked_sub(1)?;
+        Some(wait.mul_f64(1.0 + some_of_a_quarter()))
+    }
+}
+
+fn retry_delay(refusal: &Status) -> Option<Duration> {
+    refusal.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+fn is_rate_limit(refusal: &Status) -> bool {
+    refusal.get_details_error_info().is_some_and(|info| info.reason == "RATE_LIMITED")
+}
+
+/// By chance, so that devices do not come back together.
+fn some_of_a_quarter() -> f64 {
     let mut chance = [0];
     getrandom::fill(&mut chance).expect("the operating system has randomness to give");
-    pause.mul_f64(1.0 - f64::from(chance[0]) / 1024.0)
+    f64::from(chance[0]) / 1024.0
 }

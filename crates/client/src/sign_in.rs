@@ -6,14 +6,9 @@ use api::v1::{
 };
 use ed25519_dalek::{Signer, SigningKey};
 use http::HeaderValue;
-use tonic::{Status, transport::Channel};
-use tower::ServiceExt;
+use tonic::Status;
 
-use crate::{
-    error::Error,
-    proof_of_work,
-    session::{self, Session},
-};
+use crate::{error::Error, proof_of_work, session::Session};
 
 const CREATE_ALIAS: &[u8] = b"respite/create-alias/v1\0";
 const LOGIN: &[u8] = b"respite/login/v1\0";
@@ -37,8 +32,8 @@ pub(crate) async fn create_alias(session: Session, key: &SigningKey) -> Result<A
 /// Signs a challenge and returns the `authorization` that the server gives for it.
 ///
 /// A challenge is good once: another attempt starts from the beginning.
-pub(crate) async fn login(channel: Channel, key: &SigningKey) -> Result<HeaderValue, Status> {
-    let mut service = AliasServiceClient::new(channel.map_err(session::unreachable));
+pub(crate) async fn login(session: Session, key: &SigningKey) -> Result<HeaderValue, Status> {
+    let mut service = AliasServiceClient::new(session);
     let public_key = key.verifying_key().to_bytes().to_vec();
 
     let asked = BeginLoginRequest { public_key: public_key.clone() };

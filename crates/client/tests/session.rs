@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use api::v1::{
@@ -38,10 +39,12 @@ struct Scripted {
     logins: Arc<Mutex<u32>>,
 }
 
-/// One of the two calls of a login.
+/// Where a login is refused, which has two calls.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
     Begin,
+    /// Before the second is looked at, so that the challenge is still good.
+    Limit,
     Finish,
 }
 
@@ -157,6 +160,56 @@ async fn any_other_refusal_is_final() {
     assert_eq!(server.updates().len(), 1);
 }
 
+/// Too much was asked; after so long another call may be made.
+fn limited(reason: &str, wait: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, "respite", HashMap::new());
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(Code::ResourceExhausted, "too much is asked", details)
+}
+
+#[tokio::test]
+async fn a_call_that_is_one_too_many_waits_as_long_as_it_is_told() {
+    let server = Scripted::default();
+    let client = signed_in(&server).await;
+    let wait = Duration::from_millis(20);
+    server.refuse(&limited("RATE_LIMITED", wait), 2);
+
+    let begun = Instant::now();
+    update(&client).await.unwrap();
+
+    assert!(begun.elapsed() >= 2 * wait);
+    let updates = server.updates();
+    assert_eq!(updates.len(), 3);
+    assert!(updates.iter().all(|update| *update == updates[0]), "every attempt has the same request id");
+}
+
+#[tokio::test]
+async fn whoever_is_to_wait_for_long_or_again_and_again_is_told() {
+    let check = async |reason, wait, sent| {
+        let server = Scripted::default();
+        let client = signed_in(&server).await;
+        server.refuse(&limited(reason, wait), 9);
+
+        let error = update(&client).await.unwrap_err();
+
+        assert_eq!(error.refusal().unwrap().reason, reason);
+        assert_eq!(server.updates().len(), sent, "{reason} {wait:?}");
+    };
+    check("RATE_LIMITED", Duration::from_millis(1), 3).await;
+    check("RATE_LIMITED", Duration::from_millis(5_001), 1).await;
+    check("TOO_MANY_HOLDS", Duration::from_millis(1), 1).await;
+}
+
+/// Each step by itself: a login that began anew would take of the share what the step waits for.
+#[tokio::test]
+async fn each_step_of_a_login_waits() {
+    let server = Scripted::default();
+    for step in [Step::Begin, Step::Limit] {
+        server.refuse_login(step, &limited("RATE_LIMITED", Duration::from_millis(1)), 2);
+    }
+    signed_in(&server).await;
+}
+
 #[tokio::test]
 async fn a_login_that_meets_an_unavailable_server_starts_again() {
     let unavailable = Status::unavailable("restarting");
@@ -251,6 +304,7 @@ impl AliasService for Scripted {
         &self,
         request: Request<FinishLoginRequest>,
     ) -> Result<Response<FinishLoginResponse>, Status> {
+        self.login_refusal(Step::Limit)?;
         let FinishLoginRequest { public_key, challenge, signature } = request.into_inner();
         if self.challenge.lock().unwrap().take().as_ref() != Some(&challenge) {
             return Err(Status::unauthenticated("a challenge is good once"));

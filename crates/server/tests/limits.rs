@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use api::v1;
+use api::v1::{
+    self, alias_service_client::AliasServiceClient, directory_service_client::DirectoryServiceClient,
+};
 use client::{Client, Secret, SigningKey, request_id};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,8 +89,10 @@ impl Process {
     }
 }
 
-async fn list(client: &Client) -> Result<(), Status> {
-    client.directory().list_specializations(v1::ListSpecializationsRequest::default()).await.map(drop)
+/// Without a device's patience.
+async fn list(channel: &Channel) -> Result<(), Status> {
+    let mut directory = DirectoryServiceClient::new(channel.clone());
+    directory.list_specializations(v1::ListSpecializationsRequest::default()).await.map(drop)
 }
 
 /// Calls until it is refused: how many were answered, and how long to wait.
@@ -128,10 +132,11 @@ async fn check_let_in_after(wait: Duration, mut call: impl AsyncFnMut() -> Resul
 #[tokio::test]
 async fn a_flood_from_one_network_stops_no_other() {
     let process = Process::start("", "anonymous_calls_per_minute = 120");
-    let (flood, other) = (process.anybody(FLOOD).await, process.anybody(OTHERS).await);
+    let [flood, other] = [process.connect(FLOOD).await.unwrap(), process.connect(OTHERS).await.unwrap()];
     let key = Secret::generate().login_key();
-    flood.create_alias(&key).await.unwrap();
-    let worker = flood.login(key.clone()).await.unwrap();
+    let device = Client::over(flood.clone());
+    device.create_alias(&key).await.unwrap();
+    let worker = device.login(key.clone()).await.unwrap();
 
     let (answered, wait) = until_refused(async || list(&flood).await).await;
     // Four of the calls made the worker's alias and its login.
@@ -145,15 +150,20 @@ async fn a_flood_from_one_network_stops_no_other() {
     until_refused(async || list(&flood).await).await;
     for _ in 0..100 {
         worker.alias().get_alias(v1::GetAliasRequest {}).await.unwrap();
-        flood.directory().list_crisis_resources(v1::ListCrisisResourcesRequest::default()).await.unwrap();
+        device.directory().list_crisis_resources(v1::ListCrisisResourcesRequest::default()).await.unwrap();
     }
 
     // Nothing makes somebody better known but a token that holds.
     let (_, wait) = until_refused(async || list(&flood).await).await;
     check_let_in_after(wait, async || list(&flood).await).await;
+    // A device waits such a moment by itself, and signs in amid a flood.
+    until_refused(async || list(&flood).await).await;
+    device.directory().list_specializations(v1::ListSpecializationsRequest::default()).await.unwrap();
+    until_refused(async || list(&flood).await).await;
+    device.login(key.clone()).await.unwrap();
     let (_, wait) = until_refused(async || begin_login(&flood, &key).await).await;
     assert!(wait <= Duration::from_millis(500), "{wait:?}");
-    let stranger = process.anybody(FLOOD).await;
+    let stranger = process.connect(FLOOD).await.unwrap();
     until_refused(async || with_header(&stranger, "x-forwarded-for", "198.51.100.7").await).await;
     let token = format!("Bearer ct1_{}", "A".repeat(43));
     until_refused(async || with_header(&stranger, "authorization", &token).await).await;
@@ -163,15 +173,15 @@ async fn a_flood_from_one_network_stops_no_other() {
 }
 
 /// Asks for a profile that is not there; a refusal that says so is an answer.
-async fn with_header(client: &Client, name: &'static str, value: &str) -> Result<(), Status> {
+async fn with_header(channel: &Channel, name: &'static str, value: &str) -> Result<(), Status> {
     let mut request = Request::new(v1::GetTherapistRequest::default());
     request.metadata_mut().insert(name, value.parse().unwrap());
-    client.directory().get_therapist(request).await.map(drop)
+    DirectoryServiceClient::new(channel.clone()).get_therapist(request).await.map(drop)
 }
 
-async fn begin_login(client: &Client, key: &SigningKey) -> Result<(), Status> {
+async fn begin_login(channel: &Channel, key: &SigningKey) -> Result<(), Status> {
     let public_key = key.verifying_key().to_bytes().to_vec();
-    client.alias().begin_login(v1::BeginLoginRequest { public_key }).await.map(drop)
+    AliasServiceClient::new(channel.clone()).begin_login(v1::BeginLoginRequest { public_key }).await.map(drop)
 }
 
 #[tokio::test]
@@ -261,9 +271,9 @@ async fn import(client: &Client, day: i32) -> Result<(), Status> {
 #[tokio::test]
 async fn connections_of_one_network_leave_room_for_others() {
     let process = Process::start("", "connections = 4\nconnections_per_network = 2");
-    let mut flood = vec![process.anybody(FLOOD).await, process.anybody(FLOOD).await];
-    for client in &flood {
-        list(client).await.unwrap();
+    let mut flood = vec![process.connect(FLOOD).await.unwrap(), process.connect(FLOOD).await.unwrap()];
+    for channel in &flood {
+        list(channel).await.unwrap();
     }
     // Many more are closed before a word is said, and take nobody's place.
     for _ in 0..20 {
@@ -272,16 +282,16 @@ async fn connections_of_one_network_leave_room_for_others() {
         let said = timeout(HANGS, beyond.read(&mut [0; 16])).await.unwrap();
         assert_eq!(said.unwrap_or(0), 0);
     }
-    list(&process.anybody(OTHERS).await).await.unwrap();
-    for client in &flood {
-        list(client).await.unwrap();
+    list(&process.connect(OTHERS).await.unwrap()).await.unwrap();
+    for channel in &flood {
+        list(channel).await.unwrap();
     }
     // When one leaves, another may come.
     flood.pop();
     let begun = Instant::now();
     loop {
         if let Ok(channel) = process.connect(FLOOD).await
-            && list(&Client::over(channel)).await.is_ok()
+            && list(&channel).await.is_ok()
         {
             break;
         }
@@ -300,8 +310,9 @@ async fn behind_a_proxy_nothing_is_limited_by_network() {
         "behind_tls_proxy = true",
         "connections_per_network = 1\nanonymous_calls_per_minute = 1",
     );
-    let clients = [process.anybody(FLOOD).await, process.anybody(FLOOD).await, process.anybody(FLOOD).await];
-    for client in clients.iter().cycle().take(30) {
-        list(client).await.unwrap();
+    let connect = async || process.connect(FLOOD).await.unwrap();
+    let channels = [connect().await, connect().await, connect().await];
+    for channel in channels.iter().cycle().take(30) {
+        list(channel).await.unwrap();
     }
 }
