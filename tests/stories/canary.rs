@@ -124,7 +124,7 @@ e2e::stories! {
             smtp.port()
         );
         world.database = world.database.replacen("respite@", &format!("respite:{password}@"), 1);
-        let mut process = Process::start(&world, folder.path(), &settings).await;
+        let mut process = Process::start(&world, &world.database, folder.path(), &settings).await;
         let mut issuing = issuer.serve();
         let mut told = Told::default();
         let anybody = Client::connect(format!("http://{}", process.address)).await.unwrap();
