@@ -176,7 +176,7 @@ e2e::stories! {
             smtp.port()
         );
         world.database = world.database.replacen("respite@", &format!("respite:{password}@"), 1);
-        let mut process = Process::start(&world, folder.path(), &settings).await;
+        let mut process = Process::start(&world, &world.database, folder.path(), &settings).await;
         let issuing = issuer.serve(&[]);
         let mut told = Told::default();
         let [to_worker, to_therapist, to_hospital, to_operators, from_issuer] = std::array::from_fn(|_| Wire::default());

@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** no process is touched here but those that were started here.
 
+mod proxy;
+mod steps;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,7 +23,7 @@ use api::v1::{self, booking_service_client::BookingServiceClient};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use client::{Refusal, request_id};
 use e2e::{
-    Therapist, World, channel,
+    Engine, Therapist, World, channel,
     hospital::{by_pass, key_log, programme},
     sign_in, timestamp, with_token,
 };
@@ -33,26 +36,19 @@ use crate::privacy::search;
 
 const WORKERS: u64 = 8;
 const PASSES: usize = 400;
+const ALWAYS: &str = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
 /// How many answers there are before the process is killed, each time: at some moment of what comes next.
 const KILLS: [usize; 5] = [37, 64, 23, 91, 48];
 
 e2e::stories! {
     // B1, B2, B3, R1, E2
     async fn what_was_acknowledged_outlives_the_process(engine: Engine) {
-        let now = Clock::System.now();
-        let mut world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
-        let hospital = world.hospital(programme()).await;
-        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
-        hospital.publishes(&day(-10), &day(30)).await.unwrap();
-        world.app.clock.set(now);
-        let log = key_log(&world.anybody().await).await;
-        let passes = hospital.signs(&log, &now.to_rfc3339(), PASSES);
+        let (mut world, passes) = paid_for(engine, PASSES).await;
         let canary = ("nonce", passes[PASSES - 1].to_bytes()[2..34].to_vec());
         let passes = Arc::new(Mutex::new(passes));
-        let week = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
         let mut therapists = Vec::new();
         for name in ["Ada", "Ben", "Cas"] {
-            therapists.push(world.therapist(name, "Etc/UTC").await.offers(week, 20, 0, 10, 10).await);
+            therapists.push(world.therapist(name, "Etc/UTC").await.offers(ALWAYS, 20, 0, 10, 10).await);
         }
         let therapists = Arc::new(therapists);
         let mut keys = Vec::new();
@@ -62,7 +58,7 @@ e2e::stories! {
         world.stop().await;
 
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Process::start(&world, folder.path(), "").await;
+        let mut process = Process::start(&world, &world.database, folder.path(), "").await;
         let (restarted, restarts) = watch::channel(0);
         let (answers, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let mut work = JoinSet::new();
@@ -128,8 +124,7 @@ e2e::stories! {
     async fn bookings_follow_new_zone_rules_through_a_kill(engine: Engine) {
         let now = Clock::System.now();
         let mut world = World::at(engine, &now.to_rfc3339()).await;
-        let week = "Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00";
-        let ada = world.therapist("Ada", "America/Phoenix").await.offers(week, 50, 0, 10, 60).await;
+        let ada = world.therapist("Ada", "America/Phoenix").await.offers(ALWAYS, 50, 0, 10, 60).await;
         for day in 0..4 {
             let worker = world.worker().await;
             for hour in 0..15 {
@@ -152,13 +147,13 @@ e2e::stories! {
         fs::write(zones.join("+VERSION"), "2999a").unwrap();
         let settings = format!("[zones]\ndirectory = \"{}\"\n", zones.display());
         // By the rules that are built in they stand where they should.
-        let mut process = Process::start(&world, folder.path(), "").await;
+        let mut process = Process::start(&world, &world.database, folder.path(), "").await;
         process.kill();
         assert_eq!(process.says(&["zones", "preview"]).lines().count(), 0);
         let preview = process.says(&["zones", "preview", "--directory", zones.to_str().unwrap()]);
         assert_eq!(preview.lines().filter(|line| line.ends_with("America/Phoenix  2999a  would move")).count(), 60);
 
-        let mut process = Process::start(&world, folder.path(), &settings).await;
+        let mut process = Process::start(&world, &world.database, folder.path(), &settings).await;
         let moved = async || world.count("select count(*) from zone_change").await;
         while moved().await < 5 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -323,8 +318,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// On the world's data, with the world's key and `more` settings.
-    pub(crate) async fn start(world: &World, folder: &Path, more: &str) -> Self {
+    /// On the world's data, wherever it is reached, with the world's key and `more` settings.
+    pub(crate) async fn start(world: &World, database: &str, folder: &Path, more: &str) -> Self {
         let binary = binary("respite");
         let key = folder.join("respite.key");
         fs::write(&key, world.app.keyring.to_text().as_bytes()).unwrap();
@@ -333,10 +328,9 @@ impl Process {
         let config = folder.join("respite.toml");
         let settings = format!(
             "listen = \"{address}\"\naudience = \"{}\"\nkey_file = \"{}\"\n\
-             [database]\nurl = \"{}\"\n[telemetry]\nlog_level = \"info\"\n{more}",
+             [database]\nurl = \"{database}\"\n[telemetry]\nlog_level = \"info\"\n{more}",
             world.app.settings.audience,
             key.display(),
-            world.database,
         );
         fs::write(&config, settings).unwrap();
         let log = folder.join("log");
@@ -408,6 +402,19 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     let binary = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(binary.exists(), "{} is missing: cargo build --bin {name}", binary.display());
     binary
+}
+
+/// A world in which it is now, by the machine's clock, which the process has, and passes that pay in it.
+async fn paid_for(engine: Engine, passes: usize) -> (World, Vec<Token>) {
+    let now = Clock::System.now();
+    let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
+    let hospital = world.hospital(programme()).await;
+    let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
+    hospital.publishes(&day(-10), &day(30)).await.unwrap();
+    world.app.clock.set(now);
+    let log = key_log(&world.anybody().await).await;
+    let passes = hospital.signs(&log, &now.to_rfc3339(), passes);
+    (world, passes)
 }
 
 /// The midnight after the next: far enough from now for any notice, by the machine's clock, which the process has.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
 use chrono::{Days, NaiveDate, NaiveTime};
@@ -184,39 +185,59 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_asked_when_it_was_killed_asks_again_and_gets_the_same() {
     const PASSES: u32 = 8;
-    let hospital = Hospital::new(&roster(0..50), PASSES);
-    let batches: Vec<_> =
-        hospital.codes.iter().take(20).map(|(_, code)| hospital.batch(code, PASSES)).collect();
-    let process = hospital.serve().await;
-    let asking: Vec<_> = batches
-        .iter()
-        .map(|batch| {
+    /// What one connection may ask for at a time: more would be refused, which is not to be cut off.
+    const TOGETHER: usize = 4;
+    const MOMENTS: u32 = 12;
+    let hospital = Hospital::new(&roster(0..60), PASSES);
+    let batches: Vec<_> = hospital.codes.iter().map(|(_, code)| hospital.batch(code, PASSES)).collect();
+    let mut batches = batches.chunks_exact(TOGETHER);
+    let ask = |process: &Process, batches: &[Batch]| {
+        let asking = batches.iter().map(|batch| {
             let (mut client, request) = (process.client.clone(), batch.request.clone());
-            tokio::spawn(async move { client.issue_passes(request).await })
-        })
-        .collect();
-    let mut answers = Vec::new();
-    let mut process = Some(process);
-    for asked in asking {
-        answers.push(asked.await.unwrap());
-        if let Some(process) = process.take() {
-            process.end("-KILL");
-        }
-    }
-    assert!(answers.iter().any(Result::is_ok));
+            async move { client.issue_passes(request).await }
+        });
+        asking.map(tokio::spawn).collect::<Vec<_>>()
+    };
 
+    // How long as many take as are asked for at once.
     let process = hospital.serve().await;
-    for (batch, before) in batches.iter().zip(answers) {
-        let mut client = process.client.clone();
-        let again = client.issue_passes(batch.request.clone()).await.unwrap().into_inner();
-        if let Ok(before) = before {
-            assert_eq!(before.into_inner(), again);
-        }
-        batch.finalize(&again.blind_signatures);
-        let other = hospital.batch(&batch.request.activation_code, PASSES).request;
-        check_refused(client.issue_passes(other).await, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+    let begun = Instant::now();
+    for asked in ask(&process, batches.next().unwrap()) {
+        asked.await.unwrap().unwrap();
     }
+    let whole = begun.elapsed();
     process.end("-TERM");
+
+    let (mut answered, mut cut_off) = (0, 0);
+    for moment in 0..MOMENTS {
+        let batches = batches.next().unwrap();
+        let process = hospital.serve().await;
+        let asking = ask(&process, batches);
+        tokio::time::sleep(whole * (2 * moment + 1) / (2 * MOMENTS)).await;
+        process.end("-KILL");
+        let mut answers = Vec::new();
+        for asked in asking {
+            answers.push(asked.await.unwrap());
+        }
+        answered += answers.iter().filter(|answer| answer.is_ok()).count();
+        cut_off += answers.iter().filter(|answer| answer.is_err()).count();
+
+        let process = hospital.serve().await;
+        for (batch, before) in batches.iter().zip(answers) {
+            let mut client = process.client.clone();
+            let other = hospital.batch(&batch.request.activation_code, PASSES).request;
+            if before.is_ok() {
+                let refused = client.issue_passes(other.clone()).await;
+                check_refused(refused, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+            }
+            let again = client.issue_passes(batch.request.clone()).await.unwrap().into_inner();
+            assert!(before.is_err() || before.unwrap().into_inner() == again);
+            batch.finalize(&again.blind_signatures);
+            check_refused(client.issue_passes(other).await, Grpc::AlreadyExists, "OTHER_BATCH_ISSUED");
+        }
+        process.end("-TERM");
+    }
+    assert!(answered > 0 && cut_off > 0, "{answered} were answered and {cut_off} cut off");
 }
 
 /// Its passes are good for nothing any more, and everybody has as many again under the key in its place.
