@@ -9,11 +9,16 @@ use std::{
 
 use api::issuer::v1::{GetOfferRequest, issuer_service_client::IssuerServiceClient};
 use api::v1;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use client::{FetchError, PassError, Shown, Wallet, request_id};
 use data_encoding::BASE64;
-use e2e::{World, date, hospital::programme, time, timestamp};
+use e2e::{
+    Engine, World, date,
+    hospital::{Hospital, by_pass, programme},
+    time, timestamp,
+};
 use services::Clock;
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::provider::{CLIENT_ID, Fake};
@@ -46,19 +51,8 @@ e2e::stories! {
     // E1, E2: from the hospital's own program, over a connection of its own.
     async fn passes_come_from_the_hospitals_program(engine: Engine) {
         let now = Clock::System.now();
-        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
-        // The program goes by the machine's clock; the key was published before.
-        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
-        let hospital = world.hospital(programme()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::of(folder.path(), &hospital.id, CARDS, &day(-1), &day(60));
-        let publish = v1::CreateProgrammeKeyRequest {
-            request_id: request_id(),
-            public_key: issuer.key.clone(),
-            first_date: Some(date(&day(-1))),
-            last_date: Some(date(&day(60))),
-        };
-        hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+        let world = before(engine, now).await;
+        let (hospital, issuer) = hospital(&world, now, CARDS, &[[-1, 60]]).await;
         world.app.clock.set(now);
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
 
@@ -83,19 +77,10 @@ e2e::stories! {
         assert!(!other.wants_passes(now));
 
         // They pay here.
-        let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;
-        let nurse = world.worker().await;
-        let rested = now + TimeDelta::days(1);
-        world.app.clock.set(rested);
-        let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
-        let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
-        let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
-        nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
-        assert_eq!(held.session.unwrap().start_time, Some(timestamp(start)));
+        pays(&world, &mut wallet, now).await;
 
         // A hospital that signs with a key of its own making, which no log lists.
-        let elsewhere = tempfile::tempdir().unwrap();
-        let curious = Issuer::of(elsewhere.path(), &hospital.id, CARDS, &day(-1), &day(60));
+        let curious = Issuer::of(&hospital.id, now, CARDS, &[[-1, 60]]);
         let asked = curious.serve(&[]).await;
         let mut wallet = Wallet::new(&anybody, id, now).await.unwrap();
         let unlisted = wallet.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
@@ -111,18 +96,8 @@ e2e::stories! {
     // E1, E3: where a hospital has no codes, a device shows that its owner signed in at the hospital's provider.
     async fn passes_come_by_a_login_at_the_hospitals_provider(engine: Engine) {
         let now = Clock::System.now();
-        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
-        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
-        let hospital = world.hospital(programme()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::of(folder.path(), &hospital.id, LOGINS, &day(-1), &day(60));
-        let publish = v1::CreateProgrammeKeyRequest {
-            request_id: request_id(),
-            public_key: issuer.key.clone(),
-            first_date: Some(date(&day(-1))),
-            last_date: Some(date(&day(60))),
-        };
-        hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+        let world = before(engine, now).await;
+        let (hospital, issuer) = hospital(&world, now, LOGINS, &[[-1, 60]]).await;
         world.app.clock.set(now);
         let (anybody, id) = (world.anybody().await, hospital.id.parse().unwrap());
         let provider = Fake::start().await;
@@ -153,47 +128,22 @@ e2e::stories! {
         assert_eq!(second.days_left(now).len(), 3);
 
         // They pay as any others do.
-        let ada = world.therapist("Ada", "Etc/UTC").await.works("Mon 00:00-00:00, Tue 00:00-00:00, Wed 00:00-00:00, Thu 00:00-00:00, Fri 00:00-00:00, Sat 00:00-00:00, Sun 00:00-00:00").await;
-        let nurse = world.worker().await;
-        let rested = now + TimeDelta::days(1);
-        world.app.clock.set(rested);
-        let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
-        let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
-        let pass = wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
-        nurse.pays(&held, e2e::hospital::by_pass(pass)).await.unwrap();
+        pays(&world, &mut wallet, now).await;
     }
 
     // E2: on the last day on which a key signs, and on the first one of the next.
     async fn the_hospitals_program_and_the_log_hand_over_on_the_same_day(engine: Engine) {
         let now = Clock::System.now();
-        let day = |days| (now + TimeDelta::days(days)).format("%F").to_string();
-        // The program goes by the machine's clock; all keys were published before.
-        let world = World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await;
-        let mut hospitals = Vec::new();
-        // In how many days a period begins, the next one, and the one after that.
-        for [first, next, after] in [[-45, 15, 75], [14, 75, 135]] {
-            let hospital = world.hospital(programme()).await;
-            let folder = tempfile::tempdir().unwrap();
-            let (now, later) = ([day(first), day(next - 1)], [day(next), day(after - 1)]);
-            let issuer = Issuer::of(folder.path(), &hospital.id, CARDS, &now[0], &now[1]);
-            let next_key = Issuer::make_key(folder.path(), "next", &later[0], &later[1]);
-            for ([first, last], key) in [(&now, &issuer.key), (&later, &next_key)] {
-                let publish = v1::CreateProgrammeKeyRequest {
-                    request_id: request_id(),
-                    public_key: key.clone(),
-                    first_date: Some(date(first)),
-                    last_date: Some(date(last)),
-                };
-                hospital.manager.programmes().create_programme_key(publish).await.unwrap();
-            }
-            hospitals.push((hospital, folder, issuer));
-        }
+        let world = before(engine, now).await;
+        // Today one key signs for the last time, and another for the first.
+        let last = hospital(&world, now, CARDS, &[[-45, 14], [15, 74]]).await;
+        let first = hospital(&world, now, CARDS, &[[14, 74], [75, 134]]).await;
         world.app.clock.set(now);
         let anybody = world.anybody().await;
-        for (hospital, _folder, issuer) in &hospitals {
+        for (hospital, issuer) in [last, first] {
             let serving = issuer.serve(&[]).await;
             let offer = IssuerServiceClient::new(serving.channel()).get_offer(GetOfferRequest {}).await;
-            let key = pass::PublicKey::try_from(&issuer.key[..]).unwrap();
+            let key = pass::PublicKey::try_from(&issuer.keys[0][..]).unwrap();
             assert_eq!(offer.unwrap().into_inner().key_id, key.id().as_bytes());
             // A wallet asks for nothing but by the key that the log has.
             let mut wallet = Wallet::new(&anybody, hospital.id.parse().unwrap(), now).await.unwrap();
@@ -202,10 +152,54 @@ e2e::stories! {
     }
 }
 
-/// A hospital's program with one key and, if it takes them, one worker's code, in a folder of its own.
+/// A world some days before: a hospital's program goes by the machine's clock, and its keys are published ahead.
+async fn before(engine: Engine, now: DateTime<Utc>) -> World {
+    World::at(engine, &(now - TimeDelta::days(10)).to_rfc3339()).await
+}
+
+/// A hospital whose program has a key for each of these periods, which begin and end so many days from now; the log lists
+/// them all.
+async fn hospital(
+    world: &World,
+    now: DateTime<Utc>,
+    mode: &[&str],
+    periods: &[[i64; 2]],
+) -> (Hospital, Issuer) {
+    let hospital = world.hospital(programme()).await;
+    let issuer = Issuer::of(&hospital.id, now, mode, periods);
+    for (key, days) in issuer.keys.iter().zip(periods) {
+        let [first_date, last_date] = days.map(|days| Some(date(&day(now, days))));
+        let request_id = request_id();
+        let publish =
+            v1::CreateProgrammeKeyRequest { request_id, public_key: key.clone(), first_date, last_date };
+        hospital.manager.programmes().create_programme_key(publish).await.unwrap();
+    }
+    (hospital, issuer)
+}
+
+fn day(now: DateTime<Utc>, days: i64) -> String {
+    (now + TimeDelta::days(days)).format("%F").to_string()
+}
+
+/// A pass that rested for a day pays for a session, in three days.
+async fn pays(world: &World, wallet: &mut Wallet, now: DateTime<Utc>) {
+    let all_day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map(|day| format!("{day} 00:00-00:00"));
+    let ada = world.therapist("Ada", "Etc/UTC").await.works(&all_day.join(", ")).await;
+    let nurse = world.worker().await;
+    let rested = now + TimeDelta::days(1);
+    world.app.clock.set(rested);
+    let start = (rested + TimeDelta::days(3)).date_naive().and_hms_opt(10, 0, 0).unwrap().and_utc();
+    let held = nurse.holds(&ada, &start.to_rfc3339()).await.unwrap();
+    let pass =
+        wallet.pass_for(&(start..start + TimeDelta::minutes(50)), v1::Modality::Video, rested).unwrap();
+    nurse.pays(&held, by_pass(pass)).await.unwrap();
+    assert_eq!(held.session.unwrap().start_time, Some(timestamp(start)));
+}
+
+/// A hospital's program with its keys and, if it takes them, one worker's code, in a folder of its own.
 struct Issuer {
-    home: PathBuf,
-    key: Vec<u8>,
+    home: TempDir,
+    keys: Vec<Vec<u8>>,
     code: String,
 }
 
@@ -216,8 +210,13 @@ struct Serving {
 }
 
 impl Issuer {
-    fn of(home: &Path, programme: &str, mode: &[&str], from: &str, until: &str) -> Self {
-        let says = |command: &[&str]| Self::says(home, command);
+    fn of(programme: &str, now: DateTime<Utc>, mode: &[&str], periods: &[[i64; 2]]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let says = |command: &[&str]| {
+            let output = Command::new(binary()).current_dir(&home).args(command).output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
         let named = [
             "init",
             "--programme",
@@ -229,28 +228,28 @@ impl Issuer {
             "--mode",
         ];
         says(&[&named, mode].concat());
-        let codes =
-            if mode == CARDS { says(&["codes", "--count", "60", "--until", until]) } else { String::new() };
-        let key = Self::make_key(home, "now", from, until);
-        Self { home: home.to_owned(), key, code: codes.lines().next().unwrap_or_default().to_owned() }
-    }
-
-    fn make_key(home: &Path, period: &str, first: &str, last: &str) -> Vec<u8> {
-        let made = ["key", "make", "--period", period, "--passes", "3", "--first", first, "--last", last];
-        let shown = Self::says(home, &made);
-        let spki = shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
-        BASE64.decode(spki.trim().as_bytes()).unwrap()
-    }
-
-    fn says(home: &Path, command: &[&str]) -> String {
-        let output = Command::new(binary()).current_dir(home).args(command).output().unwrap();
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let keys = ["now", "next"].iter().zip(periods).map(|(period, days)| {
+            let [first, last] = days.map(|days| day(now, days));
+            let command =
+                ["key", "make", "--period", period, "--passes", "3", "--first", &first, "--last", &last];
+            let shown = says(&command);
+            let spki =
+                shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
+            BASE64.decode(spki.trim().as_bytes()).unwrap()
+        });
+        let keys = keys.collect();
+        let codes = if mode == CARDS {
+            says(&["codes", "--count", "60", "--until", &day(now, periods[0][1])])
+        } else {
+            String::new()
+        };
+        let code = codes.lines().next().unwrap_or_default().to_owned();
+        Self { home, keys, code }
     }
 
     async fn serve(&self, provider: &[&str]) -> Serving {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let log = fs::File::create(self.home.join("log")).unwrap();
+        let log = fs::File::create(self.home.path().join("log")).unwrap();
         let mut serve = Command::new(binary());
         serve.current_dir(&self.home).args(["serve", "--listen", &address]).args(provider);
         let process = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
@@ -263,7 +262,7 @@ impl Issuer {
         }
         panic!(
             "the issuer does not listen: {}",
-            fs::read_to_string(self.home.join("log")).unwrap_or_default()
+            fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
         );
     }
 }
