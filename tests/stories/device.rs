@@ -230,9 +230,9 @@ impl Issuer {
         says(&[&named, mode].concat());
         let keys = ["now", "next"].iter().zip(periods).map(|(period, days)| {
             let [first, last] = days.map(|days| day(now, days));
-            let make =
+            let command =
                 ["key", "make", "--period", period, "--passes", "3", "--first", &first, "--last", &last];
-            let shown = says(&make);
+            let shown = says(&command);
             let spki =
                 shown.lines().find_map(|line| line.strip_prefix("public key")).expect("a key is shown");
             BASE64.decode(spki.trim().as_bytes()).unwrap()
