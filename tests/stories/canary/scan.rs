@@ -59,7 +59,8 @@ impl Scanner {
             .collect()
     }
 
-    /// What is somewhere without being allowed there, and what is allowed without being there.
+    /// What is somewhere without being allowed there, and what is allowed without being there; and a place of which
+    /// nothing is known to be there, since then nothing shows that what is there is found.
     pub(super) fn check(&self, sinks: &[Sink], allowed: &[&Allowed]) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut used = BTreeSet::new();
@@ -70,6 +71,11 @@ impl Scanner {
                 } else {
                     wrong.push(format!("{canary} ({spelling}) in {}", sink.name));
                 }
+            }
+        }
+        for Sink { name, .. } in sinks {
+            if !allowed.iter().any(|row| row.sink == *name) {
+                wrong.push(format!("nothing is known to be in {name}"));
             }
         }
         for Allowed { canary, sink, why } in allowed.iter().copied() {
@@ -169,5 +175,6 @@ fn an_allowance_that_is_not_used_is_stale_and_a_finding_without_one_is_a_leak() 
     let (one, two, mail) = (allow("one", "log"), allow("two", "log"), allow("one", "mail"));
     assert_eq!(scanner.check(&sinks, &[&one]), ["two (base64) in log", "two (base64url) in log"]);
     assert!(scanner.check(&sinks, &[&one, &two]).is_empty());
+    assert!(scanner.check(&sinks, &[&mail]).contains(&"nothing is known to be in log".to_owned()));
     assert_eq!(scanner.check(&sinks, &[&one, &two, &mail]), ["one is not in mail, where it should be: so"]);
 }
