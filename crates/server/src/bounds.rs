@@ -45,6 +45,7 @@ impl Turns {
 /// theirs, and what comes beyond is told so instead of waiting for longer than anybody waits for an answer.
 struct AtOnce {
     logins: Semaphore,
+    identities: Semaphore,
     searches: Semaphore,
     others: Semaphore,
 }
@@ -54,19 +55,24 @@ impl AtOnce {
         let [logins, searches, others] =
             [limits.logins_at_once, limits.searches_at_once, limits.calls_at_once]
                 .map(|most| Semaphore::new(most.get()));
-        Self { logins, searches, others }
+        Self { logins, identities: Semaphore::new(IDENTITIES), searches, others }
     }
 
     /// A place for a call of this class, if there is one left.
     fn take(&self, class: Class) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let places = match class {
             Class::Login => &self.logins,
+            Class::Identity => &self.identities,
             Class::Search => &self.searches,
             Class::Connection | Class::Hold | Class::Import | Class::Other => &self.others,
         };
         places.try_acquire()
     }
 }
+
+/// How many logins may wait for the identity provider at once: while it hangs, they last for seconds, and nothing else is to
+/// wait with them. They share what it answers.
+const IDENTITIES: usize = 16;
 
 /// Refuses calls for which their connection or their class has no turn left, gives up those that take too long and
 /// answers that nobody takes, and says of each what stands for its network.
@@ -351,7 +357,7 @@ mod tests {
             assert!(details.retry_info().is_some());
         }
         let refused: Vec<_> = rates.refused().map(|(_, count)| count).collect();
-        assert_eq!(refused, [0, 1, 1, 1, 1, 0]);
+        assert_eq!(refused, [0, 1, 0, 1, 1, 1, 0]);
         // Whoever is answered makes room.
         answers.add_permits(1);
         first.await.unwrap();
