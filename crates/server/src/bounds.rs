@@ -36,10 +36,16 @@ impl Turns {
         Self { turns: Arc::new(Semaphore::new(limits.requests_per_connection.get())), network }
     }
 
-    fn take(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        Arc::clone(&self.turns).try_acquire_owned()
+    /// Takes a turn for this request, and says what stands for its network. Whatever listens gives every connection its
+    /// turns; a service called without a socket has no limit.
+    pub(crate) fn take(request: &Request<Body>) -> Result<(Option<Turn>, Option<Spot>), TryAcquireError> {
+        let Some(Self { turns, network }) = request.extensions().get() else { return Ok((None, None)) };
+        Ok((Some(Arc::clone(turns).try_acquire_owned()?), *network))
     }
 }
+
+/// One of a connection's turns, which ends with this.
+pub(crate) type Turn = OwnedSemaphorePermit;
 
 /// How many calls of each class are worked on at once, whoever makes them: while one class is flooded, the others have
 /// theirs, and what comes beyond is told so instead of waiting for longer than anybody waits for an answer.
@@ -121,14 +127,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // Whatever listens gives every connection its turns; a service called without a socket has no limit.
-        let turns = request.extensions().get::<Turns>().cloned();
-        let Ok(turn) = turns.as_ref().map(Turns::take).transpose() else {
+        let Ok((turn, network)) = Turns::take(&request) else {
             return Box::pin(async {
                 Ok(overloaded("too much is asked at once by this connection").into_http())
             });
         };
-        if let Some(network) = turns.and_then(|turns| turns.network) {
+        if let Some(network) = network {
             request.extensions_mut().insert(network);
         }
         let class = Class::of(request.uri().path());
@@ -147,8 +151,7 @@ where
         let answer = timeout(patience, answer);
         Box::pin(async move {
             let Ok(answer) = answer.await else { return Ok(took_too_long().into_http()) };
-            Ok(answer?
-                .map(|body| if body.is_end_stream() { body } else { handed_over(body, turn, patience) }))
+            Ok(answer?.map(|body| handed_over(body, turn, patience)))
         })
     }
 }
@@ -182,7 +185,10 @@ type Part = Option<Result<Frame<Bytes>, Status>>;
 ///
 /// What is short and all here, as most answers are, costs no task: so much may lie at every stream of a connection until
 /// that ends, with the turn that it took.
-fn handed_over(mut body: Body, turn: Option<OwnedSemaphorePermit>, patience: Duration) -> Body {
+pub(crate) fn handed_over(mut body: Body, turn: Option<Turn>, patience: Duration) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
     let (mut here, mut length) = (Vec::new(), 0);
     while length <= SHORT
         && let Some(next) = body.frame().now_or_never()
@@ -214,12 +220,7 @@ fn handed_over(mut body: Body, turn: Option<OwnedSemaphorePermit>, patience: Dur
     })))
 }
 
-async fn hand_over(
-    mut body: Body,
-    mut turn: Option<OwnedSemaphorePermit>,
-    patience: Duration,
-    parts: &mpsc::Sender<Part>,
-) {
+async fn hand_over(mut body: Body, mut turn: Option<Turn>, patience: Duration, parts: &mpsc::Sender<Part>) {
     loop {
         let next = if let Some(next) = body.frame().now_or_never() {
             next
