@@ -88,13 +88,16 @@ const IDENTITIES: usize = 16;
 #[derive(Clone)]
 pub(crate) struct BoundsLayer {
     at_once: Arc<AtOnce>,
+    /// What long requests may take of memory before they have a place, in [`KILOBYTE`]s.
+    store: Arc<Semaphore>,
     rates: Arc<Rates>,
     patience: Duration,
 }
 
 impl BoundsLayer {
     pub(crate) fn new(limits: &Limits, rates: Arc<Rates>) -> Self {
-        Self { at_once: Arc::new(AtOnce::new(limits)), rates, patience: limits.request() }
+        let (at_once, store) = (Arc::new(AtOnce::new(limits)), Arc::new(Semaphore::new(STORE)));
+        Self { at_once, store, rates, patience: limits.request() }
     }
 }
 
@@ -136,14 +139,24 @@ where
             request.extensions_mut().insert(network);
         }
         let class = Class::of(request.uri().path());
-        let BoundsLayer { at_once, rates, patience } = self.layer.clone();
+        // What is not of the contract, as reflection, may be answered before it is at its end.
+        let whole = request.uri().path().starts_with("/respite.v1.");
+        let BoundsLayer { at_once, store, rates, patience } = self.layer.clone();
         let unready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, unready);
         let answer = async move {
-            let Some(class) = class else { return inner.call(request).await };
-            let request = arrived(request).await;
-            let Ok(_place) = at_once.take(class) else {
-                rates.refuse(class);
+            if !whole {
+                return inner.call(request).await;
+            }
+            let begun = async {
+                let (request, kept) = arrived(request, &store).await?;
+                let place = class.map(|class| at_once.take(class)).transpose()?;
+                Ok::<_, TryAcquireError>((request, kept, place))
+            };
+            let Ok((request, _kept, _place)) = begun.await else {
+                if let Some(class) = class {
+                    rates.refuse(class);
+                }
                 return Ok(overloaded("too much is asked at the moment").into_http());
             };
             inner.call(request).await
@@ -156,23 +169,33 @@ where
     }
 }
 
-/// The same request when it is here, or much of it: one that only drips in takes a turn of its connection, and no place
-/// of others.
-async fn arrived(request: Request<Body>) -> Request<Body> {
+/// The same request when it is here, or much of it, with what it takes of the store: one that only drips in takes a turn of
+/// its connection, and no place of others. Nothing if the store is empty, which a short one does not need.
+async fn arrived(
+    request: Request<Body>,
+    store: &Semaphore,
+) -> Result<(Request<Body>, SemaphorePermit<'_>), TryAcquireError> {
     let (head, mut body) = request.into_parts();
-    let mut begin = Vec::new();
+    let (mut begin, mut kept) = (Vec::new(), store.try_acquire_many(0)?);
     while begin.len() < BEGIN
         && let Some(Ok(frame)) = body.frame().await
     {
-        begin.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        let data: &[u8] = frame.data_ref().map_or(&[], |data| data);
+        let beyond = (begin.len() + data.len()).saturating_sub(SHORT).div_ceil(KILOBYTE);
+        let more = u32::try_from(beyond - kept.num_permits()).unwrap_or(u32::MAX);
+        kept.merge(store.try_acquire_many(more)?);
+        begin.extend_from_slice(data);
     }
     let begin = Full::new(Bytes::from(begin)).map_err(|never| match never {});
     let whole = BodyStream::new(begin).chain(BodyStream::new(body));
-    Request::from_parts(head, Body::new(StreamBody::new(whole)))
+    Ok((Request::from_parts(head, Body::new(StreamBody::new(whole))), kept))
 }
 
 /// What all requests but rosters fit into.
-const BEGIN: usize = 64 * 1024;
+const BEGIN: usize = 64 * KILOBYTE;
+const KILOBYTE: usize = 1024;
+/// 16 megabytes for all connections together: in `requests_per_connection` of each there could be a gigabyte.
+const STORE: usize = 16 * 1024;
 
 /// A part of an answer, or nothing at its end; an answer that stops without that was given up.
 type Part = Option<Result<Frame<Bytes>, Status>>;
@@ -255,8 +278,8 @@ async fn hand_over(mut body: Body, mut turn: Option<Turn>, patience: Duration, p
     }
 }
 
-/// What may be left lying.
-const SHORT: usize = 4 * 1024;
+/// What may lie at every stream of a connection, of a request as of an answer.
+const SHORT: usize = 4 * KILOBYTE;
 /// As large as a frame of HTTP/2 unless both sides agree on more.
 const PIECE: usize = 16 * 1024;
 
@@ -296,7 +319,7 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::{Layer, Service, service_fn};
 
-    use super::BoundsLayer;
+    use super::{BEGIN, BoundsLayer, SHORT};
     use crate::config::Limits;
 
     const SEARCH: &str = "/respite.v1.SlotService/SearchSlots";
@@ -333,12 +356,8 @@ mod tests {
             (answer, refused.map(|answer| Status::from_header_map(answer.headers()).unwrap()))
         };
         // What only drips in takes no place.
-        let drips = || {
-            let first = BodyStream::new(Full::new(Bytes::from_static(&[0])));
-            Body::new(StreamBody::new(first.chain(stream::pending())))
-        };
         let _dripping = [SEARCH, SEARCH, SEARCH, LOGIN, HOLD].map(|path| {
-            let (answer, refused) = send(path, drips());
+            let (answer, refused) = send(path, drips(1));
             assert!(refused.is_none(), "{path} {refused:?}");
             answer
         });
@@ -363,5 +382,52 @@ mod tests {
         answers.add_permits(1);
         first.await.unwrap();
         assert!(call(SEARCH).1.is_none());
+    }
+
+    /// So many bytes, and then nothing for ever.
+    fn drips(bytes: usize) -> Body {
+        let first = BodyStream::new(Full::new(Bytes::from(vec![0; bytes])));
+        Body::new(StreamBody::new(first.chain(stream::pending())))
+    }
+
+    #[tokio::test]
+    async fn long_requests_that_drip_leave_memory_to_others() {
+        let allowances = Allowances { anonymous: 1, searches: 1, holds: 1, imports: 1 };
+        let rates = Arc::new(Rates::new(allowances));
+        let mut service = BoundsLayer::new(&Limits::default(), Arc::clone(&rates))
+            .layer(service_fn(|_| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+        let mut call = |path: &str, body: Body| {
+            let request = Request::builder().uri(format!("http://localhost{path}")).body(body);
+            service.call(request.unwrap())
+        };
+        let reason = |answer: Response<Body>| {
+            let refused = Status::from_header_map(answer.headers())?;
+            Some(refused.get_error_details().error_info().unwrap().reason.clone())
+        };
+        let whole = |bytes| Body::new(Full::new(Bytes::from(vec![0; bytes])));
+        let (mut dripping, paths) = (Vec::new(), [IMPORT, LOGIN, SEARCH, CRISIS]);
+        let refused = loop {
+            let mut answer = call(paths[dripping.len() % paths.len()], drips(BEGIN - 1));
+            match (&mut answer).now_or_never() {
+                None => dripping.push(answer),
+                Some(answer) => break reason(answer.unwrap()),
+            }
+        };
+        assert_eq!(refused.as_deref(), Some("OVERLOADED"));
+        // 60 kilobytes of each are more than is free, and 4 are left.
+        assert_eq!(dripping.len(), 16 * 1024 / 60);
+        for path in paths {
+            assert_eq!(reason(call(path, whole(SHORT)).await.unwrap()), None);
+            assert_eq!(reason(call(path, whole(2 * SHORT)).await.unwrap()), None);
+            let refused = reason(call(path, whole(BEGIN)).await.unwrap());
+            assert_eq!(refused.as_deref(), Some("OVERLOADED"));
+        }
+        // Of the four calls, the one that may save a life is counted nowhere; and the first was for a login.
+        let refused: Vec<_> = rates.refused().map(|(_, count)| count).collect();
+        assert_eq!(refused, [0, 2, 0, 1, 0, 1, 0]);
+        drop(dripping);
+        for path in paths {
+            assert_eq!(reason(call(path, whole(BEGIN)).await.unwrap()), None);
+        }
     }
 }
