@@ -164,6 +164,12 @@ e2e::stories! {
         for _ in 0..2 {
             assert!(services::published(&world.app, &feed.sessions_path, None, None, &one).await.is_some(), "a turn ends with its answer");
         }
+        // While the database is away, it is not for guesses to fill the log with that.
+        let (mut app, folder) = (world.app.clone(), tempfile::tempdir().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("away.db").display());
+        app.db = store::Db::connect(&url, 1).await.unwrap();
+        app.db.clone().close().await.unwrap();
+        assert!(services::published(&app, &feed.sessions_path, None, None, &one).await.is_none());
     }
 }
 

@@ -407,6 +407,7 @@ mod tests {
         let whole = |bytes| Body::new(Full::new(Bytes::from(vec![0; bytes])));
         let (mut dripping, paths) = (Vec::new(), [IMPORT, LOGIN, SEARCH, CRISIS]);
         let refused = loop {
+            assert!(dripping.len() < 1_000, "nothing is refused");
             let mut answer = call(paths[dripping.len() % paths.len()], drips(BEGIN - 1));
             match (&mut answer).now_or_never() {
                 None => dripping.push(answer),
