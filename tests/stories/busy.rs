@@ -200,7 +200,7 @@ e2e::stories! {
         let published = ada.client.availability().create_calendar_feed(published).await.unwrap().into_inner().calendar_feed.unwrap();
         let turns = tokio::sync::Semaphore::new(1);
         for path in [published.sessions_path, published.open_time_path] {
-            let answer = services::published(&world.app, &path, None, &turns).await.unwrap();
+            let answer = services::published(&world.app, &path, None, None, &turns).await.unwrap();
             world.calendars.publish(FEED, answer.body());
             let feed = create(&ada, FEED).await.unwrap();
             assert!(feed.colliding_booking_ids.is_empty());

@@ -156,14 +156,20 @@ e2e::stories! {
         let none_left = Semaphore::new(0);
         let wrong = feed.sessions_path.replace("/sessions", "/open-time");
         for guess in [wrong.as_str(), "/calendars/x", "/calendars/AAAAAAAAAAAAAAAAAAAAAA/sessions.ics"] {
-            let answer = services::published(&world.app, guess, None, &none_left).await.unwrap();
+            let answer = services::published(&world.app, guess, None, None, &none_left).await.unwrap();
             assert_eq!(answer.status(), StatusCode::NOT_FOUND);
         }
-        assert!(services::published(&world.app, &feed.sessions_path, None, &none_left).await.is_none());
+        assert!(services::published(&world.app, &feed.sessions_path, None, None, &none_left).await.is_none());
         let one = Semaphore::new(1);
         for _ in 0..2 {
-            assert!(services::published(&world.app, &feed.sessions_path, None, &one).await.is_some(), "a turn ends with its answer");
+            assert!(services::published(&world.app, &feed.sessions_path, None, None, &one).await.is_some(), "a turn ends with its answer");
         }
+        // While the database is away, it is not for guesses to fill the log with that.
+        let (mut app, folder) = (world.app.clone(), tempfile::tempdir().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("away.db").display());
+        app.db = store::Db::connect(&url, 1).await.unwrap();
+        app.db.clone().close().await.unwrap();
+        assert!(services::published(&app, &feed.sessions_path, None, None, &one).await.is_none());
     }
 }
 
@@ -175,7 +181,7 @@ async fn create(therapist: &Therapist) -> Result<v1::CalendarFeed, Refusal> {
 
 /// The answer, while nobody else asks.
 async fn asked(world: &World, path: &str, known: Option<&HeaderValue>) -> Response<String> {
-    services::published(&world.app, path, known, &Semaphore::new(1)).await.unwrap()
+    services::published(&world.app, path, None, known, &Semaphore::new(1)).await.unwrap()
 }
 
 async fn read(world: &World, path: &str) -> String {

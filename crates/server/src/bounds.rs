@@ -36,15 +36,22 @@ impl Turns {
         Self { turns: Arc::new(Semaphore::new(limits.requests_per_connection.get())), network }
     }
 
-    fn take(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        Arc::clone(&self.turns).try_acquire_owned()
+    /// Takes a turn for this request, and says what stands for its network. Whatever listens gives every connection its
+    /// turns; a service called without a socket has no limit.
+    pub(crate) fn take(request: &Request<Body>) -> Result<(Option<Turn>, Option<Spot>), TryAcquireError> {
+        let Some(Self { turns, network }) = request.extensions().get() else { return Ok((None, None)) };
+        Ok((Some(Arc::clone(turns).try_acquire_owned()?), *network))
     }
 }
+
+/// One of a connection's turns, which ends with this.
+pub(crate) type Turn = OwnedSemaphorePermit;
 
 /// How many calls of each class are worked on at once, whoever makes them: while one class is flooded, the others have
 /// theirs, and what comes beyond is told so instead of waiting for longer than anybody waits for an answer.
 struct AtOnce {
     logins: Semaphore,
+    identities: Semaphore,
     searches: Semaphore,
     others: Semaphore,
 }
@@ -54,19 +61,24 @@ impl AtOnce {
         let [logins, searches, others] =
             [limits.logins_at_once, limits.searches_at_once, limits.calls_at_once]
                 .map(|most| Semaphore::new(most.get()));
-        Self { logins, searches, others }
+        Self { logins, identities: Semaphore::new(IDENTITIES), searches, others }
     }
 
     /// A place for a call of this class, if there is one left.
     fn take(&self, class: Class) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let places = match class {
             Class::Login => &self.logins,
+            Class::Identity => &self.identities,
             Class::Search => &self.searches,
             Class::Connection | Class::Hold | Class::Import | Class::Other => &self.others,
         };
         places.try_acquire()
     }
 }
+
+/// How many logins may wait for the identity provider at once: while it hangs, they last for seconds, and nothing else is to
+/// wait with them. They share what it answers.
+const IDENTITIES: usize = 16;
 
 /// Refuses calls for which their connection or their class has no turn left, gives up those that take too long and
 /// answers that nobody takes, and says of each what stands for its network.
@@ -76,13 +88,16 @@ impl AtOnce {
 #[derive(Clone)]
 pub(crate) struct BoundsLayer {
     at_once: Arc<AtOnce>,
+    /// What long requests may take of memory before they have a place, in [`KILOBYTE`]s.
+    store: Arc<Semaphore>,
     rates: Arc<Rates>,
     patience: Duration,
 }
 
 impl BoundsLayer {
     pub(crate) fn new(limits: &Limits, rates: Arc<Rates>) -> Self {
-        Self { at_once: Arc::new(AtOnce::new(limits)), rates, patience: limits.request() }
+        let (at_once, store) = (Arc::new(AtOnce::new(limits)), Arc::new(Semaphore::new(STORE)));
+        Self { at_once, store, rates, patience: limits.request() }
     }
 }
 
@@ -115,25 +130,33 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // Whatever listens gives every connection its turns; a service called without a socket has no limit.
-        let turns = request.extensions().get::<Turns>().cloned();
-        let Ok(turn) = turns.as_ref().map(Turns::take).transpose() else {
+        let Ok((turn, network)) = Turns::take(&request) else {
             return Box::pin(async {
                 Ok(overloaded("too much is asked at once by this connection").into_http())
             });
         };
-        if let Some(network) = turns.and_then(|turns| turns.network) {
+        if let Some(network) = network {
             request.extensions_mut().insert(network);
         }
         let class = Class::of(request.uri().path());
-        let BoundsLayer { at_once, rates, patience } = self.layer.clone();
+        // What is not of the contract, as reflection, may be answered before it is at its end.
+        let whole = request.uri().path().starts_with("/respite.v1.");
+        let BoundsLayer { at_once, store, rates, patience } = self.layer.clone();
         let unready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, unready);
         let answer = async move {
-            let Some(class) = class else { return inner.call(request).await };
-            let request = arrived(request).await;
-            let Ok(_place) = at_once.take(class) else {
-                rates.refuse(class);
+            if !whole {
+                return inner.call(request).await;
+            }
+            let begun = async {
+                let (request, kept) = arrived(request, &store).await?;
+                let place = class.map(|class| at_once.take(class)).transpose()?;
+                Ok::<_, TryAcquireError>((request, kept, place))
+            };
+            let Ok((request, _kept, _place)) = begun.await else {
+                if let Some(class) = class {
+                    rates.refuse(class);
+                }
                 return Ok(overloaded("too much is asked at the moment").into_http());
             };
             inner.call(request).await
@@ -141,29 +164,38 @@ where
         let answer = timeout(patience, answer);
         Box::pin(async move {
             let Ok(answer) = answer.await else { return Ok(took_too_long().into_http()) };
-            Ok(answer?
-                .map(|body| if body.is_end_stream() { body } else { handed_over(body, turn, patience) }))
+            Ok(answer?.map(|body| handed_over(body, turn, patience)))
         })
     }
 }
 
-/// The same request when it is here, or much of it: one that only drips in takes a turn of its connection, and no place
-/// of others.
-async fn arrived(request: Request<Body>) -> Request<Body> {
+/// The same request when it is here, or much of it, with what it takes of the store: one that only drips in takes a turn of
+/// its connection, and no place of others. Nothing if the store is empty, which a short one does not need.
+async fn arrived(
+    request: Request<Body>,
+    store: &Semaphore,
+) -> Result<(Request<Body>, SemaphorePermit<'_>), TryAcquireError> {
     let (head, mut body) = request.into_parts();
-    let mut begin = Vec::new();
+    let (mut begin, mut kept) = (Vec::new(), store.try_acquire_many(0)?);
     while begin.len() < BEGIN
         && let Some(Ok(frame)) = body.frame().await
     {
-        begin.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        let data: &[u8] = frame.data_ref().map_or(&[], |data| data);
+        let beyond = (begin.len() + data.len()).saturating_sub(SHORT).div_ceil(KILOBYTE);
+        let more = u32::try_from(beyond - kept.num_permits()).unwrap_or(u32::MAX);
+        kept.merge(store.try_acquire_many(more)?);
+        begin.extend_from_slice(data);
     }
     let begin = Full::new(Bytes::from(begin)).map_err(|never| match never {});
     let whole = BodyStream::new(begin).chain(BodyStream::new(body));
-    Request::from_parts(head, Body::new(StreamBody::new(whole)))
+    Ok((Request::from_parts(head, Body::new(StreamBody::new(whole))), kept))
 }
 
 /// What all requests but rosters fit into.
-const BEGIN: usize = 64 * 1024;
+const BEGIN: usize = 64 * KILOBYTE;
+const KILOBYTE: usize = 1024;
+/// 16 megabytes for all connections together: in `requests_per_connection` of each there could be a gigabyte.
+const STORE: usize = 16 * 1024;
 
 /// A part of an answer, or nothing at its end; an answer that stops without that was given up.
 type Part = Option<Result<Frame<Bytes>, Status>>;
@@ -176,7 +208,10 @@ type Part = Option<Result<Frame<Bytes>, Status>>;
 ///
 /// What is short and all here, as most answers are, costs no task: so much may lie at every stream of a connection until
 /// that ends, with the turn that it took.
-fn handed_over(mut body: Body, turn: Option<OwnedSemaphorePermit>, patience: Duration) -> Body {
+pub(crate) fn handed_over(mut body: Body, turn: Option<Turn>, patience: Duration) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
     let (mut here, mut length) = (Vec::new(), 0);
     while length <= SHORT
         && let Some(next) = body.frame().now_or_never()
@@ -208,12 +243,7 @@ fn handed_over(mut body: Body, turn: Option<OwnedSemaphorePermit>, patience: Dur
     })))
 }
 
-async fn hand_over(
-    mut body: Body,
-    mut turn: Option<OwnedSemaphorePermit>,
-    patience: Duration,
-    parts: &mpsc::Sender<Part>,
-) {
+async fn hand_over(mut body: Body, mut turn: Option<Turn>, patience: Duration, parts: &mpsc::Sender<Part>) {
     loop {
         let next = if let Some(next) = body.frame().now_or_never() {
             next
@@ -248,8 +278,8 @@ async fn hand_over(
     }
 }
 
-/// What may be left lying.
-const SHORT: usize = 4 * 1024;
+/// What may lie at every stream of a connection, of a request as of an answer.
+const SHORT: usize = 4 * KILOBYTE;
 /// As large as a frame of HTTP/2 unless both sides agree on more.
 const PIECE: usize = 16 * 1024;
 
@@ -289,7 +319,7 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::{Layer, Service, service_fn};
 
-    use super::BoundsLayer;
+    use super::{BEGIN, BoundsLayer, SHORT};
     use crate::config::Limits;
 
     const SEARCH: &str = "/respite.v1.SlotService/SearchSlots";
@@ -326,12 +356,8 @@ mod tests {
             (answer, refused.map(|answer| Status::from_header_map(answer.headers()).unwrap()))
         };
         // What only drips in takes no place.
-        let drips = || {
-            let first = BodyStream::new(Full::new(Bytes::from_static(&[0])));
-            Body::new(StreamBody::new(first.chain(stream::pending())))
-        };
         let _dripping = [SEARCH, SEARCH, SEARCH, LOGIN, HOLD].map(|path| {
-            let (answer, refused) = send(path, drips());
+            let (answer, refused) = send(path, drips(1));
             assert!(refused.is_none(), "{path} {refused:?}");
             answer
         });
@@ -351,10 +377,58 @@ mod tests {
             assert!(details.retry_info().is_some());
         }
         let refused: Vec<_> = rates.refused().map(|(_, count)| count).collect();
-        assert_eq!(refused, [0, 1, 1, 1, 1, 0]);
+        assert_eq!(refused, [0, 1, 0, 1, 1, 1, 0]);
         // Whoever is answered makes room.
         answers.add_permits(1);
         first.await.unwrap();
         assert!(call(SEARCH).1.is_none());
+    }
+
+    /// So many bytes, and then nothing for ever.
+    fn drips(bytes: usize) -> Body {
+        let first = BodyStream::new(Full::new(Bytes::from(vec![0; bytes])));
+        Body::new(StreamBody::new(first.chain(stream::pending())))
+    }
+
+    #[tokio::test]
+    async fn long_requests_that_drip_leave_memory_to_others() {
+        let allowances = Allowances { anonymous: 1, searches: 1, holds: 1, imports: 1 };
+        let rates = Arc::new(Rates::new(allowances));
+        let mut service = BoundsLayer::new(&Limits::default(), Arc::clone(&rates))
+            .layer(service_fn(|_| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+        let mut call = |path: &str, body: Body| {
+            let request = Request::builder().uri(format!("http://localhost{path}")).body(body);
+            service.call(request.unwrap())
+        };
+        let reason = |answer: Response<Body>| {
+            let refused = Status::from_header_map(answer.headers())?;
+            Some(refused.get_error_details().error_info().unwrap().reason.clone())
+        };
+        let whole = |bytes| Body::new(Full::new(Bytes::from(vec![0; bytes])));
+        let (mut dripping, paths) = (Vec::new(), [IMPORT, LOGIN, SEARCH, CRISIS]);
+        let refused = loop {
+            assert!(dripping.len() < 1_000, "nothing is refused");
+            let mut answer = call(paths[dripping.len() % paths.len()], drips(BEGIN - 1));
+            match (&mut answer).now_or_never() {
+                None => dripping.push(answer),
+                Some(answer) => break reason(answer.unwrap()),
+            }
+        };
+        assert_eq!(refused.as_deref(), Some("OVERLOADED"));
+        // 60 kilobytes of each are more than is free, and 4 are left.
+        assert_eq!(dripping.len(), 16 * 1024 / 60);
+        for path in paths {
+            assert_eq!(reason(call(path, whole(SHORT)).await.unwrap()), None);
+            assert_eq!(reason(call(path, whole(2 * SHORT)).await.unwrap()), None);
+            let refused = reason(call(path, whole(BEGIN)).await.unwrap());
+            assert_eq!(refused.as_deref(), Some("OVERLOADED"));
+        }
+        // Of the four calls, the one that may save a life is counted nowhere; and the first was for a login.
+        let refused: Vec<_> = rates.refused().map(|(_, count)| count).collect();
+        assert_eq!(refused, [0, 2, 0, 1, 0, 1, 0]);
+        drop(dripping);
+        for path in paths {
+            assert_eq!(reason(call(path, whole(BEGIN)).await.unwrap()), None);
+        }
     }
 }

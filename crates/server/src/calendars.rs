@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::bounds::{Turns, handed_over};
 use crate::config::Limits;
 
 /// How many are made at once, whoever asks; calendars are asked for all day long by programs that can wait.
@@ -66,20 +67,26 @@ where
         if request.method() != Method::GET || !request.uri().path().starts_with("/calendars/") {
             return Box::pin(self.inner.call(request));
         }
+        let Ok((turn, network)) = Turns::take(&request) else {
+            return Box::pin(async { Ok(later(StatusCode::TOO_MANY_REQUESTS, 1)) });
+        };
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
             let Desk { app, turns, patience } = &*desk;
             let known = request.headers().get(header::IF_NONE_MATCH);
-            let published = services::published(app, request.uri().path(), known, turns);
+            let published = services::published(app, request.uri().path(), network, known, turns);
             let answer = timeout(*patience, published).await.ok().flatten();
-            Ok(answer.map_or_else(busy, |answer| answer.map(Body::new)))
+            Ok(match answer {
+                Some(answer) => answer.map(|body| handed_over(Body::new(body), turn, *patience)),
+                None => later(StatusCode::SERVICE_UNAVAILABLE, 60),
+            })
         })
     }
 }
 
-fn busy() -> Response<Body> {
+fn later(status: StatusCode, seconds: u64) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::RETRY_AFTER, 60.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }

@@ -8,6 +8,7 @@ mod provider;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -16,7 +17,10 @@ use api::v1::alias_service_client::AliasServiceClient;
 use api::v1::directory_service_client::DirectoryServiceClient;
 use client::{Client, Refusal, Secret, request_id};
 use data_encoding::HEXLOWER;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use services::Clock;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use provider::Fake;
@@ -155,4 +159,45 @@ async fn staff_are_linked_by_commands_and_sign_in_where_the_settings_say() {
     fails(folder, &["doctor"], &format!("cannot sign in at {}: the provider answers 503", fake.issuer));
     settings("http://login.practice.example");
     fails(folder, &["check-config"], "respite.toml:5: issuer: an https address without user");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_provider_hangs_workers_book() {
+    let files = tempfile::tempdir().unwrap();
+    // The system takes its connections, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = format!(
+        "listen = \"127.0.0.1:0\"\n[alias]\nproof_of_work_bits = 1\n[telemetry]\nlog_format = \"text\"\n\
+         [limits]\ncalls_at_once = 16\nrequests_per_connection = 100\nstreams_per_connection = 100\n\
+         [staff.oidc]\nissuer = \"http://{}\"\nclient_id = \"{}\"\n",
+        silent.local_addr().unwrap(),
+        provider::CLIENT_ID
+    );
+    fs::write(files.path().join("respite.toml"), settings).unwrap();
+    let serving = Serving::start(files.path()).await;
+    let anybody = Client::over(serving.channel.clone());
+    let key = Secret::generate().login_key();
+    anybody.create_alias(&key).await.unwrap();
+    let worker = anybody.login(key).await.unwrap();
+
+    let begun = anybody.alias().begin_id_token_login(v1::BeginIdTokenLoginRequest {}).await.unwrap();
+    let v1::BeginIdTokenLoginResponse { challenge, nonce, .. } = begun.into_inner();
+    let id_token = Fake::start().await.token("olga", &nonce, Clock::System.now().timestamp());
+    let finish = v1::FinishIdTokenLoginRequest { challenge, id_token };
+    let mut logins: FuturesUnordered<_> = (0..64)
+        .map(|_| {
+            let (mut aliases, finish) = (AliasServiceClient::new(serving.channel.clone()), finish.clone());
+            async move { aliases.finish_id_token_login(finish).await }
+        })
+        .collect();
+    // All that are refused for those that wait.
+    let mut refused = 0;
+    while refused < 64 - 16
+        && let Some(answer) = logins.next().await
+    {
+        refused += usize::from(Refusal::from(answer.unwrap_err()).reason == "OVERLOADED");
+    }
+    assert!(refused > 0);
+    let hold = worker.bookings().hold_slot(v1::HoldSlotRequest::default()).await.unwrap_err();
+    assert_eq!(hold.code(), Code::InvalidArgument);
 }

@@ -13,13 +13,21 @@ use api::v1::{
     self, alias_service_client::AliasServiceClient, directory_service_client::DirectoryServiceClient,
 };
 use client::{Client, Secret, SigningKey, request_id};
+use futures_util::stream;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::codegen::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+use tower::ServiceExt;
 
 /// Where a flood comes from.
 const FLOOD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -206,6 +214,66 @@ async fn a_page_in_a_browser_is_told_too() {
     for header in ["grpc-status: 8\r\n", "grpc-status-details-bin: ", "access-control-allow-origin: "] {
         assert!(refused.contains(header), "{refused}");
     }
+}
+
+/// Whose addresses are guessed at is nobody that is known, over whatever protocol.
+#[tokio::test]
+async fn a4_guesses_at_calendars_are_calls_of_their_network() {
+    let process = Process::start("", "anonymous_calls_per_minute = 60");
+    let guess = format!("/calendars/{}/sessions.ics", "A".repeat(22));
+    let flood = process.connect(FLOOD).await.unwrap();
+    let mut answered = 0;
+    let refused = loop {
+        let answer = get(&flood, &guess).await;
+        if answer.status() != StatusCode::NOT_FOUND {
+            break answer;
+        }
+        answered += 1;
+        assert!(answered < 10_000, "nothing is refused");
+    };
+    assert!(answered >= 60, "{answered}");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = refused.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&seconds), "{seconds}");
+    until_refused(async || list(&Client::over(flood.clone())).await).await;
+    let other = process.connect(OTHERS).await.unwrap();
+    assert_eq!(get(&other, &guess).await.status(), StatusCode::NOT_FOUND);
+    let told = process.log().into_iter().filter(|line| line.contains("ERROR"));
+    assert_eq!(told.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a4_a_calendar_takes_a_turn_of_its_connection() {
+    let process = Process::start("", "requests_per_connection = 1\nanonymous_calls_per_minute = 1000000");
+    let channel = process.connect(OTHERS).await.unwrap();
+    let drips = Body::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Status>>()));
+    let call = http::Request::post("/respite.v1.DirectoryService/ListSpecializations")
+        .header("content-type", "application/grpc")
+        .body(drips);
+    let dripping = tokio::spawn(send(&channel, call.unwrap()));
+    let until = async |status| {
+        let begun = Instant::now();
+        while get(&channel, "/calendars/x").await.status() != status {
+            assert!(begun.elapsed() < HANGS, "{status}");
+        }
+    };
+    until(StatusCode::TOO_MANY_REQUESTS).await;
+    let elsewhere = process.connect(OTHERS).await.unwrap();
+    assert_eq!(get(&elsewhere, "/calendars/x").await.status(), StatusCode::NOT_FOUND);
+    dripping.abort();
+    until(StatusCode::NOT_FOUND).await;
+}
+
+async fn get(channel: &Channel, path: &str) -> http::Response<Body> {
+    send(channel, http::Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+fn send(
+    channel: &Channel,
+    request: http::Request<Body>,
+) -> impl Future<Output = http::Response<Body>> + use<> {
+    let answer = channel.clone().oneshot(request);
+    async { answer.await.unwrap() }
 }
 
 #[tokio::test]

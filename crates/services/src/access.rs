@@ -47,6 +47,8 @@ pub enum Caller {
 pub enum Policy {
     /// Anybody; a token is not looked at, so that one that has ended stands in nobody's way.
     Open,
+    /// The same for those who are about to be staff: whoever gets a token by it is of use at their door alone.
+    OpenToStaff,
     /// Anybody; a token is looked at if there is one.
     Public,
     /// Workers.
@@ -70,7 +72,7 @@ impl Policy {
         use Caller as C;
         use Policy as P;
         match (self, caller) {
-            (P::Open | P::Public, _)
+            (P::Open | P::OpenToStaff | P::Public, _)
             | (P::Anyone, C::Alias(_) | C::Therapist(_) | C::Operator(_) | C::Manager(_))
             | (P::Alias, C::Alias(_))
             | (P::Therapist, C::Therapist(_))
@@ -103,8 +105,14 @@ impl Door {
             (Self::Every, _)
             | (Self::Public | Self::Staff, P::Open | P::Public | P::AliasOrTherapist | P::Anyone)
             | (Self::Public, P::Alias)
-            | (Self::Staff, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator) => Ok(()),
-            (Self::Public, P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator)
+            | (
+                Self::Staff,
+                P::OpenToStaff | P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator,
+            ) => Ok(()),
+            (
+                Self::Public,
+                P::OpenToStaff | P::Therapist | P::Operator | P::Manager | P::TherapistOrOperator,
+            )
             | (Self::Staff, P::Alias) => Err(Error::OtherListener),
         }
     }
@@ -132,12 +140,12 @@ pub const POLICIES: [(&str, Policy); 88] = [
     ("/respite.v1.AccessService/ReadEmergencyContact", Policy::Operator),
     ("/respite.v1.AccessService/RequestEmergencyAccess", Policy::Operator),
     ("/respite.v1.AliasService/BeginCreateAlias", Policy::Open),
-    ("/respite.v1.AliasService/BeginIdTokenLogin", Policy::Open),
+    ("/respite.v1.AliasService/BeginIdTokenLogin", Policy::OpenToStaff),
     ("/respite.v1.AliasService/BeginLogin", Policy::Open),
     ("/respite.v1.AliasService/CreateAlias", Policy::Open),
     ("/respite.v1.AliasService/EraseAlias", Policy::Alias),
     ("/respite.v1.AliasService/ExportAlias", Policy::Alias),
-    ("/respite.v1.AliasService/FinishIdTokenLogin", Policy::Open),
+    ("/respite.v1.AliasService/FinishIdTokenLogin", Policy::OpenToStaff),
     ("/respite.v1.AliasService/FinishLogin", Policy::Open),
     ("/respite.v1.AliasService/GetAlias", Policy::Alias),
     ("/respite.v1.AliasService/LinkIdentity", Policy::Operator),
@@ -356,7 +364,7 @@ where
                 return Ok(Status::unimplemented("there is no such call").into_http());
             };
             let header = match policy {
-                Policy::Open => None,
+                Policy::Open | Policy::OpenToStaff => None,
                 _ => request.headers().get(AUTHORIZATION).cloned(),
             };
             let known = Known::at(request.uri().path());
@@ -559,6 +567,7 @@ mod tests {
             }
         };
         check(Policy::Open, ["yyyyy", "yyooo", "yoyyy"]);
+        check(Policy::OpenToStaff, ["yyyyy", "ooooo", "yoyyy"]);
         check(Policy::Public, ["yyyyy", "yyooo", "yoyyy"]);
         check(Policy::Alias, ["tynnn", "tyooo", "ooooo"]);
         check(Policy::Therapist, ["tnynn", "ooooo", "toynn"]);

@@ -32,6 +32,8 @@ pub enum Class {
     Connection,
     /// Signing in, and making an alias.
     Login,
+    /// Signing in with the word of an identity provider, which is waited for.
+    Identity,
     /// A search.
     Search,
     /// Taking a therapist's time.
@@ -44,9 +46,10 @@ pub enum Class {
 
 impl Class {
     /// Each with the name that metrics have for it.
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Connection, "connection"),
         (Self::Login, "login"),
+        (Self::Identity, "identity"),
         (Self::Search, "search"),
         (Self::Hold, "hold"),
         (Self::Import, "import"),
@@ -63,6 +66,7 @@ impl Class {
             | "/respite.v1.AliasService/BeginLogin"
             | "/respite.v1.AliasService/CreateAlias"
             | "/respite.v1.AliasService/FinishLogin" => Some(Self::Login),
+            "/respite.v1.AliasService/FinishIdTokenLogin" => Some(Self::Identity),
             "/respite.v1.AvailabilityService/PreviewAvailability"
             | "/respite.v1.DirectoryService/SearchTherapists"
             | "/respite.v1.SlotService/SearchSlots"
@@ -71,7 +75,6 @@ impl Class {
                 Some(Self::Hold)
             }
             "/respite.v1.RosterService/ImportRoster" => Some(Self::Import),
-            // `FinishIdTokenLogin` among the others: while it waits for the provider, workers sign in.
             _ => access::policy(path).map(|_| Self::Other),
         }
     }
@@ -130,7 +133,7 @@ impl Rates {
             Some(class @ Class::Search) => (class, &self.searches),
             Some(class @ Class::Hold) => (class, &self.holds),
             Some(class @ Class::Import) => (class, &self.imports),
-            Some(Class::Connection | Class::Login | Class::Other) | None => return Ok(()),
+            Some(Class::Connection | Class::Login | Class::Identity | Class::Other) | None => return Ok(()),
         };
         let id = match caller {
             Caller::Anonymous => return Ok(()),
@@ -432,7 +435,7 @@ mod tests {
             assert!(matches!(rates.known(Some(class), one), Err(Error::RateLimited { .. })));
             rates.known(Some(class), other).unwrap();
         }
-        for class in [None, Some(Class::Login), Some(Class::Other)] {
+        for class in [None, Some(Class::Login), Some(Class::Identity), Some(Class::Other)] {
             (0..100).for_each(|_| rates.known(class, one).unwrap());
         }
         // Who is not known is the network's, and of no network nobody's.
@@ -443,7 +446,8 @@ mod tests {
         assert!(rates.anonymous(Some(Class::Other), network).is_err());
         rates.refuse(Class::Connection);
         let refused: Vec<_> = rates.refused().map(|(name, count)| format!("{name} {count}")).collect();
-        assert_eq!(refused, ["connection 1", "login 0", "search 1", "hold 1", "import 1", "other 1"]);
+        let expected = ["connection 1", "login 0", "identity 0", "search 1", "hold 1", "import 1", "other 1"];
+        assert_eq!(refused, expected);
     }
 
     #[test]
@@ -455,6 +459,6 @@ mod tests {
         // A name in the table of classes that no call has would be a limit that holds nobody.
         let special =
             POLICIES.iter().filter(|(path, _)| Class::of(path).is_some_and(|class| class != Class::Other));
-        assert_eq!(special.count(), 12);
+        assert_eq!(special.count(), 13);
     }
 }

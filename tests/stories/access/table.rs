@@ -100,7 +100,9 @@ impl Row {
     pub(super) fn is_private(&self, policy: Policy) -> bool {
         let offers = ["SlotService/SearchSlots", "SlotService/WatchSlots"].contains(&self.call);
         let signs_in = ["AccessService/ListAccesses", "AliasService/ExportAlias"].contains(&self.call);
-        !offers && !signs_in && !matches!(policy, Policy::Open | Policy::Public | Policy::Operator)
+        let anybodys =
+            matches!(policy, Policy::Open | Policy::OpenToStaff | Policy::Public | Policy::Operator);
+        !offers && !signs_in && !anybodys
     }
 
     const fn refused(self, code: Code, reason: &'static str) -> Self {

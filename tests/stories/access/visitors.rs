@@ -92,7 +92,7 @@ impl Visitor {
     pub(super) fn refused_by(self, policy: Policy) -> Option<(Code, &'static str)> {
         use Policy as P;
         let admitted = match (policy, self.kind()) {
-            (P::Open, _) => true,
+            (P::Open | P::OpenToStaff, _) => true,
             (_, Kind::Stranger) => return Some((Code::Unauthenticated, "TOKEN_INVALID")),
             (P::Public, _) => true,
             (_, Kind::Nobody) => return Some((Code::Unauthenticated, "TOKEN_INVALID")),

@@ -20,7 +20,12 @@ use super::{
     calendar_feed::{Calendar, Key},
     schedule,
 };
-use crate::{App, alias::handle, error::Error};
+use crate::{
+    App,
+    alias::handle,
+    error::Error,
+    rates::{Class, Spot},
+};
 
 /// How far back sessions are told of.
 const BEFORE: TimeDelta = TimeDelta::days(31);
@@ -33,15 +38,21 @@ const OPEN: TimeDelta = TimeDelta::days(31);
 
 /// The answer to a GET of `path`; the body is empty unless it is a calendar in force, and then only if it is not the
 /// one that `if_none_match` names. Nothing if there is a calendar and no turn left to make it: whoever guesses takes
-/// none, and keeps nobody from theirs.
+/// none, and keeps nobody from theirs. Nor if the database is not to be had, which calls tell the log.
+///
+/// Nobody who asks is known: each time takes a call of the share of their `network`.
 ///
 /// Nothing of the path goes anywhere, and whatever there is nothing at is answered the same.
 pub async fn published(
     app: &App,
     path: &str,
+    network: Option<Spot>,
     if_none_match: Option<&HeaderValue>,
     turns: &Semaphore,
 ) -> Option<Response<String>> {
+    if let Err(refused) = app.rates.anonymous(Some(Class::Other), network) {
+        return Some(later(&refused));
+    }
     let made = match find(app, path).await {
         Ok(None) => return Some(answer(StatusCode::NOT_FOUND, String::new())),
         Ok(Some((therapist, calendar))) => {
@@ -52,6 +63,7 @@ pub async fn published(
     };
     let calendar = match made {
         Ok(calendar) => calendar,
+        Err(Error::Store(store::Error::Unavailable(_))) => return None,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a calendar could not be published");
             return Some(answer(StatusCode::SERVICE_UNAVAILABLE, String::new()));
@@ -68,6 +80,17 @@ pub async fn published(
     };
     response.headers_mut().extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
     Some(response)
+}
+
+/// Too much was asked, and for how long not to.
+fn later(refused: &Error) -> Response<String> {
+    let mut response = answer(StatusCode::TOO_MANY_REQUESTS, String::new());
+    let seconds = match refused {
+        Error::RateLimited { wait } => wait.num_seconds().unsigned_abs() + 1,
+        _ => 1,
+    };
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 /// With what is said of every answer: that it is one reader's, to be asked for again each time, and what it is.
