@@ -71,10 +71,11 @@ e2e::stories! {
         again.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await.unwrap();
         // Another batch under the same code is not signed, and not asked for again in this period.
         let mut other = Wallet::new(&anybody, id, now).await.unwrap();
-        assert!(other.wants_passes(now) && !wallet.wants_passes(now));
+        let later = now + TimeDelta::days(2);
+        assert!(other.wants_passes(later) && !wallet.wants_passes(later));
         let Err(FetchError::Call(refused)) = other.fetch(serving.channel(), issuer.code.as_str(), now, |_| Ok(())).await else { panic!("signed twice") };
         assert_eq!(refused.refusal().unwrap().reason, "OTHER_BATCH_ISSUED");
-        assert!(!other.wants_passes(now));
+        assert!(!other.wants_passes(later));
 
         // They pay here.
         pays(&world, &mut wallet, now).await;
@@ -88,6 +89,13 @@ e2e::stories! {
         let mut foreign = Wallet::new(&anybody, world.hospital(programme()).await.id.parse().unwrap(), now).await.unwrap();
         let other = foreign.fetch(asked.channel(), curious.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
         assert!(matches!(other, Err(FetchError::OtherProgramme)), "{other:?}");
+        // Three, where the programme says six to everybody: who has as many as nobody else is known by them.
+        let six = world.hospital(programme()).await.id;
+        let three = Issuer::of(&six, now, CARDS, &[[-1, 60]]);
+        let asked_for_six = three.serve(&[]).await;
+        let mut wallet = Wallet::new(&anybody, six.parse().unwrap(), now).await.unwrap();
+        let fewer = wallet.fetch(asked_for_six.channel(), three.code.as_str(), now, |_| panic!("nothing is to be sent")).await;
+        assert!(matches!(fewer, Err(FetchError::Number { offered: 3 })), "{fewer:?}");
         // Before any key signs, there is nothing to ask for.
         let early = Wallet::new(&anybody, id, now).await.unwrap().fetch(asked.channel(), curious.code.as_str(), now - TimeDelta::days(9), |_| Ok(())).await;
         assert!(matches!(early, Err(FetchError::Pass(PassError::NoKey))), "{early:?}");
@@ -165,7 +173,7 @@ async fn hospital(
     mode: &[&str],
     periods: &[[i64; 2]],
 ) -> (Hospital, Issuer) {
-    let hospital = world.hospital(programme()).await;
+    let hospital = world.hospital(v1::Programme { sessions_per_period: 3, ..programme() }).await;
     let issuer = Issuer::of(&hospital.id, now, mode, periods);
     for (key, days) in issuer.keys.iter().zip(periods) {
         let [first_date, last_date] = days.map(|days| Some(date(&day(now, days))));

@@ -25,7 +25,7 @@ fn fifty_minutes(start: &str) -> Range<DateTime<Utc>> {
 
 /// A wallet as it was kept before it said when it had read the log, and when it asks next.
 fn in_the_first_form(kept: &[u8]) -> Vec<u8> {
-    [b"respite/wallet/v1", &kept[17..73], &kept[121..]].concat()
+    [b"respite/wallet/v1", &kept[17..73], &kept[153..]].concat()
 }
 
 e2e::stories! {
@@ -200,16 +200,25 @@ e2e::stories! {
         let (begin, end) = (time("2025-12-18T00:00:00Z"), time("2026-03-18T00:00:00Z"));
         let second = TimeDelta::seconds(1);
 
+        // As the key begins to sign, and when somebody has the app from the middle of a quarter on.
         let mut wallets = Vec::new();
-        for _ in 0..40 {
-            wallets.push(Wallet::new(&anybody, id, seen).await.unwrap());
+        for made in [seen, begin] {
+            wallets.clear();
+            for _ in 0..40 {
+                wallets.push(Wallet::new(&anybody, id, made).await.unwrap());
+            }
+            let wanting = |at| wallets.iter().filter(|wallet| wallet.wants_passes(at)).count();
+            assert_eq!((wanting(begin - second), wanting(made - second)), (0, 0));
+            let after_a_day = wanting(made + TimeDelta::days(1));
+            assert!((1..40).contains(&after_a_day), "{after_a_day}");
+            assert_eq!(wanting(made + TimeDelta::days(2)), 40);
+            assert_eq!(wanting(end - second), 40);
         }
-        let wanting = |at| wallets.iter().filter(|wallet| wallet.wants_passes(at)).count();
-        assert_eq!(wanting(begin - second), 0);
-        let after_a_day = wanting(begin + TimeDelta::days(1));
-        assert!((1..40).contains(&after_a_day), "{after_a_day}");
-        assert_eq!(wanting(begin + TimeDelta::days(2)), 40);
-        assert_eq!(wanting(end - second), 40);
+        // Who was there before, and opens it much later, does not fetch then either.
+        let before = Wallet::new(&anybody, id, begin - second).await.unwrap();
+        assert!(!before.wants_passes(seen));
+        let later = Wallet::open(&anybody, &before.to_bytes(), seen).await.unwrap();
+        assert!(!later.wants_passes(seen - second) && later.wants_passes(seen + TimeDelta::days(2)));
 
         // It stays that moment, in whatever form it is kept, until the passes are there.
         let moments = |wallet: &Wallet| (0..=48 * 60).map(|minutes| wallet.wants_passes(begin + TimeDelta::minutes(minutes))).collect::<Vec<_>>();
@@ -235,6 +244,7 @@ e2e::stories! {
         assert!(spent.days_left(seen).is_empty());
         for wallet in [&mut wallet, &mut old, &mut spent] {
             assert!(!wallet.wants_passes(begin + TimeDelta::days(2)) && !wallet.wants_passes(end - second));
+            *wallet = Wallet::open(&anybody, &wallet.to_bytes(), end).await.unwrap();
             assert!(wallet.wants_passes(end + TimeDelta::days(2)));
             let requests = wallet.request(3, end).unwrap();
             let answers: Vec<_> = requests.iter().map(|request| next.issue(request).unwrap()).collect();

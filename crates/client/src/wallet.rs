@@ -79,8 +79,10 @@ struct Seen {
 struct Kept {
     /// The key under which there is nothing more to ask for, since the passes of its period were signed; or zeros.
     signed: KeyId,
-    /// For how long to wait with the next ones once their key signs, in seconds.
-    delay: i64,
+    /// The key that signed when this wallet was last opened; or zeros.
+    seen: KeyId,
+    /// When to ask for passes under that key, in Unix seconds.
+    wants_from: i64,
     /// Asked for and not answered, all under one key.
     pending: Vec<PendingToken>,
     passes: Vec<Token>,
@@ -176,8 +178,9 @@ pub enum FetchError {
     /// The hospital offers to sign with a key that is not the one that everybody sees; it might be this worker's alone.
     #[error("the key that is offered is not the one in the log")]
     OtherKey,
-    /// The hospital offers none, or more than anybody is offered.
-    #[error("{offered} passes are offered")]
+    /// The hospital offers another number than the programme says, which everybody is offered: whoever spends one more than
+    /// others have would be known by it.
+    #[error("{offered} passes are offered, which is not what the programme says")]
     Number {
         /// How many.
         offered: u32,
@@ -192,8 +195,8 @@ const REST: TimeDelta = TimeDelta::hours(1);
 /// How much longer at most, by chance.
 const REST_MORE: TimeDelta = TimeDelta::hours(23);
 
-/// Within which time of a key's first signing all devices ask, each when chance says: so that whoever asks says nothing
-/// by when, and the hospital is not asked by everybody at once.
+/// Within which time of seeing a key sign all devices ask, each when chance says: so that whoever asks says nothing by when,
+/// and the hospital is not asked by everybody at once.
 const SPREAD: TimeDelta = TimeDelta::days(2);
 
 /// How far the server's clock and the device's may be apart.
@@ -203,7 +206,7 @@ const LONG_AGO: i64 = i64::MIN;
 const CONTEXT: &[u8] = b"respite/wallet/v2";
 /// It did not say when the log was read, nor anything of the next fetching.
 const FIRST_CONTEXT: &[u8] = b"respite/wallet/v1";
-const ADDED_LENGTH: usize = 8 + 8 + 32;
+const ADDED_LENGTH: usize = 8 + 32 + 8 + 32;
 const PENDING_LENGTH: usize = 610;
 const PASS_LENGTH: usize = 354;
 
@@ -232,7 +235,12 @@ impl Wallet {
         let programme = read_programme(anybody, Uuid::from_bytes(id.0)).await?;
         let read_at = now.timestamp();
         let log = read_log(anybody, seen, read_at).await?;
-        Ok(Self { id, programme, log, read_at, kept })
+        let mut wallet = Self { id, programme, log, read_at, kept };
+        let signing = wallet.signing(now).map(|key| key.key.id());
+        if let Some(key_id) = signing.filter(|key_id| *key_id != wallet.kept.seen) {
+            (wallet.kept.seen, wallet.kept.wants_from) = (key_id, read_at + chance(SPREAD));
+        }
+        Ok(wallet)
     }
 
     /// What a pass pays for, to be shown before one is spent.
@@ -246,14 +254,15 @@ impl Wallet {
         self.log.head()
     }
 
-    /// Whether to fetch: the passes of the period were not, and the moment in it has come that chance gave this device.
-    /// It asks for nothing, so that an app may look whenever it runs.
+    /// Whether to fetch: the passes of the period were not, and the moment has come that chance gave this device when it
+    /// was first opened while their key signs. So whoever opens it since they need somebody does not fetch then. It asks for
+    /// nothing, so that an app may look whenever it runs.
     pub fn wants_passes(&self, now: DateTime<Utc>) -> bool {
-        let Kept { signed, delay, pending, .. } = &self.kept;
+        let Kept { signed, seen, wants_from, pending, .. } = &self.kept;
         let Some(key) = self.signing(now) else { return false };
         let key_id = key.key.id();
         let begun = pending.first().is_some_and(|pending| pending.request().key_id == key_id);
-        *signed != key_id && (begun || now.timestamp() - key.schedule.active_from >= *delay)
+        *signed != key_id && (begun || *seen == key_id && now.timestamp() >= *wants_from)
     }
 
     /// Begins a login at the hospital's identity provider, if it takes any in place of codes.
@@ -281,11 +290,12 @@ impl Wallet {
         if offer.programme_id != Uuid::from_bytes(self.id.0).to_string() {
             return Err(FetchError::OtherProgramme);
         }
-        let passes = match offer.passes {
-            passes @ 1..=Period::MOST_PASSES => passes as usize,
-            offered => return Err(FetchError::Number { offered }),
-        };
-        let requests = self.request(passes, now)?;
+        let agreed = usize::try_from(self.programme.sessions_per_period).unwrap_or_default();
+        let known = 1..=Period::MOST_PASSES as usize;
+        if offer.passes as usize != agreed || !known.contains(&agreed) {
+            return Err(FetchError::Number { offered: offer.passes });
+        }
+        let requests = self.request(agreed, now)?;
         if requests.iter().any(|request| request.key_id.as_bytes()[..] != offer.key_id) {
             return Err(FetchError::OtherKey);
         }
@@ -333,7 +343,7 @@ impl Wallet {
 
     /// Takes the hospital's answers, in the order of the requests; all of them or none.
     pub fn receive(&mut self, answers: &[BlindSignature], now: DateTime<Utc>) -> Result<(), PassError> {
-        let Kept { signed, delay, pending, passes, rests_until } = &mut self.kept;
+        let Kept { signed, pending, passes, rests_until, .. } = &mut self.kept;
         if answers.len() != pending.len() {
             return Err(PassError::Answers { expected: pending.len(), found: answers.len() });
         }
@@ -348,7 +358,6 @@ impl Wallet {
         passes.extend(received);
         pending.clear();
         *signed = key_id;
-        *delay = chance(SPREAD);
         *rests_until = (now + REST).timestamp() + chance(REST_MORE);
         Ok(())
     }
@@ -401,7 +410,7 @@ impl Wallet {
 
     /// For the device's own storage. Whoever has these bytes can spend the passes, and link those that are pending.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Kept { signed, delay, pending, passes, rests_until } = &self.kept;
+        let Kept { signed, seen, wants_from, pending, passes, rests_until } = &self.kept;
         let Head { length, hash } = self.log.head();
         let size =
             CONTEXT.len() + 72 + ADDED_LENGTH + pending.len() * PENDING_LENGTH + passes.len() * PASS_LENGTH;
@@ -411,7 +420,8 @@ impl Wallet {
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&hash);
         bytes.extend_from_slice(&self.read_at.to_be_bytes());
-        bytes.extend_from_slice(&delay.to_be_bytes());
+        bytes.extend_from_slice(seen.as_bytes());
+        bytes.extend_from_slice(&wants_from.to_be_bytes());
         bytes.extend_from_slice(signed.as_bytes());
         bytes.extend_from_slice(&rests_until.to_be_bytes());
         bytes.extend_from_slice(&(pending.len() as u64).to_be_bytes());
@@ -427,8 +437,9 @@ impl Wallet {
 
 impl Kept {
     fn empty() -> Self {
-        let delay = chance(SPREAD);
-        Self { signed: KeyId::from([0; 32]), delay, pending: Vec::new(), passes: Vec::new(), rests_until: 0 }
+        let none = KeyId::from([0; 32]);
+        let (pending, passes) = (Vec::new(), Vec::new());
+        Self { signed: none, seen: none, wants_from: 0, pending, passes, rests_until: 0 }
     }
 }
 
@@ -448,9 +459,11 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
         (None, rest)
     } else {
         let (at, rest) = rest.split_first_chunk()?;
-        let (delay, rest) = rest.split_first_chunk()?;
+        let (seen, rest) = rest.split_first_chunk::<32>()?;
+        let (wants_from, rest) = rest.split_first_chunk()?;
         let (signed, rest) = rest.split_first_chunk::<32>()?;
-        (Some((i64::from_be_bytes(*at), i64::from_be_bytes(*delay), KeyId::from(*signed))), rest)
+        let wants = (KeyId::from(*seen), i64::from_be_bytes(*wants_from));
+        (Some((i64::from_be_bytes(*at), wants, KeyId::from(*signed))), rest)
     };
     let (rests_until, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
@@ -461,12 +474,13 @@ fn parse(bytes: &[u8]) -> Option<(ProgrammeId, Seen, Kept)> {
         pending.chunks(PENDING_LENGTH).map(PendingToken::try_from).collect::<Result<_, _>>().ok()?;
     let passes: Vec<Token> =
         passes.iter().map(|pass| Token::try_from(&pass[..])).collect::<Result<_, _>>().ok()?;
-    let (at, delay, signed) = added.unwrap_or_else(|| {
-        let Kept { signed, delay, .. } = Kept::empty();
-        (LONG_AGO, delay, passes.last().map_or(signed, Token::key_id))
+    let (at, (key_id, wants_from), signed) = added.unwrap_or_else(|| {
+        let Kept { signed, seen, wants_from, .. } = Kept::empty();
+        (LONG_AGO, (seen, wants_from), passes.last().map_or(signed, Token::key_id))
     });
     let seen = Seen { head: Head { length: u64::from_be_bytes(*length), hash: *hash }, at };
-    let kept = Kept { signed, delay, pending, passes, rests_until: i64::from_be_bytes(*rests_until) };
+    let rests_until = i64::from_be_bytes(*rests_until);
+    let kept = Kept { signed, seen: key_id, wants_from, pending, passes, rests_until };
     Some((ProgrammeId(*programme), seen, kept))
 }
 
