@@ -1,13 +1,20 @@
 //! G5: notes from device to device, which the server carries and cannot read.
 
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use api::v1;
-use chrono::TimeDelta;
+use chrono::{Days, TimeDelta};
 use client::{
     Certificate, CertificateError, DeviceNotes, Notes, NotesError, NotesKey, OpenError, PracticeKey,
     PracticePublicKey, Refusal, Secret, request_id,
 };
-use e2e::{Therapist, Worker, World, time};
+use data_encoding::{BASE64, HEXLOWER};
+use e2e::{Therapist, Worker, World, time, timestamp};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, Set};
+use services::Clock;
 use store::{Opaque, device_key};
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
@@ -60,6 +67,13 @@ pub(crate) async fn tells(
     let device = notes.device_key(id(&booking.id), id(&to.id), now(world)).await.unwrap();
     notes.write(id(&booking.id), &device, INTAKE).await.unwrap();
     at
+}
+
+fn practices_program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().and_then(Path::parent).unwrap().join("respite-practice");
+    assert!(program.exists(), "{} is missing: cargo build --package practice", program.display());
+    program
 }
 
 impl Practice {
@@ -118,6 +132,51 @@ impl Practice {
 }
 
 e2e::stories! {
+    // As it is done: the practice's program signs what a therapist's device shows, and a worker writes to that device.
+    async fn what_the_practices_program_signs_is_taken_and_believed(engine: Engine) {
+        let today = Clock::System.now();
+        let world = World::at(engine, &today.to_rfc3339()).await;
+        let ada = world.therapist("Ada", "Etc/UTC").await
+            .works("Mon 08:00-20:00, Tue 08:00-20:00, Wed 08:00-20:00, Thu 08:00-20:00, Fri 08:00-20:00, Sat 08:00-20:00, Sun 08:00-20:00").await;
+        let folder = tempfile::tempdir().unwrap();
+        let says = |arguments: &[&str]| {
+            let output = Command::new(practices_program()).current_dir(&folder).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let known = HEXLOWER.decode(says(&["make", "practice.key"]).trim().as_bytes()).unwrap();
+        let known = vec![PracticePublicKey::from_bytes(&known.try_into().unwrap()).unwrap()];
+
+        let device = NotesKey::generate();
+        let (public_key, read_out) = (BASE64.encode(&device.public().to_bytes()), device.public().fingerprint());
+        let last = (today.date_naive() + Days::new(365)).to_string();
+        let printed = says(&[
+            "sign", "--key", "practice.key", "--therapist", &ada.id, "--public-key", &public_key,
+            "--fingerprint", &read_out, "--until", &last,
+        ]);
+        // What a client with protobuf's JSON hands in as it is.
+        let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let bytes = |field: &str| BASE64.decode(printed[field].as_str().unwrap().as_bytes()).unwrap();
+        let expire_time = timestamp(time(printed["expireTime"].as_str().unwrap()));
+        let device_key = v1::DeviceKey {
+            public_key: bytes("publicKey"),
+            expire_time: Some(expire_time),
+            signature: bytes("signature"),
+            ..Default::default()
+        };
+        let add = v1::CreateDeviceKeyRequest { request_id: request_id(), device_key: Some(device_key) };
+        ada.client.notes().create_device_key(add).await.unwrap();
+
+        let (nurse, secret) = worker(&world).await;
+        let start = (today.date_naive() + Days::new(3)).and_hms_opt(10, 0, 0).unwrap().and_utc();
+        let booking = id(&nurse.books(&ada, &start.to_rfc3339()).await.unwrap().id);
+        let notes = Notes::new(nurse.client.clone(), &secret, known);
+        let believed = notes.device_key(booking, id(&ada.id), now(&world)).await.unwrap();
+        notes.write(booking, &believed, INTAKE).await.unwrap();
+        let [(_, intake)] = DeviceNotes::new(ada.client.clone(), device).intakes().await.unwrap().try_into().ok().unwrap();
+        assert_eq!(intake.text.as_str(), INTAKE);
+    }
+
     async fn nobody_has_to_tell_their_story_twice(engine: Engine) {
         let practice = Practice::of(engine).await;
         let Practice { world, ada, ben, at_ada, nurse, secret, .. } = &practice;

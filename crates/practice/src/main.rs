@@ -2,7 +2,7 @@
 //!
 //! It runs where the practice's key is, which is a machine that is never online, and knows no server.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -105,9 +105,12 @@ fn make(file: &Path) -> Result<String, Refused> {
     getrandom::fill(seed.as_mut())?;
     let text = Zeroizing::new(HEXLOWER.encode(seed.as_ref()) + "\n");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        // What it is called, too, which is the folder's to know.
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(|source| Refused::File { path: file.to_owned(), source })?;
     Ok(HEXLOWER.encode(PracticeKey::from_bytes(&seed).verifying_key().as_bytes()))

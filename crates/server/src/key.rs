@@ -82,12 +82,16 @@ pub fn replace(path: &Path, keyring: &Keyring) -> Result<(), KeyError> {
     let replace = || {
         let was = fs::metadata(path)?;
         let new = path.with_extension("new");
+        // Of an attempt that was cut off: nothing reads it, and what it has is in the file, or nowhere needed.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         write_secret(&new, &keyring.to_text())?;
         // The server may run as somebody else than who rotates its key.
         chown(&new, Some(was.uid()), Some(was.gid()))?;
         fs::rename(&new, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        keep_name(path)
     };
     replace().map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
 }
@@ -109,7 +113,14 @@ pub fn make(path: &Path) -> Result<(), KeyError> {
 pub fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    keep_name(path)
+}
+
+/// Has what a file is called on disk, too, which is its folder's to know.
+fn keep_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Whether others than the file's owner can read or change it.
@@ -121,7 +132,7 @@ pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
 mod tests {
     use std::fs;
 
-    use super::{KeyError, is_open_to_others, load, path};
+    use super::{KeyError, is_open_to_others, load, path, replace};
     use crate::config::Config;
 
     fn config(directory: &std::path::Path) -> Config {
@@ -154,6 +165,19 @@ mod tests {
         let mut config = config(directory.path());
         config.key_file = Some(directory.path().join("provided.key"));
         assert!(matches!(load(&config), Err(KeyError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_replacement_that_was_cut_off_stands_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let mut keyring = load(&config).unwrap();
+        fs::write(directory.path().join("respite.new"), "half a key").unwrap();
+        let next = keyring.rotate();
+        replace(&path(&config).unwrap(), &keyring).unwrap();
+        assert_eq!(load(&config).unwrap().kek_id(), next);
+        assert!(!directory.path().join("respite.new").exists());
+        assert!(!is_open_to_others(&path(&config).unwrap()).unwrap());
     }
 
     #[test]
