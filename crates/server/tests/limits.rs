@@ -235,7 +235,7 @@ async fn a4_guesses_at_calendars_are_calls_of_their_network() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let seconds: u64 = refused.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=2).contains(&seconds), "{seconds}");
-    until_refused(async || list(&Client::over(flood.clone())).await).await;
+    until_refused(async || list(&flood).await).await;
     let other = process.connect(OTHERS).await.unwrap();
     assert_eq!(get(&other, &guess).await.status(), StatusCode::NOT_FOUND);
     let told = process.log().into_iter().filter(|line| line.contains("ERROR"));
