@@ -175,9 +175,14 @@ impl fmt::Display for Mode {
 }
 
 impl Home {
-    /// Writes a period's private key into a new file.
+    /// Writes the private key of a period that is being made. What lies there is of one that was cut off in the middle: its key
+    /// has signed nothing, and never will.
     pub(crate) fn write_key(&self, period: &PeriodName, pem: &str) -> Result<(), Error> {
-        write_secret(&self.key(period), pem)
+        let path = self.key(period);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File { path, source }),
+            _ => write_secret(&path, pem),
+        }
     }
 
     pub(crate) fn read_key(&self, period: &PeriodName) -> Result<pass::Issuer, Error> {

@@ -55,7 +55,7 @@ enum Command {
         /// Four groups of four digits, as the therapist reads them from the device
         #[arg(long, value_name = "DIGITS")]
         fingerprint: String,
-        /// The last day on which anything is sealed to it, at most 365 days from now
+        /// The last day on which anything is sealed to it, at most 365 days from now; better 90, since a device may be lost
         #[arg(long, value_name = "DATE")]
         until: NaiveDate,
     },

@@ -31,6 +31,12 @@ pub enum KeyError {
         /// What the system says.
         source: io::Error,
     },
+    /// Another command is at it, or was cut off.
+    #[error("{} is there: another command changes the key, or one was cut off; if none runs, delete it", path.display())]
+    Begun {
+        /// What is to become the key file.
+        path: PathBuf,
+    },
     /// The file is not a key file.
     #[error("{}: {source}", path.display())]
     Malformed {
@@ -77,23 +83,22 @@ pub fn load(config: &Config) -> Result<Keyring, KeyError> {
     Keyring::parse(&text).map_err(|source| KeyError::Malformed { path, source })
 }
 
-/// Replaces the key file by one that says what `keyring` says; at no moment is there half of it, or none.
+/// Replaces the key file by one that says what `keyring` says; at no moment is there half of it, or none, and one command
+/// at a time does so.
 pub fn replace(path: &Path, keyring: &Keyring) -> Result<(), KeyError> {
+    let new = path.with_extension("new");
     let replace = || {
         let was = fs::metadata(path)?;
-        let new = path.with_extension("new");
-        // Of an attempt that was cut off: nothing reads it, and what it has is in the file, or nowhere needed.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         write_secret(&new, &keyring.to_text())?;
         // The server may run as somebody else than who rotates its key.
         chown(&new, Some(was.uid()), Some(was.gid()))?;
         fs::rename(&new, path)?;
         keep_name(path)
     };
-    replace().map_err(|source| KeyError::Unwritable { path: path.to_owned(), source })
+    replace().map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyError::Begun { path: new.clone() },
+        _ => KeyError::Unwritable { path: path.to_owned(), source },
+    })
 }
 
 /// How many aliases have something sealed that was sealed under a key that is not in the file.
@@ -168,16 +173,23 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_that_was_cut_off_stands_in_nobodys_way() {
+    fn a_replacement_that_was_begun_is_told_of_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path());
         let mut keyring = load(&config).unwrap();
-        fs::write(directory.path().join("respite.new"), "half a key").unwrap();
+        let (before, begun) = (keyring.kek_id(), directory.path().join("respite.new"));
+        fs::write(&begun, "half a key").unwrap();
         let next = keyring.rotate();
+        let refused = replace(&path(&config).unwrap(), &keyring).unwrap_err();
+        assert!(refused.to_string().contains("respite.new is there"), "{refused}");
+        assert_eq!(
+            (load(&config).unwrap().kek_id(), fs::read(&begun).unwrap()),
+            (before, b"half a key".to_vec())
+        );
+        fs::remove_file(&begun).unwrap();
         replace(&path(&config).unwrap(), &keyring).unwrap();
         assert_eq!(load(&config).unwrap().kek_id(), next);
-        assert!(!directory.path().join("respite.new").exists());
-        assert!(!is_open_to_others(&path(&config).unwrap()).unwrap());
+        assert!(!begun.exists() && !is_open_to_others(&path(&config).unwrap()).unwrap());
     }
 
     #[test]

@@ -102,8 +102,11 @@ async fn a_period_that_would_tell_workers_apart_is_not_made() {
     check("other", terms("2026-07-01", "2026-10-01"), Err("2026-10-01 is over")).await;
     check("other", passes(0), Err(&PeriodError::Passes.to_string())).await;
     check("other", passes(101), Err(&PeriodError::Passes.to_string())).await;
+    // Once it was cut off before it was on record.
+    fs::write(world.home().join("keys/2027-Q1.pem"), "half a key").unwrap();
     check("2027-Q1", passes(100), Ok(())).await;
-    // What was refused has left no key behind.
+    assert!(fs::read_to_string(world.home().join("keys/2027-Q1.pem")).unwrap().starts_with("-----BEGIN"));
+    // What was refused has left no key behind, and took none away.
     let mut keys: Vec<_> =
         fs::read_dir(world.home().join("keys")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     keys.sort();
