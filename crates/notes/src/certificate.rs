@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use crate::PublicKey;
 
-/// What the practice signs with by `respite-practice`; it is kept offline, and used when a therapist has a new device or a year is over.
+/// What the practice signs with by `respite-practice`; it is kept offline, and used when a therapist has a new device or a
+/// year is over.
 pub use ed25519_dalek::SigningKey as PracticeKey;
 /// What devices know the practice by; it comes with the app, and never from the server.
 pub use ed25519_dalek::VerifyingKey as PracticePublicKey;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use sha2::{Digest, Sha256};
 use store::{
     AliasId, Instant, Opaque, OperatorId, ProgrammeId, TherapistId, access_token, alias, operator, programme,
@@ -297,6 +297,14 @@ impl Token {
 /// The hash of the token a request came with, for the call that ends it.
 #[derive(Clone)]
 pub(crate) struct TokenHash(pub(crate) Opaque);
+
+/// What became of writing a key that [`key_in_use`] did not find: somebody else may have taken it since.
+pub(crate) fn key_taken(error: DbErr) -> Error {
+    match store::Error::from(error) {
+        store::Error::Duplicate => Error::KeyInUse,
+        other => other.into(),
+    }
+}
 
 /// Whether somebody signs in with this key, as whatever kind of caller: one key is one caller.
 pub(crate) async fn key_in_use(db: &impl ConnectionTrait, key: &Opaque) -> Result<bool, Error> {

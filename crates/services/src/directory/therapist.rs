@@ -15,7 +15,13 @@ use super::{
     filter::by_therapist,
     profile::{self, CHANGEABLE, Sight},
 };
-use crate::{App, access::key_in_use, alias::id_token, error::Error, field};
+use crate::{
+    App,
+    access::{key_in_use, key_taken},
+    alias::id_token,
+    error::Error,
+    field,
+};
 
 /// The rows of a therapist to be.
 #[derive(Clone, Debug)]
@@ -63,11 +69,7 @@ pub(crate) async fn create(
     therapist::Entity::insert(therapist.clone().into_active_model())
         .exec_without_returning(tx)
         .await
-        .map_err(|error| match store::Error::from(error) {
-            // Somebody else took the key since it was looked for.
-            store::Error::Duplicate => Error::KeyInUse,
-            other => other.into(),
-        })?;
+        .map_err(key_taken)?;
     let rows = credentials.iter().cloned().map(IntoActiveModel::into_active_model);
     if !credentials.is_empty() {
         credential::Entity::insert_many(rows).exec_without_returning(tx).await?;
@@ -93,11 +95,7 @@ pub(crate) async fn replace_key(
         .filter(therapist::COLUMN.id.eq(id))
         .exec(tx)
         .await
-        .map_err(|error| match store::Error::from(error) {
-            // Somebody else took the key since it was looked for.
-            store::Error::Duplicate => Error::KeyInUse,
-            other => other.into(),
-        })?;
+        .map_err(key_taken)?;
     id_token::sign_out(tx, id.0).await
 }
 

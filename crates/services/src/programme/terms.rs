@@ -8,7 +8,14 @@ use sea_orm::{
 };
 use store::{List, Modality, Opaque, ProgrammeId, booking, programme};
 
-use crate::{App, access::key_in_use, alias::id_token, directory::signing_key, error::Error, field};
+use crate::{
+    App,
+    access::{key_in_use, key_taken},
+    alias::id_token,
+    directory::signing_key,
+    error::Error,
+    field,
+};
 
 /// How many lengths of a session a programme names at most.
 const DURATIONS: usize = 20;
@@ -79,11 +86,7 @@ pub(crate) async fn create(
     programme::Entity::insert(programme.clone().into_active_model())
         .exec_without_returning(tx)
         .await
-        .map_err(|error| match store::Error::from(error) {
-            // Somebody else took the key since it was looked for.
-            store::Error::Duplicate => Error::KeyInUse,
-            other => other.into(),
-        })?;
+        .map_err(key_taken)?;
     Ok(show(programme))
 }
 
@@ -102,11 +105,7 @@ pub(crate) async fn replace_key(
     }
     row.public_key = public_key;
     let changed = row.clone().into_active_model().reset_all().update(tx).await;
-    changed.map_err(|error| match store::Error::from(error) {
-        // Somebody else took the key since it was looked for.
-        store::Error::Duplicate => Error::KeyInUse,
-        other => other.into(),
-    })?;
+    changed.map_err(key_taken)?;
     id_token::sign_out(tx, id.0).await?;
     Ok(show(row))
 }
